@@ -1,0 +1,180 @@
+//! Where a journal's bytes live.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The largest journal read, in bytes. A run writes well under a thousand lines.
+pub const JOURNAL_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Durable storage for one journal, with at most one writer.
+///
+/// # Contract
+/// * `append` returns `Ok` only once the line, and everything before it, survives a power cut.
+/// * After an error of `append` or `truncate` nothing more is written through this handle.
+pub trait JournalStore: Send {
+    /// Everything stored so far.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    fn load(&mut self) -> io::Result<Vec<u8>>;
+
+    /// Adds a line at the end, durably.
+    ///
+    /// # Errors
+    /// Whatever writing or syncing gives; the line may then be there, in part, or not.
+    fn append(&mut self, line: &[u8]) -> io::Result<()>;
+
+    /// Cuts everything behind `len` bytes, durably.
+    ///
+    /// # Errors
+    /// Whatever cutting or syncing gives.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+}
+
+/// A journal in a file, held under an exclusive lock.
+#[derive(Debug)]
+pub struct FileStore {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileStore {
+    /// Makes a new journal file, `0600`, and syncs the directory entry.
+    ///
+    /// # Errors
+    /// When the file exists already, or cannot be made, locked or synced.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true).mode(0o600);
+        let store = Self::locked(&options, path)?;
+        sync_directory(path)?;
+        Ok(store)
+    }
+
+    /// Opens an existing journal file for going on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] while another process holds it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::locked(OpenOptions::new().read(true).append(true), path)
+    }
+
+    fn locked(options: &OpenOptions, path: &Path) -> io::Result<Self> {
+        let file = options.clone().custom_flags(libc_nofollow()).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self {
+                file,
+                path: path.into(),
+            }),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "another process holds the journal",
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// `O_NOFOLLOW`: a journal is never reached through a symbolic link at its own name.
+const fn libc_nofollow() -> i32 {
+    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+}
+
+/// Makes a new entry in the directory of `path` survive a power cut.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+    File::open(parent)?.sync_all()
+}
+
+/// Reads a journal without holding it, for looking only.
+///
+/// # Errors
+/// Whatever reading gives, or a file over [`JOURNAL_LIMIT_BYTES`].
+pub fn peek(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc_nofollow())
+        .open(path)?;
+    bounded(&file)
+}
+
+fn bounded(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Seek::rewind(&mut file)?;
+    file.take(JOURNAL_LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > JOURNAL_LIMIT_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "the journal is over 64 MiB",
+        ));
+    }
+    Ok(bytes)
+}
+
+impl JournalStore for FileStore {
+    fn load(&mut self) -> io::Result<Vec<u8>> {
+        bounded(&self.file)
+    }
+
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.write_all(line)?;
+        self.file.sync_data()
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.file.sync_all()
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// A journal in memory: for tests, and for embedders who keep it elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl MemoryStore {
+    /// A store over bytes that another handle may share: what a second life finds.
+    pub fn over(bytes: Vec<u8>) -> Self {
+        Self(std::sync::Arc::new(std::sync::Mutex::new(bytes)))
+    }
+
+    /// The bytes so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.held().clone()
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl JournalStore for MemoryStore {
+    fn load(&mut self) -> io::Result<Vec<u8>> {
+        Ok(self.bytes())
+    }
+
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.held().extend_from_slice(line);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.held().truncate(len);
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        "memory".into()
+    }
+}

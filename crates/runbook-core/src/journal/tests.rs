@@ -1,0 +1,237 @@
+use super::*;
+use crate::digest::Digest;
+use crate::names::RunId;
+
+fn actor() -> Actor {
+    Actor {
+        tool: "test 0".into(),
+        host: "head".into(),
+        user: "root".into(),
+        pid: 1,
+    }
+}
+
+fn opened(format: Format) -> Entry {
+    let run = RunId::parse("01936f6e-0000-7000-8000-000000000001").unwrap();
+    Entry::Opened {
+        format,
+        run,
+        plan: Digest::of(b"plan"),
+        by: actor(),
+    }
+}
+
+fn unit(n: u32) -> UnitId {
+    UnitId::new(format!("stop/node{n:03}")).unwrap()
+}
+
+/// A journal with four records.
+fn sample() -> Vec<u8> {
+    let store = MemoryStore::default();
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let mut journal = Journal::begin(Box::new(store.clone()), at, opened(JOURNAL_FORMAT)).unwrap();
+    journal.intend(at, &unit(1), Baseline::default()).unwrap();
+    let done = Entry::Done {
+        unit: unit(1),
+        acted: true,
+        seen: "stopped".into(),
+    };
+    journal.write(at, done).unwrap();
+    journal
+        .write(
+            at,
+            Entry::Halted {
+                reason: "by hand".into(),
+            },
+        )
+        .unwrap();
+    store.bytes()
+}
+
+fn read(bytes: &[u8]) -> Result<History, JournalError> {
+    History::read(bytes, "test")
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let history = read(&sample()).unwrap();
+    assert_eq!(history.records.len(), 4);
+    assert_eq!(history.torn_bytes, 0);
+    assert!(matches!(history.records[3].entry, Entry::Halted { .. }));
+}
+
+#[test]
+fn every_truncation_is_a_prefix_or_empty() {
+    let bytes = sample();
+    let whole = read(&bytes).unwrap().records;
+    for len in 0..bytes.len() {
+        match read(&bytes[..len]) {
+            Ok(history) => {
+                let kept = history.records.len();
+                assert_eq!(history.records, whole[..kept], "cut at {len}");
+                let lines = bytes[..len].iter().filter(|b| **b == b'\n').count();
+                // A line that lost only its line feed is whole, and kept.
+                assert!(kept == lines || kept == lines + 1, "cut at {len}");
+            }
+            Err(error) => assert_eq!(error.code(), "journal-empty", "cut at {len}"),
+        }
+    }
+}
+
+#[test]
+fn every_bit_flip_is_refused_or_cuts_nothing_acknowledged() {
+    let bytes = sample();
+    let whole = read(&bytes).unwrap().records;
+    let last_line = bytes[..bytes.len() - 1]
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .unwrap()
+        + 1;
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            match read(&flipped) {
+                // Only the very last line feed can be lost without a trace in the records.
+                Ok(history) if history.records == whole => assert_eq!(at, bytes.len() - 1),
+                Ok(history) => {
+                    assert_eq!(history.records, whole[..3]);
+                    assert!(at == bytes.len() - 1 && at >= last_line, "{at}:{bit}");
+                }
+                Err(error) => {
+                    assert!(matches!(error.code(), "journal-damaged" | "journal-empty"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dropped_or_swapped_line_is_refused() {
+    let bytes = sample();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+    let dropped = [lines[0], lines[2], lines[3]].concat();
+    let swapped = [lines[0], lines[2], lines[1], lines[3]].concat();
+    for broken in [dropped, swapped] {
+        assert_eq!(read(&broken).unwrap_err().code(), "journal-damaged");
+    }
+}
+
+#[test]
+fn a_torn_line_is_cut_before_going_on() {
+    let mut bytes = sample();
+    let whole = bytes.len();
+    bytes.extend_from_slice(b"{\"hash\":\"0123");
+    let store = MemoryStore::over(bytes);
+    let (mut journal, history) = Journal::reopen(Box::new(store.clone())).unwrap();
+    assert_eq!(history.torn_bytes, 13);
+    assert_eq!(store.bytes().len(), whole);
+    journal
+        .write(jiff::Timestamp::UNIX_EPOCH, Entry::Resumed { by: actor() })
+        .unwrap();
+    assert_eq!(read(&store.bytes()).unwrap().records.len(), 5);
+}
+
+#[test]
+fn a_lost_line_feed_is_mended_before_going_on() {
+    let mut bytes = sample();
+    bytes.pop();
+    let store = MemoryStore::over(bytes);
+    let (mut journal, history) = Journal::reopen(Box::new(store.clone())).unwrap();
+    assert_eq!(history.records.len(), 4);
+    journal
+        .write(jiff::Timestamp::UNIX_EPOCH, Entry::Resumed { by: actor() })
+        .unwrap();
+    assert_eq!(read(&store.bytes()).unwrap().records.len(), 5);
+}
+
+#[test]
+fn a_newer_minor_version_is_readable_but_not_writable() {
+    let store = MemoryStore::default();
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let newer = Format {
+        minor: JOURNAL_FORMAT.minor + 1,
+        ..JOURNAL_FORMAT
+    };
+    Journal::begin(Box::new(store.clone()), at, opened(newer)).unwrap();
+    assert_eq!(read(&store.bytes()).unwrap().format, newer);
+    assert_eq!(
+        Journal::reopen(Box::new(store)).unwrap_err().code(),
+        "journal-newer"
+    );
+}
+
+#[test]
+fn another_major_version_is_refused() {
+    let store = MemoryStore::default();
+    let other = Format {
+        major: JOURNAL_FORMAT.major + 1,
+        minor: 0,
+    };
+    Journal::begin(
+        Box::new(store.clone()),
+        jiff::Timestamp::UNIX_EPOCH,
+        opened(other),
+    )
+    .unwrap();
+    assert_eq!(read(&store.bytes()).unwrap_err().code(), "journal-newer");
+}
+
+/// A store whose disk fills up after some appends.
+struct Full(MemoryStore, usize);
+
+impl JournalStore for Full {
+    fn load(&mut self) -> io::Result<Vec<u8>> {
+        self.0.load()
+    }
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.1 == 0 {
+            self.0.append(&line[..line.len() / 2])?;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.1 -= 1;
+        self.0.append(line)
+    }
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.truncate(len)
+    }
+    fn place(&self) -> String {
+        "full".into()
+    }
+}
+
+#[test]
+fn a_failed_write_gives_no_permit_and_poisons_the_handle() {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let store = MemoryStore::default();
+    let full = Full(store.clone(), 1);
+    let mut journal = Journal::begin(Box::new(full), at, opened(JOURNAL_FORMAT)).unwrap();
+    let first = journal
+        .intend(at, &unit(1), Baseline::default())
+        .unwrap_err();
+    assert_eq!(first.code(), "journal-io");
+    let second = journal
+        .intend(at, &unit(1), Baseline::default())
+        .unwrap_err();
+    assert_eq!(second.code(), "journal-poisoned");
+    let (_, history) = Journal::reopen(Box::new(store)).unwrap();
+    assert_eq!(history.records.len(), 1);
+    assert!(history.torn_bytes > 0);
+}
+
+#[test]
+fn a_file_has_one_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let store = FileStore::create(&path).unwrap();
+    let journal = Journal::begin(Box::new(store), at, opened(JOURNAL_FORMAT)).unwrap();
+    assert_eq!(
+        FileStore::open(&path).unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
+    assert_eq!(read(&peek(&path).unwrap()).unwrap().records.len(), 1);
+    drop(journal);
+    assert!(FileStore::open(&path).is_ok());
+    assert!(FileStore::create(&path).is_err());
+}

@@ -1,0 +1,457 @@
+//! What a unit does: one effect, as data.
+//!
+//! Effects are grouped by the port that performs them, so that an adapter sees its own and no
+//! others. None of them is a string of somebody's shell: the adapter's one renderer turns an effect
+//! into commands, for the plan and for the run alike.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::Check;
+use crate::digest::Digest;
+use crate::names::{
+    AbsPath, CategoryName, EtcdUrl, MemberName, ModuleName, NodeName, OverlayName, Owner, RunId,
+    ServiceName,
+};
+use crate::version::RestoreTool;
+use crate::world::InstallMode;
+
+/// One effect on the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Done by the cluster manager.
+    Manager(ManagerEffect),
+    /// Done on a node.
+    Node(NodeEffect),
+    /// Done with etcd's own tools.
+    Tool(ToolEffect),
+    /// Done through etcd's client API.
+    Client(ClientEffect),
+    /// Done by an embedder's own handler.
+    Own(OwnEffect),
+}
+
+/// An effect of the cluster manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ManagerEffect {
+    /// Take nodes out of an overlay's node list, in one commit.
+    UnassignRole {
+        /// The overlay.
+        overlay: OverlayName,
+        /// The nodes.
+        nodes: Vec<NodeName>,
+    },
+    /// Put nodes into an overlay's node list, in one commit.
+    AssignRole {
+        /// The overlay.
+        overlay: OverlayName,
+        /// The nodes.
+        nodes: Vec<NodeName>,
+    },
+    /// Set `datanode` of a node.
+    SetDatanode {
+        /// The node.
+        node: NodeName,
+        /// yes or no.
+        value: bool,
+    },
+    /// Set `datanode` of a category.
+    SetCategoryDatanode {
+        /// The category.
+        category: CategoryName,
+        /// yes or no.
+        value: bool,
+    },
+    /// Set or clear `nextinstallmode` of a node.
+    SetNextInstallMode {
+        /// The node.
+        node: NodeName,
+        /// The mode; none clears it.
+        mode: Option<InstallMode>,
+    },
+    /// Reboot a node that is up; with `nextinstallmode` FULL this wipes its disk.
+    Reboot {
+        /// The node.
+        node: NodeName,
+    },
+    /// Power on a node that is off; with `nextinstallmode` FULL this wipes its disk.
+    PowerOn {
+        /// The node.
+        node: NodeName,
+    },
+}
+
+/// An effect on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum NodeEffect {
+    /// `systemctl stop`.
+    StopService {
+        /// The node.
+        node: NodeName,
+        /// The unit.
+        service: ServiceName,
+    },
+    /// Move the spool to `aside` and put the guard in its place. Nothing is ever overwritten.
+    SetAside {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// Its new name, carrying the run's id.
+        aside: AbsPath,
+        /// The run that holds the node, as the guard says.
+        run: RunId,
+    },
+    /// Put the guard at a spool path where nothing, or an empty directory, stands.
+    PlaceGuard {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// The run that holds the node, as the guard says.
+        run: RunId,
+    },
+    /// `chown -R` and `chmod 0700` of the staged tree.
+    OwnTree {
+        /// The node.
+        node: NodeName,
+        /// The staged tree.
+        tree: AbsPath,
+        /// Its new owner.
+        owner: Owner,
+    },
+    /// Take the run's guard away and rename the staged tree onto the spool path.
+    Arm {
+        /// The node.
+        node: NodeName,
+        /// The staged tree.
+        staged: AbsPath,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// The run whose guard is expected.
+        run: RunId,
+    },
+    /// Undo of [`NodeEffect::SetAside`]: take the run's guard away and move the old data back.
+    ReturnSpool {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// Where the old data lies.
+        aside: AbsPath,
+        /// The run whose guard is expected.
+        run: RunId,
+    },
+}
+
+/// An effect of etcd's own tools.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ToolEffect {
+    /// Restore the snapshot into a staging directory beside the spool.
+    Restore(Box<RestoreEffect>),
+}
+
+/// The restore of one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreEffect {
+    /// The node.
+    pub node: NodeName,
+    /// The run, for the name of the remote job.
+    pub run: RunId,
+    /// The module that has the tool.
+    pub module: ModuleName,
+    /// The tool.
+    pub tool: RestoreTool,
+    /// The snapshot, as the node sees it.
+    pub snapshot: AbsPath,
+    /// What its trailer must say.
+    pub sha256: Digest,
+    /// The directory made for this run; the tree goes to `data` in it, the mark of completion to `complete`.
+    pub staging: AbsPath,
+    /// `--name`.
+    pub member: MemberName,
+    /// `--initial-advertise-peer-urls`.
+    pub peer_url: EtcdUrl,
+    /// `--initial-cluster`: every member with its peer URL.
+    pub initial_cluster: Vec<(MemberName, EtcdUrl)>,
+    /// `--initial-cluster-token`, fresh for this run.
+    pub token: String,
+    /// `--bump-revision`, always together with `--mark-compacted`.
+    pub revision_bump: Option<u64>,
+}
+
+impl RestoreEffect {
+    /// The restored tree inside the staging directory.
+    pub fn tree(&self) -> AbsPath {
+        self.staging.join("data")
+    }
+}
+
+/// An effect through etcd's client API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientEffect {
+    /// Write the canary key through one member.
+    PutCanary {
+        /// The member.
+        url: EtcdUrl,
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// Delete the canary key.
+    DeleteCanary {
+        /// The member.
+        url: EtcdUrl,
+        /// The key.
+        key: String,
+    },
+}
+
+/// An effect of an embedder's own handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnEffect {
+    /// The handler's name; it must be registered before the plan is sealed.
+    pub kind: String,
+    /// Whatever the handler needs.
+    pub params: serde_json::Value,
+}
+
+impl Action {
+    /// What is true of the world once the action has happened, and not before.
+    pub fn done_when(&self) -> Vec<Check> {
+        match self {
+            Self::Manager(effect) => effect.done_when(),
+            Self::Node(effect) => effect.done_when(),
+            Self::Tool(ToolEffect::Restore(r)) => {
+                vec![Check::Staged {
+                    node: r.node.clone(),
+                    staging: r.staging.clone(),
+                    run: r.run,
+                }]
+            }
+            Self::Client(ClientEffect::PutCanary { url, key, value }) => vec![Check::KeyReads {
+                url: url.clone(),
+                key: key.clone(),
+                value: Some(value.clone()),
+            }],
+            Self::Client(ClientEffect::DeleteCanary { url, key }) => {
+                vec![Check::KeyReads {
+                    url: url.clone(),
+                    key: key.clone(),
+                    value: None,
+                }]
+            }
+            Self::Own(own) => {
+                vec![Check::Own {
+                    kind: own.kind.clone(),
+                    params: own.params.clone(),
+                }]
+            }
+        }
+    }
+}
+
+impl ManagerEffect {
+    fn done_when(&self) -> Vec<Check> {
+        match self {
+            Self::UnassignRole { nodes, .. } => vec![Check::RoleAbsent {
+                nodes: nodes.clone(),
+            }],
+            Self::AssignRole { overlay, nodes } => {
+                vec![Check::RoleAssigned {
+                    overlay: overlay.clone(),
+                    nodes: nodes.clone(),
+                }]
+            }
+            Self::SetDatanode { node, value } => {
+                vec![Check::DatanodeIs {
+                    node: node.clone(),
+                    value: *value,
+                }]
+            }
+            Self::SetCategoryDatanode { category, value } => {
+                vec![Check::CategoryDatanodeIs {
+                    category: category.clone(),
+                    value: *value,
+                }]
+            }
+            Self::SetNextInstallMode { node, mode } => {
+                vec![Check::NextInstallModeIs {
+                    node: node.clone(),
+                    mode: *mode,
+                }]
+            }
+            Self::Reboot { node } | Self::PowerOn { node } => {
+                vec![Check::Rebooted { node: node.clone() }]
+            }
+        }
+    }
+}
+
+impl NodeEffect {
+    /// The node it happens on.
+    pub const fn node(&self) -> &NodeName {
+        match self {
+            Self::StopService { node, .. }
+            | Self::SetAside { node, .. }
+            | Self::PlaceGuard { node, .. }
+            | Self::OwnTree { node, .. }
+            | Self::Arm { node, .. }
+            | Self::ReturnSpool { node, .. } => node,
+        }
+    }
+
+    fn done_when(&self) -> Vec<Check> {
+        match self {
+            Self::StopService { node, service } => {
+                vec![Check::ServiceStopped {
+                    node: node.clone(),
+                    service: service.clone(),
+                }]
+            }
+            Self::SetAside {
+                node,
+                spool,
+                aside,
+                run,
+            } => vec![
+                Check::PathPresent {
+                    node: node.clone(),
+                    path: aside.clone(),
+                },
+                Check::Guarded {
+                    node: node.clone(),
+                    spool: spool.clone(),
+                    run: *run,
+                },
+            ],
+            Self::PlaceGuard { node, spool, run } => {
+                vec![Check::Guarded {
+                    node: node.clone(),
+                    spool: spool.clone(),
+                    run: *run,
+                }]
+            }
+            Self::OwnTree { node, tree, owner } => vec![Check::TreeOwned {
+                node: node.clone(),
+                tree: tree.clone(),
+                owner: owner.clone(),
+            }],
+            Self::Arm {
+                node,
+                staged,
+                spool,
+                run,
+            } => vec![Check::Armed {
+                node: node.clone(),
+                spool: spool.clone(),
+                staging: staged.parent(),
+                run: *run,
+            }],
+            Self::ReturnSpool {
+                node, spool, aside, ..
+            } => vec![
+                Check::PathAbsent {
+                    node: node.clone(),
+                    path: aside.clone(),
+                },
+                Check::SpoolHoldsData {
+                    node: node.clone(),
+                    spool: spool.clone(),
+                },
+            ],
+        }
+    }
+}
+
+/// The imperative one-line title of an action, as a plan prints it.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manager(effect) => effect.fmt(f),
+            Self::Node(effect) => effect.fmt(f),
+            Self::Tool(ToolEffect::Restore(r)) => {
+                write!(f, "restore the snapshot into {}", r.tree())
+            }
+            Self::Client(ClientEffect::PutCanary { url, .. }) => {
+                write!(f, "write the canary key through {url}")
+            }
+            Self::Client(ClientEffect::DeleteCanary { .. }) => f.write_str("delete the canary key"),
+            Self::Own(own) => write!(f, "{} {}", own.kind, own.params),
+        }
+    }
+}
+
+impl fmt::Display for ManagerEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnassignRole { overlay, nodes } => {
+                write!(f, "take {} out of overlay {overlay}", list(nodes))
+            }
+            Self::AssignRole { overlay, nodes } => {
+                write!(f, "put {} into overlay {overlay}", list(nodes))
+            }
+            Self::SetDatanode { node, value } => {
+                write!(f, "set datanode of {node} to {}", yes_no(*value))
+            }
+            Self::SetCategoryDatanode { category, value } => {
+                write!(
+                    f,
+                    "set datanode of category {category} to {}",
+                    yes_no(*value)
+                )
+            }
+            Self::SetNextInstallMode {
+                node,
+                mode: Some(mode),
+            } => {
+                write!(f, "set nextinstallmode of {node} to {mode}")
+            }
+            Self::SetNextInstallMode { node, mode: None } => {
+                write!(f, "clear nextinstallmode of {node}")
+            }
+            Self::Reboot { node } => write!(f, "reboot {node}"),
+            Self::PowerOn { node } => write!(f, "power on {node}"),
+        }
+    }
+}
+
+impl fmt::Display for NodeEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StopService { service, .. } => write!(f, "stop {service}"),
+            Self::SetAside { spool, aside, .. } => {
+                write!(f, "move {spool} to {aside}, guard {spool}")
+            }
+            Self::PlaceGuard { spool, .. } => write!(f, "guard {spool}"),
+            Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
+            Self::Arm { staged, spool, .. } => {
+                write!(f, "replace the guard at {spool} by {staged}")
+            }
+            Self::ReturnSpool { spool, aside, .. } => {
+                write!(f, "replace the guard at {spool} by {aside}")
+            }
+        }
+    }
+}
+
+pub(crate) const fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+pub(crate) fn list(nodes: &[NodeName]) -> String {
+    nodes
+        .iter()
+        .map(NodeName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

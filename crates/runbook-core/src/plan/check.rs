@@ -1,0 +1,444 @@
+//! What a unit looks at: a question about the world with a definite answer.
+//!
+//! The world decides whether a unit is done, never an exit code. Ports report facts; what a fact
+//! means for a check is decided in one place, [`crate::probe`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::{list, yes_no};
+use crate::digest::Digest;
+use crate::identity::{ClusterId, MemberId};
+use crate::names::{
+    AbsPath, CategoryName, EtcdUrl, MemberName, ModuleName, NodeName, OverlayName, Owner, RunId,
+    ServiceName,
+};
+use crate::version::EtcdVersion;
+use crate::world::InstallMode;
+
+/// A question about the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Check {
+    /// This head node may act for the cluster.
+    HeadIsActive,
+    /// The snapshot on the head node is byte for byte the one that was proven.
+    SnapshotProven {
+        /// Where it lies.
+        path: AbsPath,
+        /// What was proven.
+        sha256: Digest,
+    },
+    /// The node sees the same snapshot under the same path.
+    SnapshotSeen {
+        /// The node.
+        node: NodeName,
+        /// Where it should lie.
+        path: AbsPath,
+        /// What its last 32 bytes must be.
+        sha256: Digest,
+        /// etcd's data directory, to compare disks with.
+        spool: AbsPath,
+        /// Whether it must lie on storage that the node's provisioning does not wipe.
+        must_survive_wipe: bool,
+    },
+    /// No quorum of the old cluster answers.
+    QuorumLost {
+        /// The members' client URLs.
+        urls: Vec<EtcdUrl>,
+        /// Why it is no obstacle, in the operator's words.
+        allowed: Option<String>,
+    },
+    /// Disk, inodes and memory suffice for the restore.
+    RoomFor {
+        /// The node.
+        node: NodeName,
+        /// The directory that will hold the staging directory.
+        dir: AbsPath,
+        /// Bytes of disk needed: the database and a 64 MiB write-ahead log.
+        disk_bytes: u64,
+        /// Bytes of memory needed: the restore maps the whole database.
+        memory_bytes: u64,
+    },
+    /// The module's etcd and restore tool are of the expected minor release.
+    ToolsMatch {
+        /// The node.
+        node: NodeName,
+        /// The module.
+        module: ModuleName,
+        /// The release the plan was made for.
+        version: EtcdVersion,
+    },
+    /// The nodes have `Etcd::Host` from nowhere.
+    RoleAbsent {
+        /// The nodes.
+        nodes: Vec<NodeName>,
+    },
+    /// The nodes stand in the overlay's node list.
+    RoleAssigned {
+        /// The overlay.
+        overlay: OverlayName,
+        /// The nodes.
+        nodes: Vec<NodeName>,
+    },
+    /// The unit is inactive.
+    ServiceStopped {
+        /// The node.
+        node: NodeName,
+        /// The unit.
+        service: ServiceName,
+    },
+    /// Nothing listens on etcd's ports.
+    PortsClosed {
+        /// The node.
+        node: NodeName,
+        /// The ports.
+        ports: Vec<u16>,
+    },
+    /// Something stands at the path.
+    PathPresent {
+        /// The node.
+        node: NodeName,
+        /// The path.
+        path: AbsPath,
+    },
+    /// Nothing stands at the path.
+    PathAbsent {
+        /// The node.
+        node: NodeName,
+        /// The path.
+        path: AbsPath,
+    },
+    /// The run's guard stands at the spool path.
+    Guarded {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// The run.
+        run: RunId,
+    },
+    /// A directory with etcd data stands at the spool path.
+    SpoolHoldsData {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+    },
+    /// `datanode` of the node reads back so.
+    DatanodeIs {
+        /// The node.
+        node: NodeName,
+        /// The value.
+        value: bool,
+    },
+    /// `datanode` of the category reads back so.
+    CategoryDatanodeIs {
+        /// The category.
+        category: CategoryName,
+        /// The value.
+        value: bool,
+    },
+    /// Node OR category is so: what the node installer goes by.
+    DatanodeEffective {
+        /// The node.
+        node: NodeName,
+        /// The value.
+        value: bool,
+    },
+    /// `nextinstallmode` reads back so.
+    NextInstallModeIs {
+        /// The node.
+        node: NodeName,
+        /// The mode; none for empty.
+        mode: Option<InstallMode>,
+    },
+    /// The node is up, answers ssh, and has another boot id than before the action.
+    Rebooted {
+        /// The node.
+        node: NodeName,
+    },
+    /// The disk is a new one: neither the run's guard nor the moved spool is on it.
+    DiskIsFresh {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// Where this run had moved the old data.
+        aside: AbsPath,
+        /// The run.
+        run: RunId,
+    },
+    /// The restored tree is complete and synced.
+    Staged {
+        /// The node.
+        node: NodeName,
+        /// The run's staging directory.
+        staging: AbsPath,
+        /// The run.
+        run: RunId,
+    },
+    /// `member/snap/db` is the same on all members.
+    StagedAlike {
+        /// Every member with its staging directory.
+        stagings: Vec<(NodeName, AbsPath)>,
+        /// The run.
+        run: RunId,
+    },
+    /// Owner and mode of the tree are right.
+    TreeOwned {
+        /// The node.
+        node: NodeName,
+        /// The tree.
+        tree: AbsPath,
+        /// The owner of everything in it.
+        owner: Owner,
+    },
+    /// The restored tree stands at the spool path.
+    Armed {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// The run's staging directory.
+        staging: AbsPath,
+        /// The run.
+        run: RunId,
+    },
+    /// The member answers, with the ids and the member list the plan predicted.
+    Identity {
+        /// The member's client URL.
+        url: EtcdUrl,
+        /// Its own id.
+        member: MemberId,
+        /// The cluster's id.
+        cluster: ClusterId,
+        /// Every member: id, name, peer URL.
+        members: Vec<(MemberId, MemberName, EtcdUrl)>,
+    },
+    /// All members follow the same leader and report no error or alarm.
+    OneLeader {
+        /// The members' client URLs.
+        urls: Vec<EtcdUrl>,
+    },
+    /// All members hold the same data, at the predicted hash where one is predicted.
+    HashesAlike {
+        /// The members' client URLs.
+        urls: Vec<EtcdUrl>,
+        /// The revision to hash at; the newest where absent.
+        revision: Option<i64>,
+        /// The hash the plan predicts.
+        hash: Option<u32>,
+    },
+    /// The member's revision is at least this.
+    RevisionAtLeast {
+        /// The member.
+        url: EtcdUrl,
+        /// The revision.
+        revision: i64,
+    },
+    /// The member counts at least this many keys below a prefix.
+    CountAtLeast {
+        /// The member.
+        url: EtcdUrl,
+        /// The prefix; empty for every key.
+        prefix: String,
+        /// The count.
+        keys: u64,
+        /// The revision to count at, so that leases running out since do not matter.
+        revision: i64,
+    },
+    /// A linearizable read of the key gives this value, or nothing.
+    KeyReads {
+        /// The member.
+        url: EtcdUrl,
+        /// The key.
+        key: String,
+        /// The value; none when the key must be gone.
+        value: Option<String>,
+    },
+    /// An embedder's own question.
+    Own {
+        /// The handler's name.
+        kind: String,
+        /// Whatever the handler needs.
+        params: serde_json::Value,
+    },
+}
+
+/// The check in words, as a plan prints it.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HeadIsActive => f.write_str("this head node is the active one"),
+            Self::SnapshotProven { path, sha256 } => {
+                write!(f, "{path} is sound and its content is {sha256}")
+            }
+            Self::SnapshotSeen {
+                node,
+                path,
+                must_survive_wipe,
+                ..
+            } => {
+                write!(f, "{node} sees the same snapshot at {path}")?;
+                if *must_survive_wipe {
+                    f.write_str(", on storage that its provisioning does not wipe")?;
+                }
+                Ok(())
+            }
+            Self::QuorumLost { allowed: None, .. } => {
+                f.write_str("no quorum of the old cluster answers")
+            }
+            Self::QuorumLost {
+                allowed: Some(reason),
+                ..
+            } => {
+                write!(
+                    f,
+                    "no quorum of the old cluster answers, or one does and it was allowed: {reason}"
+                )
+            }
+            Self::RoomFor {
+                node,
+                dir,
+                disk_bytes,
+                memory_bytes,
+            } => {
+                write!(
+                    f,
+                    "{node} has {disk_bytes} bytes free below {dir} and {memory_bytes} bytes of memory"
+                )
+            }
+            Self::ToolsMatch {
+                node,
+                module,
+                version,
+            } => write!(
+                f,
+                "module {module} on {node} gives etcd {}.{} and a restore tool of the same minor release",
+                version.major, version.minor
+            ),
+            Self::RoleAbsent { nodes } => {
+                write!(
+                    f,
+                    "{} have Etcd::Host from no overlay, category or node",
+                    list(nodes)
+                )
+            }
+            Self::RoleAssigned { overlay, nodes } => {
+                write!(f, "overlay {overlay} lists {}", list(nodes))
+            }
+            Self::ServiceStopped { node, service } => {
+                write!(f, "{service} on {node} is inactive")
+            }
+            Self::PortsClosed { node, ports } => {
+                write!(f, "nothing listens on {ports:?} of {node}")
+            }
+            Self::PathPresent { node, path } => write!(f, "{path} is there on {node}"),
+            Self::PathAbsent { node, path } => write!(f, "{path} is gone on {node}"),
+            Self::Guarded { node, spool, .. } => {
+                write!(f, "this run's guard stands at {spool} on {node}")
+            }
+            Self::SpoolHoldsData { node, spool } => write!(f, "{spool} on {node} holds etcd data"),
+            Self::DatanodeIs { node, value } => {
+                write!(f, "datanode of {node} reads {}", yes_no(*value))
+            }
+            Self::CategoryDatanodeIs { category, value } => {
+                write!(
+                    f,
+                    "datanode of category {category} reads {}",
+                    yes_no(*value)
+                )
+            }
+            Self::DatanodeEffective { node, value } => {
+                write!(
+                    f,
+                    "datanode of {node} OR its category is {}",
+                    yes_no(*value)
+                )
+            }
+            Self::NextInstallModeIs {
+                node,
+                mode: Some(mode),
+            } => {
+                write!(f, "nextinstallmode of {node} reads {mode}")
+            }
+            Self::NextInstallModeIs { node, mode: None } => {
+                write!(f, "nextinstallmode of {node} is empty")
+            }
+            Self::Rebooted { node } => {
+                write!(f, "{node} is UP, answers ssh, and has a new boot id")
+            }
+            Self::DiskIsFresh {
+                node, spool, aside, ..
+            } => {
+                write!(
+                    f,
+                    "neither the guard at {spool} nor {aside} is on the disk of {node}"
+                )
+            }
+            Self::Staged { node, staging, .. } => {
+                write!(f, "{staging} on {node} holds a complete, synced tree")
+            }
+            Self::StagedAlike { .. } => f.write_str("member/snap/db is the same on every member"),
+            Self::TreeOwned { node, tree, owner } => {
+                write!(f, "all of {tree} on {node} belongs to {owner}, mode 0700")
+            }
+            Self::Armed { node, spool, .. } => {
+                write!(f, "{spool} on {node} holds the restored tree")
+            }
+            Self::Identity {
+                url,
+                member,
+                cluster,
+                ..
+            } => write!(
+                f,
+                "{url} is member {member} of cluster {cluster} and lists exactly the planned members"
+            ),
+            Self::OneLeader { .. } => {
+                f.write_str("all members follow one leader and report no error or alarm")
+            }
+            Self::HashesAlike {
+                hash: Some(hash),
+                revision: Some(revision),
+                ..
+            } => {
+                write!(
+                    f,
+                    "HashKV at revision {revision} is {hash} on every member, as in the snapshot"
+                )
+            }
+            Self::HashesAlike { .. } => f.write_str("HashKV is the same on every member"),
+            Self::RevisionAtLeast { url, revision } => {
+                write!(f, "{url} is at revision {revision} or later")
+            }
+            Self::CountAtLeast {
+                url,
+                prefix,
+                keys,
+                revision,
+            } => {
+                let what = if prefix.is_empty() { "all" } else { prefix };
+                write!(
+                    f,
+                    "{url} counts {keys} keys ({what}) at revision {revision}"
+                )
+            }
+            Self::KeyReads {
+                url,
+                value: Some(_),
+                ..
+            } => {
+                write!(f, "{url} reads the canary key back")
+            }
+            Self::KeyReads {
+                url, value: None, ..
+            } => {
+                write!(f, "{url} has no canary key any more")
+            }
+            Self::Own { kind, params } => write!(f, "{kind} {params} is done"),
+        }
+    }
+}

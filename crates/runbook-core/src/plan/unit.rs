@@ -1,0 +1,159 @@
+//! A unit: one step of the plan, as data.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::check::Check;
+use super::phase::Phase;
+use crate::names::{NodeName, UnitId};
+
+/// One step: what it looks at, what it does, how it is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// Unique in the plan, as `reprovision/node001/reboot`.
+    pub id: UnitId,
+    /// The phase it belongs to.
+    pub phase: Phase,
+    /// The node it is about; none when it is about all of them.
+    pub member: Option<NodeName>,
+    /// What it does, in one line.
+    pub title: String,
+    /// Why it is there.
+    pub why: String,
+    /// Units of the same phase that must be done first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<UnitId>,
+    /// What must be true right before the action; if it is not, the run halts and nothing is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<Check>,
+    /// The effect; a unit without one is a gate that only looks.
+    pub act: Option<Action>,
+    /// The exact commands the adapter runs for the effect, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Command>,
+    /// When it is done: all of these hold.
+    pub done_when: Vec<Check>,
+    /// How long to wait for that, in seconds.
+    pub deadline_s: u32,
+    /// How it is undone.
+    pub undo: Undo,
+    /// Whether it destroys something that no undo brings back.
+    pub destructive: bool,
+    /// Why it does not apply, where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+}
+
+/// How a unit is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// There is nothing to undo, and this is why.
+    Nothing(String),
+    /// By this action.
+    By(Action),
+    /// Not at all, and this is why.
+    Impossible(String),
+}
+
+/// One exact command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Where it runs.
+    pub place: Place,
+    /// The program and its arguments, one by one.
+    pub argv: Vec<String>,
+}
+
+/// Where a command runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On the head node.
+    Head,
+    /// On a node, over ssh.
+    Node(NodeName),
+    /// In this process, through an API; `argv` then says it in words.
+    Api,
+}
+
+impl Command {
+    /// A command on the head node.
+    pub fn on_head<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            place: Place::Head,
+            argv: argv.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    /// A command on a node.
+    pub fn on_node<S: Into<String>>(node: &NodeName, argv: impl IntoIterator<Item = S>) -> Self {
+        let argv = argv.into_iter().map(Into::into).collect();
+        Self {
+            place: Place::Node(node.clone()),
+            argv,
+        }
+    }
+
+    /// A call through an API, in words.
+    pub fn api(words: impl Into<String>) -> Self {
+        Self {
+            place: Place::Api,
+            argv: vec![words.into()],
+        }
+    }
+
+    /// The command as one shell word list, quoted so that it can be pasted.
+    pub fn shell(&self) -> String {
+        if self.place == Place::Api {
+            return self.argv.join(" ");
+        }
+        // NUL cannot be quoted; no checked name holds one.
+        shlex::try_join(self.argv.iter().map(String::as_str))
+            .unwrap_or_else(|_| "(a command with a NUL byte, which never runs)".into())
+    }
+}
+
+/// The command as an operator would type it on the head node.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Head | Place::Api => f.write_str(&self.shell()),
+            Place::Node(node) => {
+                let remote = self.shell();
+                let quoted = shlex::try_quote(&remote).unwrap_or_default();
+                write!(f, "ssh root@{node} {quoted}")
+            }
+        }
+    }
+}
+
+impl Unit {
+    /// The nodes whose data it destroys, for the seal's invariants.
+    pub(crate) fn wipes(&self) -> Option<&NodeName> {
+        if self.destructive && self.skip.is_none() {
+            self.member.as_ref()
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let node = NodeName::new("node001").unwrap();
+        let command = Command::on_node(&node, ["sh", "-euc", "echo 'a b'; {x,y}"]);
+        let line = command.to_string();
+        let words = shlex::split(&line).unwrap();
+        assert_eq!(words[..2], ["ssh", "root@node001"]);
+        assert_eq!(shlex::split(&words[2]).unwrap(), command.argv);
+    }
+}

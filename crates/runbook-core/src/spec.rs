@@ -1,0 +1,378 @@
+//! What the operator wants: the spec, a small YAML file that `discover` writes and a person edits.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{
+    AbsPath, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, ServiceName,
+};
+use crate::version::EtcdVersion;
+
+/// The spec format this build writes and reads.
+pub const SPEC_FORMAT: u32 = 1;
+
+/// The largest spec read, in bytes: a spec is a page, not a database.
+pub const SPEC_LIMIT_BYTES: usize = 256 * 1024;
+
+/// What to restore, from which snapshot, onto which nodes, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Always 1 so far.
+    pub format: u32,
+    /// The label runs are filed under; Bright's own label of the Kubernetes cluster, as `default`.
+    pub cluster: ClusterLabel,
+    /// The overlay that carries `Etcd::Host`; found by its role where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<OverlayName>,
+    /// The snapshot on the head node, which every node must see under the same path.
+    pub snapshot: AbsPath,
+    /// The members: every node that carries the role, and only those.
+    pub members: Vec<MemberSpec>,
+    /// The environment module that puts etcd's tools on the path of a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<ModuleName>,
+    /// The etcd release on the nodes; read from a node or from the module's name where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd_version: Option<EtcdVersion>,
+    /// The systemd unit of etcd on the nodes.
+    #[serde(default = "default_service")]
+    pub service: ServiceName,
+    /// Who must own the restored data.
+    #[serde(default = "default_owner")]
+    pub owner: Owner,
+    /// How far to move the revision past the snapshot's, so that watchers notice the restore.
+    #[serde(default)]
+    pub revision_bump: RevisionBump,
+    /// How many members are worked on at once inside a phase.
+    #[serde(default = "default_parallel")]
+    pub parallel: u16,
+    /// How long to wait for what.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+    /// Refusals the operator lifts, each with a reason that goes into plan and journal.
+    #[serde(default, skip_serializing_if = "Allowances::is_empty")]
+    pub allow: Allowances,
+}
+
+/// One member in the spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberSpec {
+    /// The node.
+    pub node: NodeName,
+    /// Whether the node's disk is wiped and provisioned anew (FULL) before the restore.
+    #[serde(with = "bright_word")]
+    pub reprovision: bool,
+    /// The member's client URL, where it is not what the role advertises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_url: Option<EtcdUrl>,
+    /// The member's peer URL, where it is not what the role advertises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_url: Option<EtcdUrl>,
+}
+
+/// How far the revision is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevisionBump {
+    /// One thousand million where the release has the flag (etcd's own recommendation for
+    /// Kubernetes: more than a week at 1,500 writes a second); otherwise none, and the plan says so.
+    #[default]
+    Auto,
+    /// Not at all.
+    None,
+    /// By this many revisions; refused where the release lacks the flag.
+    By(u64),
+}
+
+/// How long each kind of wait may take, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// A question to cmsh or a node, or a quick effect.
+    pub quick_s: u32,
+    /// etcd to stop. 120: a leadership transfer alone may take 7 s, and CMDaemon acts after a delay.
+    pub stop_s: u32,
+    /// A FULL provisioning, from reboot to a shell. 5 to 20 minutes are reported from the field.
+    pub reprovision_s: u32,
+    /// `snapshot restore` on a node.
+    pub restore_s: u32,
+    /// etcd to come up on every member once the role is back; CMDaemon starts it "after some delays".
+    pub start_s: u32,
+    /// Seconds between two looks while waiting.
+    pub poll_s: u32,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            quick_s: 60,
+            stop_s: 120,
+            reprovision_s: 3600,
+            restore_s: 1800,
+            start_s: 600,
+            poll_s: 5,
+        }
+    }
+}
+
+/// Refusals lifted by name, each with the operator's reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowances {
+    /// Go on although a quorum of the old cluster still answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<String>,
+    /// Lower `datanode` on these categories while their members are reprovisioned.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub category_datanode: BTreeMap<crate::names::CategoryName, String>,
+}
+
+impl Allowances {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A spec that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// Not YAML, an unknown field, or a value of the wrong kind.
+    #[error("the spec cannot be read: {0}")]
+    Syntax(String),
+    /// Larger than [`SPEC_LIMIT_BYTES`].
+    #[error("the spec is larger than {SPEC_LIMIT_BYTES} bytes")]
+    TooLarge,
+    /// Another format number.
+    #[error("the spec has format {0}, this build reads format {SPEC_FORMAT}")]
+    Format(u32),
+    /// Readable, but it says something impossible.
+    #[error("{field}: {problem}")]
+    Value {
+        /// The field, as `members[1].node`.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl SpecError {
+    /// The stable error code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax(_) => "spec-syntax",
+            Self::TooLarge => "spec-too-large",
+            Self::Format(_) => "spec-format",
+            Self::Value { .. } => "spec-value",
+        }
+    }
+
+    /// What to do next.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Format(_) => {
+                "write a fresh spec with `restore-runbook discover` and carry your edits over"
+            }
+            _ => "`restore-runbook discover` writes a correct spec to start from",
+        }
+    }
+}
+
+impl Spec {
+    /// Reads and checks a spec.
+    ///
+    /// # Errors
+    /// [`SpecError`], naming the field.
+    pub fn from_yaml(text: &str) -> Result<Self, SpecError> {
+        if text.len() > SPEC_LIMIT_BYTES {
+            return Err(SpecError::TooLarge);
+        }
+        let spec: Self =
+            serde_yaml::from_str(text).map_err(|e| SpecError::Syntax(e.to_string()))?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// Writes the spec.
+    ///
+    /// # Errors
+    /// [`SpecError::Syntax`] should the writer fail, which no checked spec is known to cause.
+    pub fn to_yaml(&self) -> Result<String, SpecError> {
+        serde_yaml::to_string(self).map_err(|e| SpecError::Syntax(e.to_string()))
+    }
+
+    /// Whether some member's disk is wiped.
+    pub fn reprovisions(&self) -> bool {
+        self.members.iter().any(|m| m.reprovision)
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        let wrong = |field: String, problem: &str| {
+            Err(SpecError::Value {
+                field,
+                problem: problem.into(),
+            })
+        };
+        if self.format != SPEC_FORMAT {
+            return Err(SpecError::Format(self.format));
+        }
+        if self.members.len().is_multiple_of(2) {
+            return wrong(
+                "members".into(),
+                "Bright's etcd clusters have an odd number of members",
+            );
+        }
+        if self.members.len() > 9 {
+            return wrong(
+                "members".into(),
+                "more than nine members is no etcd cluster",
+            );
+        }
+        for (at, member) in self.members.iter().enumerate() {
+            if self.members[..at].iter().any(|m| m.node == member.node) {
+                return wrong(format!("members[{at}].node"), "this node is listed twice");
+            }
+        }
+        if self.parallel == 0 {
+            return wrong(
+                "parallel".into(),
+                "at least one member must be worked on at a time",
+            );
+        }
+        let d = &self.deadlines;
+        if [
+            d.quick_s,
+            d.stop_s,
+            d.reprovision_s,
+            d.restore_s,
+            d.start_s,
+            d.poll_s,
+        ]
+        .contains(&0)
+        {
+            return wrong(
+                "deadlines".into(),
+                "a wait of zero seconds can never succeed",
+            );
+        }
+        let reasons = self
+            .allow
+            .quorum
+            .iter()
+            .chain(self.allow.category_datanode.values());
+        if reasons
+            .map(|r| r.trim().len())
+            .any(|len| len == 0 || len > 500)
+        {
+            return wrong("allow".into(), "a reason is required, in at most 500 bytes");
+        }
+        Ok(())
+    }
+}
+
+fn default_service() -> ServiceName {
+    ServiceName::new("etcd").unwrap_or_else(|_| unreachable!("a constant that parses"))
+}
+
+fn default_owner() -> Owner {
+    Owner::new("etcd:etcd").unwrap_or_else(|_| unreachable!("a constant that parses"))
+}
+
+const fn default_parallel() -> u16 {
+    3
+}
+
+/// Bright's booleans: yes/1/on/true and no/0/off/false in any case (administrator manual 2.5.3).
+/// YAML 1.2 reads a bare `yes` as a string, so both spellings have to be taken.
+mod bright_word {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Bool(bool),
+        Text(String),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(value: &bool, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(if *value { "yes" } else { "no" })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
+        match Word::deserialize(input)? {
+            Word::Bool(value) => Ok(value),
+            Word::Text(text) => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "true" | "1" => Ok(true),
+                "no" | "off" | "false" | "0" => Ok(false),
+                _ => Err(D::Error::custom("write yes or no")),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: &str = "\
+format: 1
+cluster: default
+snapshot: /cm/shared/backup/etcd/etcd-node001-20220321135652
+members:
+  - node: node001
+    reprovision: yes
+  - node: node002
+    reprovision: no
+  - node: node003
+    reprovision: true
+";
+
+    #[test]
+    fn brights_words_are_booleans() {
+        let spec = Spec::from_yaml(THREE).unwrap();
+        let wiped: Vec<bool> = spec.members.iter().map(|m| m.reprovision).collect();
+        assert_eq!(wiped, [true, false, true]);
+    }
+
+    #[test]
+    fn a_spec_survives_its_text() {
+        let mut spec = Spec::from_yaml(THREE).unwrap();
+        spec.revision_bump = RevisionBump::By(7);
+        spec.allow.quorum = Some("lab: the other two: #comment".into());
+        assert_eq!(Spec::from_yaml(&spec.to_yaml().unwrap()), Ok(spec));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_field() {
+        let cases = [
+            ("reprovision: yes", "reprovision: maybe", "spec-syntax"),
+            ("node: node002", "node: node001", "spec-value"),
+            ("node: node002", "node: \"node002;reboot\"", "spec-syntax"),
+            ("format: 1", "format: 2", "spec-format"),
+            (
+                "cluster: default",
+                "cluster: default\nparallel: 0",
+                "spec-value",
+            ),
+            (
+                "cluster: default",
+                "cluster: default\ncolour: red",
+                "spec-syntax",
+            ),
+            ("snapshot: /cm", "snapshot: ../cm", "spec-syntax"),
+        ];
+        for (from, to, code) in cases {
+            let error = Spec::from_yaml(&THREE.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(error.code(), code, "{to}: {error}");
+        }
+        let two: String = THREE
+            .lines()
+            .take(7)
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(Spec::from_yaml(&two).unwrap_err().code(), "spec-value");
+    }
+}

@@ -1,0 +1,391 @@
+//! What is there: the observed state a plan is built on, and compared with again before it runs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::identity::{ClusterId, MemberId};
+use crate::names::{
+    AbsPath, CategoryName, EtcdUrl, MemberName, ModuleName, NodeName, OverlayName, RunId,
+};
+use crate::version::EtcdVersion;
+
+/// Everything a plan depends on, as it was seen at one time.
+///
+/// Only what a change review would call drift is in here: free space, for one, is checked when it
+/// matters and not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct World {
+    /// The head node this was seen from.
+    pub head: HeadRole,
+    /// The overlay that carries the role.
+    pub overlay: OverlayName,
+    /// etcd's data directory on every node, from the role.
+    pub spool: AbsPath,
+    /// The snapshot, proven.
+    pub snapshot: SnapshotProof,
+    /// The members, in the spec's order.
+    pub members: Vec<ObservedMember>,
+}
+
+/// The part this head node plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadRole {
+    /// The only head node.
+    Single,
+    /// The active one of two.
+    Active,
+    /// The passive one of two: `/cm/shared` shows stale local files here, nothing may be run.
+    Passive,
+}
+
+/// The role `Etcd::Host` as the cluster manager has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdRole {
+    /// The overlay that carries it.
+    pub overlay: OverlayName,
+    /// etcd's data directory.
+    pub spool: AbsPath,
+    /// Who holds the role, from wherever.
+    pub holders: Vec<RoleHolder>,
+}
+
+/// A node that holds the role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleHolder {
+    /// The node.
+    pub node: NodeName,
+    /// The member's name, `$hostname` substituted.
+    pub member: MemberName,
+    /// The peer URL the member advertises, `$ip` substituted.
+    pub peer_url: EtcdUrl,
+    /// The client URL the member advertises, `$ip` substituted.
+    pub client_url: EtcdUrl,
+    /// Every source the role comes from.
+    pub sources: Vec<RoleSource>,
+}
+
+/// Where a node has a role from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleSource {
+    /// The node stands in an overlay's node list: the one source this tool takes away and gives back.
+    OverlayNode(OverlayName),
+    /// The node's category stands in an overlay's category list.
+    OverlayCategory(OverlayName, CategoryName),
+    /// An overlay applies to all head nodes.
+    OverlayHeadNodes(OverlayName),
+    /// The node's category has the role.
+    Category(CategoryName),
+    /// The node itself has the role.
+    Node,
+}
+
+impl fmt::Display for RoleSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OverlayNode(overlay) => write!(f, "the node list of overlay {overlay}"),
+            Self::OverlayCategory(overlay, category) => {
+                write!(f, "category {category} in overlay {overlay}")
+            }
+            Self::OverlayHeadNodes(overlay) => write!(f, "allheadnodes of overlay {overlay}"),
+            Self::Category(category) => write!(f, "category {category}"),
+            Self::Node => f.write_str("the node's own roles"),
+        }
+    }
+}
+
+/// A node as the cluster manager has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Its category.
+    pub category: CategoryName,
+    /// Whether it is a head node: one of those is never reprovisioned.
+    pub head_node: bool,
+    /// Its status.
+    pub status: DeviceStatus,
+    /// `datanode` of the node itself.
+    pub datanode: bool,
+    /// `datanode` of its category; the effective value is the OR of both.
+    pub category_datanode: bool,
+    /// `nextinstallmode`, cleared by the installer when it has finished.
+    pub next_install_mode: Option<InstallMode>,
+}
+
+impl Device {
+    /// The value the node installer goes by: node OR category (administrator manual 5.4.4).
+    pub const fn effective_datanode(&self) -> bool {
+        self.datanode || self.category_datanode
+    }
+}
+
+/// A node's status, without its flags and messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceStatus {
+    /// Its CMDaemon is connected, or it merely answers a ping: confirm by ssh.
+    Up,
+    /// Off or unreachable.
+    Down,
+    /// Somewhere between power-on and up; the status word as printed.
+    Booting(String),
+    /// Provisioning has failed; the status word as printed.
+    Failed(String),
+    /// A word this build does not know.
+    Unknown(String),
+}
+
+impl fmt::Display for DeviceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("UP"),
+            Self::Down => f.write_str("DOWN"),
+            Self::Booting(word) | Self::Failed(word) | Self::Unknown(word) => f.write_str(word),
+        }
+    }
+}
+
+/// A node's install mode (administrator manual 5.4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum InstallMode {
+    /// Sync where the layout fits, else FULL.
+    Auto,
+    /// Repartition, new filesystems, whole image.
+    Full,
+    /// Maintenance mode.
+    Main,
+    /// No sync where the layout fits.
+    Nosync,
+    /// Nothing at all.
+    Skip,
+}
+
+impl fmt::Display for InstallMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "AUTO",
+            Self::Full => "FULL",
+            Self::Main => "MAIN",
+            Self::Nosync => "NOSYNC",
+            Self::Skip => "SKIP",
+        })
+    }
+}
+
+/// One member as observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservedMember {
+    /// The node.
+    pub node: NodeName,
+    /// The etcd member's name.
+    pub name: MemberName,
+    /// The peer URL it advertises.
+    pub peer_url: EtcdUrl,
+    /// The client URL it advertises.
+    pub client_url: EtcdUrl,
+    /// Where the node has `Etcd::Host` from; empty when it is unassigned already.
+    pub role_from: Vec<RoleSource>,
+    /// The cluster manager's record of the node.
+    pub device: Device,
+    /// What the node itself says; absent when ssh does not answer.
+    pub host: Option<Host>,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// The kernel's boot id: another one means another boot.
+    pub boot_id: BootId,
+    /// What stands at the spool path.
+    pub spool: SpoolState,
+    /// The etcd programs the module gives.
+    pub tools: Option<ToolVersions>,
+}
+
+/// The kernel's random boot id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(pub String);
+
+/// What stands at etcd's data path on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpoolState {
+    /// Nothing.
+    Absent,
+    /// An empty directory, as packages and CMDaemon make.
+    EmptyDirectory,
+    /// A directory that holds etcd data (`member/`).
+    Data,
+    /// A directory that holds something else.
+    ForeignDirectory,
+    /// This tool's guard: a regular file, so that no etcd can make a directory there.
+    Guard(RunId),
+    /// A mount point of its own: it can be neither renamed nor replaced by a file.
+    MountPoint,
+    /// Anything else: a foreign file, a symbolic link, a device.
+    Other,
+}
+
+impl fmt::Display for SpoolState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("nothing"),
+            Self::EmptyDirectory => f.write_str("an empty directory"),
+            Self::Data => f.write_str("etcd data"),
+            Self::ForeignDirectory => f.write_str("a directory without etcd data"),
+            Self::Guard(run) => write!(f, "the guard of run {run}"),
+            Self::MountPoint => f.write_str("a mount point"),
+            Self::Other => f.write_str("something that is no directory"),
+        }
+    }
+}
+
+/// The etcd programs found on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolVersions {
+    /// The module they came from.
+    pub module: ModuleName,
+    /// The server, `etcd --version`.
+    pub etcd: EtcdVersion,
+    /// `etcdctl version`.
+    pub etcdctl: Option<EtcdVersion>,
+    /// `etcdutl version`; from 3.5 on.
+    pub etcdutl: Option<EtcdVersion>,
+}
+
+/// A snapshot file that has been proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotProof {
+    /// Where it lies on the head node.
+    pub path: AbsPath,
+    /// The whole file, trailer included.
+    pub size_bytes: u64,
+    /// SHA-256 of everything but the trailer; the trailer holds the same 32 bytes.
+    pub sha256: Digest,
+    /// What the store inside holds.
+    pub content: SnapshotContent,
+}
+
+/// What the store inside a snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotContent {
+    /// The newest revision.
+    pub revision: i64,
+    /// Keys alive at that revision.
+    pub live_keys: u64,
+    /// Keys alive below `/registry/`: Kubernetes' own.
+    pub registry_keys: u64,
+    /// etcd's `HashKV` at that revision: what every restored member must answer.
+    pub hash_kv: u32,
+    /// The minor release that wrote it, as `3.4.0`, where the store says.
+    pub cluster_version: Option<String>,
+}
+
+/// How a snapshot looks from a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenSnapshot {
+    /// Its size there.
+    pub size_bytes: u64,
+    /// Its last 32 bytes there, which name the content.
+    pub trailer: Digest,
+    /// Whether it lies on the same filesystem as the spool or as `/`, which FULL provisioning wipes.
+    pub on_wiped_disk: bool,
+}
+
+/// Room on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes free for root on the filesystem that will hold the restored data.
+    pub disk_bytes: u64,
+    /// Inodes free there.
+    pub inodes: u64,
+    /// `MemAvailable`, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// The state of a systemd unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceState {
+    /// Running, starting or stopping: a process may be there.
+    Active,
+    /// Not running, and not about to.
+    Inactive,
+}
+
+/// Who owns a directory tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeState {
+    /// `user:group` of the top directory.
+    pub owner: String,
+    /// The permission bits of the top directory, as 0o700.
+    pub mode: u32,
+    /// How many entries below it belong to anyone else.
+    pub strangers: u64,
+}
+
+/// How far a restore on a node has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Staged {
+    /// Nothing has been started.
+    Nothing,
+    /// The tool runs.
+    Running,
+    /// It ended without success; what it said last.
+    Failed(String),
+    /// It was cut short: a tree without the mark of completion, and nothing runs.
+    Partial,
+    /// Complete and synced; SHA-256 of `member/snap/db`.
+    Complete(Digest),
+    /// Complete, and the tree has been moved onto the spool path since.
+    Taken(Digest),
+}
+
+/// A member's answer to a status request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// Its own id.
+    pub member: MemberId,
+    /// The leader it follows, if any.
+    pub leader: Option<MemberId>,
+    /// Its newest revision.
+    pub revision: i64,
+    /// Its release.
+    pub version: EtcdVersion,
+    /// Errors it reports: alarms, no leader.
+    pub errors: Vec<String>,
+}
+
+/// A member as the cluster lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedMember {
+    /// Its id.
+    pub id: MemberId,
+    /// Its name; empty until it has started once.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
+    /// Whether it is a learner.
+    pub learner: bool,
+}
+
+/// A `HashKV` answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashKv {
+    /// The hash.
+    pub hash: u32,
+    /// The compact revision it is counted from; only hashes with the same one compare.
+    pub compact_revision: i64,
+}
