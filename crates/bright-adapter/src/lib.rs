@@ -1,1 +1,8 @@
-//! Under construction.
+//! Bright Cluster Manager.
+
+mod cmsh;
+pub mod codes;
+mod process;
+mod text;
+
+pub use cmsh::{Cmsh, CmshConfig};
