@@ -153,15 +153,16 @@ impl Cmsh {
             .split([' ', ',', '\n', '\t'])
             .filter(|word| !word.is_empty())
             .collect();
-        match words.as_slice() {
-            [_] => answer.line(),
-            _ => Err(role_error(format!(
-                "{:?} of Etcd::Host in {overlay} is not a single value: {}",
-                get,
-                shown(&answer.stdout)
-            ))
-            .hint("the restore needs exactly one; list the others in the role after the restore")),
+        if words.len() == 1 {
+            return answer.line();
         }
+        let what = format!(
+            "{get:?} of Etcd::Host in {overlay} gives no single value but {}",
+            shown(&answer.stdout)
+        );
+        Err(role_error(what).hint(
+            "a restored member has one name, one peer URL and one client URL: leave one in the role",
+        ))
     }
 }
 

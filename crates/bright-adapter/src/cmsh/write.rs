@@ -93,6 +93,8 @@ impl Cmsh {
         let complaint = answer.complaint();
         let failed = complaint.is_some() || answer.status != Some(0);
         match seen {
+            // The object is not there: nothing can have happened to it.
+            Err(error) if error.code == codes::CMSH_ABSENT => Err(error),
             Err(error) => {
                 let what = format!(
                     "cmsh ran {:?}, and its effect cannot be read",

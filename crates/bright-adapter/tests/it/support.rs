@@ -1,6 +1,5 @@
 //! A permit, a shell that is this machine, and programs made of a few lines.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -83,8 +82,13 @@ impl Log {
 
 /// An executable script.
 pub(crate) fn program(dir: &Path, name: &str, script: &str) -> PathBuf {
-    let file = dir.join(name);
-    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (source, file) = (dir.join(format!("{name}.source")), dir.join(name));
+    std::fs::write(&source, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // Written by another process: a file that any thread's fork holds open for writing cannot be run.
+    let status = std::process::Command::new("install")
+        .args(["-m", "755"])
+        .args([&source, &file])
+        .status();
+    assert!(status.unwrap().success());
     file
 }
