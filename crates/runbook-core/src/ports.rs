@@ -42,10 +42,15 @@ pub trait ClusterManager: Send + Sync {
     async fn perform(&self, permit: &Permit, effect: &ManagerEffect) -> PortResult<()>;
     /// The part this head node plays.
     async fn head_role(&self) -> PortResult<HeadRole>;
-    /// The role `Etcd::Host` and its holders; an overlay by name, or the only one there is.
+    /// The role `Etcd::Host`: of an overlay by name, or of the only one there is.
     ///
-    /// An overlay named here is reported also when no node holds the role any more.
-    async fn etcd_role(&self, overlay: Option<OverlayName>) -> PortResult<EtcdRole>;
+    /// Reported are all holders, and every node of `nodes` whether it holds the role or not: after
+    /// the role was taken away a member's name and URLs are still needed.
+    async fn etcd_role(
+        &self,
+        overlay: Option<OverlayName>,
+        nodes: &[NodeName],
+    ) -> PortResult<EtcdRole>;
     /// Every source each of these nodes has `Etcd::Host` from, in the order asked.
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>>;
     /// The record of a node.
