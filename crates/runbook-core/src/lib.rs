@@ -2,13 +2,17 @@
 
 pub mod digest;
 pub mod error;
+pub mod event;
 pub mod identity;
 pub mod journal;
 pub mod machine;
 pub mod names;
+pub mod observe;
 mod phases;
 pub mod plan;
 pub mod ports;
+pub mod probe;
+pub mod run;
 pub mod spec;
 pub mod version;
 pub mod world;

@@ -302,9 +302,14 @@ impl ManagerEffect {
                     mode: *mode,
                 }]
             }
-            Self::Reboot { node } | Self::PowerOn { node } => {
-                vec![Check::Rebooted { node: node.clone() }]
-            }
+            Self::Reboot { node } => vec![Check::Rebooted {
+                node: node.clone(),
+                was_up: true,
+            }],
+            Self::PowerOn { node } => vec![Check::Rebooted {
+                node: node.clone(),
+                was_up: false,
+            }],
         }
     }
 }

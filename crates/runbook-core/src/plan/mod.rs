@@ -13,6 +13,7 @@ mod unit;
 pub use action::{
     Action, ClientEffect, ManagerEffect, NodeEffect, OwnEffect, RestoreEffect, ToolEffect,
 };
+pub(crate) use action::{list, yes_no};
 pub use check::Check;
 pub use phase::Phase;
 pub use seal::Broken;

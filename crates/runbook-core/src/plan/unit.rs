@@ -138,7 +138,10 @@ impl Unit {
     pub fn act(id: UnitId, phase: Phase, action: Action, why: impl Into<String>) -> Self {
         let done_when = action.done_when();
         let title = action.to_string();
-        Self { act: Some(action), ..Self::blank(id, phase, title, why.into(), done_when) }
+        Self {
+            act: Some(action),
+            ..Self::blank(id, phase, title, why.into(), done_when)
+        }
     }
 
     /// A gate: it only looks, and nothing behind it begins before it holds.
@@ -160,7 +163,10 @@ impl Unit {
         reason: impl Into<String>,
     ) -> Self {
         let skip = Some(reason.into());
-        Self { skip, ..Self::blank(id, phase, title.into(), String::new(), Vec::new()) }
+        Self {
+            skip,
+            ..Self::blank(id, phase, title.into(), String::new(), Vec::new())
+        }
     }
 
     fn blank(id: UnitId, phase: Phase, title: String, why: String, done_when: Vec<Check>) -> Self {
