@@ -86,11 +86,11 @@ pub(crate) struct Node {
     pub(crate) pingable_only: bool,
     pub(crate) silent_since: Option<Millis>,
     pub(crate) next_poll: Millis,
-    /// Counts power actions: what a hook found out before the last one is void.
-    pub(crate) generation: u64,
     /// The MAC at the last install; another one makes the node new.
     pub(crate) known_mac: String,
     pub(crate) etcd: Service,
+    /// The etcd URLs its API server was last started with.
+    pub(crate) api_urls: Option<String>,
 }
 
 /// All of it.
