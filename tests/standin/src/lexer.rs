@@ -4,6 +4,8 @@
 /// One command with what the shell features do to its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Command {
+    /// The text, for echoing.
+    pub(crate) raw: String,
     pub(crate) words: Vec<Word>,
     pub(crate) tail: Option<Tail>,
 }
@@ -71,23 +73,24 @@ fn split(text: &str) -> Vec<String> {
 fn parse_command(raw: &str) -> Result<Command, String> {
     let mut scan = Scanner { rest: raw };
     let mut words = Vec::new();
+    let command = |words, tail| Command { raw: raw.to_owned(), words, tail };
     loop {
         scan.rest = scan.rest.trim_start();
         match scan.rest.chars().next() {
-            None => return Ok(Command { words, tail: None }),
+            None => return Ok(command(words, None)),
             Some('|') => {
                 let tail = Some(Tail::Pipe(scan.rest[1..].trim().to_owned()));
-                return Ok(Command { words, tail });
+                return Ok(command(words, tail));
             }
             Some('>') => {
                 let append = scan.rest.starts_with(">>");
                 let path = scan.rest.trim_start_matches('>').trim().to_owned();
                 let tail = Some(Tail::Write { path, append });
-                return Ok(Command { words, tail });
+                return Ok(command(words, tail));
             }
             Some('!') => {
                 words.push(Word::Bang(scan.rest[1..].trim().to_owned()));
-                return Ok(Command { words, tail: None });
+                return Ok(command(words, None));
             }
             Some('(') => words.push(Word::Group(scan.group()?)),
             Some(_) => words.push(Word::Plain(scan.word()?)),

@@ -23,6 +23,9 @@ const RECREATE: usize = 2;
 const MOUNT: usize = 3;
 const COMPLETE: usize = 6;
 
+/// How often to look, at most, whether a booting node's sshd answers, in milliseconds.
+const INIT_POLL: i64 = 100;
+
 /// What the node-installer is going to do with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Install {
@@ -155,13 +158,21 @@ impl Daemon {
             let running = self.hook(&["power-on", name], true).ok();
             let next = if running { Phase::CallingInit { started: true } } else { Phase::Failed };
             self.update(name, |node| node.phase = next);
+        } else if now() < node.next_poll {
+            // Not yet time to look again.
         } else if self.hook(&["ssh-ok", name], false).ok() {
             std::thread::sleep(std::time::Duration::from_millis(
                 self.config.delays_ms.up.unsigned_abs(),
             ));
             self.come_up(name);
-        } else if now() >= node.due {
-            self.update(name, |node| node.phase = Phase::Failed);
+        } else {
+            let (time, limit) = (now(), node.due);
+            self.update(name, |node| {
+                node.next_poll = time + self.config.delays_ms.poll.min(INIT_POLL);
+                if time >= limit {
+                    node.phase = Phase::Failed;
+                }
+            });
         }
     }
 
