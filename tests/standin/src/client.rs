@@ -80,11 +80,19 @@ fn run(options: Options, argv: Vec<String>) -> Result<u8, String> {
     let mut link =
         Link::open().map_err(|e| format!("Unable to connect to CMDaemon on localhost: {e}"))?;
     let text = script.clone().unwrap_or_default();
-    let hello = Request::Hello { pid: std::process::id(), argv, text };
+    let hello = Request::Hello {
+        pid: std::process::id(),
+        argv,
+        text,
+    };
     let Reply::Welcome(welcome) = link.call(&hello)? else {
         return Err("CMDaemon gave an unexpected answer".to_owned());
     };
-    let mut shell = Shell { next_event: welcome.next_event, options, exit: 0 };
+    let mut shell = Shell {
+        next_event: welcome.next_event,
+        options,
+        exit: 0,
+    };
     let mut session = Session::new(link, *welcome);
     shell.source_rc(&mut session)?;
     match script {
@@ -104,7 +112,12 @@ struct Shell {
 impl Shell {
     /// The start-up file is read in batch mode too, unless `-n` is given (admin manual 2.5.1).
     fn source_rc(&mut self, session: &mut Session) -> Result<(), String> {
-        let Welcome { cmshrc: Some(path), .. } = &session.welcome else { return Ok(()) };
+        let Welcome {
+            cmshrc: Some(path), ..
+        } = &session.welcome
+        else {
+            return Ok(());
+        };
         if self.options.no_rc {
             return Ok(());
         }
@@ -173,7 +186,9 @@ impl Shell {
             out.push('\u{3}');
         }
         let write = |to: &mut dyn Write, text: &str| {
-            to.write_all(text.as_bytes()).and_then(|()| to.flush()).map_err(|e| e.to_string())
+            to.write_all(text.as_bytes())
+                .and_then(|()| to.flush())
+                .map_err(|e| e.to_string())
         };
         write(&mut io::stdout().lock(), &out)?;
         write(&mut io::stderr().lock(), &std::mem::take(&mut session.err))

@@ -144,8 +144,7 @@ fn default_peer() -> String {
 
 impl Config {
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
-        let text =
-            std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let config: Self =
             serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         config.initial_cluster()?;
@@ -166,7 +165,10 @@ impl Config {
             (Kind::ConfigurationOverlay, self.overlays.clone()),
             (Kind::Etcd, self.etcd.clone()),
             (Kind::Kubernetes, self.kubernetes.clone()),
-            (Kind::SoftwareImage, vec![Object::named("name", "default-image")]),
+            (
+                Kind::SoftwareImage,
+                vec![Object::named("name", "default-image")],
+            ),
         ]);
         for (kind, list) in &mut objects {
             for object in list {

@@ -116,15 +116,21 @@ impl DialectConfig {
             error_stream: dice.pick(self.error_stream, [Stream::Stdout, Stream::Stderr]),
             wording: dice.pick(self.wording, [0, 1, 2]),
             commit_line: dice.pick(self.commit_line, [false, true]),
-            list_form: dice
-                .pick(self.list_form, [ListForm::Spaces, ListForm::Lines, ListForm::Range]),
-            json_lists: dice
-                .pick(self.json_lists, [JsonLists::Range, JsonLists::Commas, JsonLists::Array]),
+            list_form: dice.pick(
+                self.list_form,
+                [ListForm::Spaces, ListForm::Lines, ListForm::Range],
+            ),
+            json_lists: dice.pick(
+                self.json_lists,
+                [JsonLists::Range, JsonLists::Commas, JsonLists::Array],
+            ),
             early_validation: dice.pick(self.early_validation, [false, true]),
             removefrom_absent_fails: dice.pick(self.removefrom_absent_fails, [false, true]),
             wait_covers_services: dice.pick(self.wait_covers_services, [false, true]),
-            nextinstallmode_cleared: dice
-                .pick(self.nextinstallmode_cleared, [ClearedAt::CallingInit, ClearedAt::Up]),
+            nextinstallmode_cleared: dice.pick(
+                self.nextinstallmode_cleared,
+                [ClearedAt::CallingInit, ClearedAt::Up],
+            ),
             noise: self.noise.unwrap_or(true),
             missing_properties: self.missing_properties.clone(),
         }
@@ -173,12 +179,27 @@ mod tests {
     #[test]
     fn seeds_differ_and_what_is_given_holds() {
         let settled: Vec<Dialect> = (0..8)
-            .map(|seed| DialectConfig { seed, use_exit: Some(1), ..Default::default() }.settle())
+            .map(|seed| {
+                DialectConfig {
+                    seed,
+                    use_exit: Some(1),
+                    ..Default::default()
+                }
+                .settle()
+            })
             .collect();
         assert!(settled.iter().all(|dialect| dialect.use_exit == 1));
         assert!(settled.iter().any(|dialect| dialect.commit_line));
         assert!(settled.iter().any(|dialect| !dialect.commit_line));
-        assert!(settled.iter().any(|dialect| dialect.error_stream == Stream::Stdout));
-        assert!(settled.iter().any(|dialect| dialect.error_stream == Stream::Stderr));
+        assert!(
+            settled
+                .iter()
+                .any(|dialect| dialect.error_stream == Stream::Stdout)
+        );
+        assert!(
+            settled
+                .iter()
+                .any(|dialect| dialect.error_stream == Stream::Stderr)
+        );
     }
 }

@@ -27,7 +27,10 @@ pub(crate) fn run(
     limit: Duration,
 ) -> Outcome {
     let Some((program, prefix)) = argv.split_first() else {
-        return Outcome { exit: Some(0), output: "(no hook)".to_owned() };
+        return Outcome {
+            exit: Some(0),
+            output: "(no hook)".to_owned(),
+        };
     };
     let child = Command::new(program)
         .args(prefix)
@@ -39,7 +42,10 @@ pub(crate) fn run(
         .spawn();
     match child {
         Ok(child) => finish(child, limit),
-        Err(e) => Outcome { exit: None, output: format!("{program}: {e}") },
+        Err(e) => Outcome {
+            exit: None,
+            output: format!("{program}: {e}"),
+        },
     }
 }
 
@@ -61,8 +67,14 @@ fn finish(mut child: Child, limit: Duration) -> Outcome {
         }
     }
     match status {
-        Some(status) => Outcome { exit: status.code(), output },
-        None => Outcome { exit: None, output: format!("{output}(killed: over its time limit)") },
+        Some(status) => Outcome {
+            exit: status.code(),
+            output,
+        },
+        None => Outcome {
+            exit: None,
+            output: format!("{output}(killed: over its time limit)"),
+        },
     }
 }
 
@@ -101,7 +113,13 @@ mod tests {
     #[test]
     fn reports_status_and_output() {
         let outcome = sh("echo $1 $2; exit 3", Duration::from_secs(60));
-        assert_eq!(outcome, Outcome { exit: Some(3), output: "power-on node001\n".to_owned() });
+        assert_eq!(
+            outcome,
+            Outcome {
+                exit: Some(3),
+                output: "power-on node001\n".to_owned()
+            }
+        );
     }
 
     #[test]

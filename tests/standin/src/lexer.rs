@@ -73,7 +73,11 @@ fn split(text: &str) -> Vec<String> {
 fn parse_command(raw: &str) -> Result<Command, String> {
     let mut scan = Scanner { rest: raw };
     let mut words = Vec::new();
-    let command = |words, tail| Command { raw: raw.to_owned(), words, tail };
+    let command = |words, tail| Command {
+        raw: raw.to_owned(),
+        words,
+        tail,
+    };
     loop {
         scan.rest = scan.rest.trim_start();
         match scan.rest.chars().next() {
@@ -208,11 +212,20 @@ mod tests {
     fn shell_features_are_special() {
         assert_eq!(words("use `id`x"), vec![vec!["use", "<id>x"]]);
         assert_eq!(words("use \"`id`\""), vec![vec!["use", "<id>"]]);
-        assert_eq!(words("use !touch x; list"), vec![vec!["use", "!touch x"], vec!["list"]]);
+        assert_eq!(
+            words("use !touch x; list"),
+            vec![vec!["use", "!touch x"], vec!["list"]]
+        );
         let piped = parse("list | grep x").unwrap();
         assert_eq!(piped[0].tail, Some(Tail::Pipe("grep x".to_owned())));
         let written = parse("list >> f").unwrap();
-        assert_eq!(written[0].tail, Some(Tail::Write { path: "f".to_owned(), append: true }));
+        assert_eq!(
+            written[0].tail,
+            Some(Tail::Write {
+                path: "f".to_owned(),
+                append: true
+            })
+        );
         assert_eq!(parse("list -d \"|\"").unwrap()[0].tail, None);
     }
 

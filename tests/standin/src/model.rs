@@ -31,7 +31,10 @@ pub(crate) struct Object {
 impl Object {
     pub(crate) fn named(key: &str, name: &str) -> Self {
         let props = BTreeMap::from([(key.to_owned(), Value::Text(name.to_owned()))]);
-        Self { roles: Vec::new(), props }
+        Self {
+            roles: Vec::new(),
+            props,
+        }
     }
 
     /// The property as text; lists are joined by commas, flags are yes and no.
@@ -48,7 +51,10 @@ impl Object {
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         match self.props.get(name) {
             Some(Value::List(items)) => items.clone(),
-            _ => Some(self.text(name)).filter(|t| !t.is_empty()).into_iter().collect(),
+            _ => Some(self.text(name))
+                .filter(|t| !t.is_empty())
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -61,7 +67,9 @@ impl Object {
     }
 
     pub(crate) fn role(&self, name: &str) -> Option<&Object> {
-        self.roles.iter().find(|role| role.text("type").eq_ignore_ascii_case(name))
+        self.roles
+            .iter()
+            .find(|role| role.text("type").eq_ignore_ascii_case(name))
     }
 
     /// Fills in defaults and gives every property the shape the schema wants.
@@ -75,7 +83,10 @@ impl Object {
             let given = if self.props.contains_key(field.name) {
                 self.list(field.name)
             } else {
-                Some(field.default.to_owned()).filter(|d| !d.is_empty()).into_iter().collect()
+                Some(field.default.to_owned())
+                    .filter(|d| !d.is_empty())
+                    .into_iter()
+                    .collect()
             };
             self.set(field.name, shaped(field.shape, given)?);
         }
@@ -128,24 +139,22 @@ impl Cluster {
     }
 
     pub(crate) fn find(&self, kind: Kind, key: &str) -> Option<&Object> {
-        self.all(kind).iter().find(|object| object.text(kind.key()) == key)
+        self.all(kind)
+            .iter()
+            .find(|object| object.text(kind.key()) == key)
     }
 
     pub(crate) fn find_mut(&mut self, kind: Kind, key: &str) -> Option<&mut Object> {
         let objects = self.objects.get_mut(&kind)?;
-        objects.iter_mut().find(|object| object.text(kind.key()) == key)
+        objects
+            .iter_mut()
+            .find(|object| object.text(kind.key()) == key)
     }
 
     pub(crate) fn keys(&self, kind: Kind) -> Vec<String> {
-        self.all(kind).iter().map(|object| object.text(kind.key())).collect()
-    }
-
-    /// The compute nodes, without head nodes.
-    pub(crate) fn nodes(&self) -> Vec<String> {
-        self.all(Kind::Device)
+        self.all(kind)
             .iter()
-            .filter(|device| device.text("type") != "HeadNode")
-            .map(|device| device.text("hostname"))
+            .map(|object| object.text(kind.key()))
             .collect()
     }
 
@@ -157,7 +166,9 @@ impl Cluster {
     pub(crate) fn data_node(&self, node: &str) -> bool {
         self.find(Kind::Device, node).is_some_and(|device| {
             device.flag("datanode")
-                || self.category_of(device).is_some_and(|category| category.flag("datanode"))
+                || self
+                    .category_of(device)
+                    .is_some_and(|category| category.flag("datanode"))
         })
     }
 
@@ -169,7 +180,11 @@ impl Cluster {
         };
         let mut grants = Vec::new();
         for role in &device.roles {
-            grants.push(Grant { role, origin: None, priority: 750 });
+            grants.push(Grant {
+                role,
+                origin: None,
+                priority: 750,
+            });
         }
         for overlay in self.all(Kind::ConfigurationOverlay) {
             let priority = overlay.text("priority").parse().unwrap_or(500);
@@ -178,13 +193,21 @@ impl Cluster {
             }
             let origin = Some(format!("overlay:{}", overlay.text("name")));
             for role in &overlay.roles {
-                grants.push(Grant { role, origin: origin.clone(), priority });
+                grants.push(Grant {
+                    role,
+                    origin: origin.clone(),
+                    priority,
+                });
             }
         }
         if let Some(category) = self.category_of(device) {
             let origin = Some(format!("category:{}", category.text("name")));
             for role in &category.roles {
-                grants.push(Grant { role, origin: origin.clone(), priority: 250 });
+                grants.push(Grant {
+                    role,
+                    origin: origin.clone(),
+                    priority: 250,
+                });
             }
         }
         grants.sort_by_key(|grant| -grant.priority);
@@ -211,5 +234,8 @@ fn covers(overlay: &Object, device: &Object) -> bool {
     let head = device.text("type") == "HeadNode";
     overlay.list("nodes").contains(&device.text("hostname"))
         || (head && overlay.flag("allheadnodes"))
-        || (!head && overlay.list("categories").contains(&device.text("category")))
+        || (!head
+            && overlay
+                .list("categories")
+                .contains(&device.text("category")))
 }

@@ -60,7 +60,13 @@ fn expand_bracket(item: &str) -> Option<Vec<String>> {
     for part in inside.split(',') {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
         let width = from.len();
-        names.extend(counted(prefix, from.parse().ok()?, to.parse().ok()?, width, suffix));
+        names.extend(counted(
+            prefix,
+            from.parse().ok()?,
+            to.parse().ok()?,
+            width,
+            suffix,
+        ));
     }
     Some(names)
 }
@@ -73,11 +79,7 @@ fn counted(prefix: &str, from: u64, to: u64, width: usize, suffix: &str) -> Vec<
 
 /// Splits `node001` into `node`, 1 and the width of the number.
 fn number(name: &str) -> Option<(&str, u64, usize)> {
-    let digits = name
-        .bytes()
-        .rev()
-        .take_while(u8::is_ascii_digit)
-        .count();
+    let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (prefix, tail) = name.split_at(name.len() - digits);
     tail.parse().ok().map(|n| (prefix, n, digits))
 }
@@ -123,17 +125,29 @@ mod tests {
         assert_eq!(expand(&["node00[1-3]"]), three);
         assert_eq!(expand(&["node001..node003"]), three);
         assert_eq!(expand(&["node001,node002", "node003"]), three);
-        assert_eq!(expand(&["node001..node003,-node002"]), ["node001", "node003"]);
-        assert_eq!(expand(&["node[001-002,004]"]), ["node001", "node002", "node004"]);
+        assert_eq!(
+            expand(&["node001..node003,-node002"]),
+            ["node001", "node003"]
+        );
+        assert_eq!(
+            expand(&["node[001-002,004]"]),
+            ["node001", "node002", "node004"]
+        );
         assert_eq!(expand(&["web-1"]), ["web-1"]);
     }
 
     #[test]
     fn writes_ranges() {
         let names = |list: &[&str]| list.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
-        assert_eq!(compress(&names(&["node003", "node001", "node002"])), "node001..node003");
+        assert_eq!(
+            compress(&names(&["node003", "node001", "node002"])),
+            "node001..node003"
+        );
         assert_eq!(compress(&names(&["node001", "node003"])), "node001,node003");
-        assert_eq!(compress(&names(&["node001", "node002", "x"])), "node001..node002,x");
+        assert_eq!(
+            compress(&names(&["node001", "node002", "x"])),
+            "node001..node002,x"
+        );
         assert_eq!(compress(&[]), "");
     }
 }

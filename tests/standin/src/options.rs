@@ -2,7 +2,10 @@
 
 /// What the command line asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the documented switches")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the documented switches"
+)]
 pub(crate) struct Options {
     pub(crate) batch: Option<String>,
     pub(crate) file: Option<String>,
@@ -49,7 +52,9 @@ fn is_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "no" => Ok(true),
         "yes" => Ok(false),
-        _ => Err(format!("cmsh: invalid argument '{text}' for option '--color'")),
+        _ => Err(format!(
+            "cmsh: invalid argument '{text}' for option '--color'"
+        )),
     }
 }
 
@@ -85,7 +90,11 @@ mod tests {
         let options = parsed(&["-n", "-q", "--color=no", "--hide-events", "-c", "device"]).unwrap();
         assert!(options.no_rc && options.quit_on_error && options.no_color && options.no_events);
         assert_eq!(options.batch.as_deref(), Some("device"));
-        assert!(parsed(&["--color", "no", "-z", "-x", "-r", "-Q"]).unwrap().no_color);
+        assert!(
+            parsed(&["--color", "no", "-z", "-x", "-r", "-Q"])
+                .unwrap()
+                .no_color
+        );
     }
 
     #[test]

@@ -38,16 +38,42 @@ pub(crate) enum ServiceAction {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
-    Hello { pid: u32, argv: Vec<String>, text: String },
+    Hello {
+        pid: u32,
+        argv: Vec<String>,
+        text: String,
+    },
     /// A line read from stdin.
-    Line { text: String },
+    Line {
+        text: String,
+    },
     Read,
-    Commit { kind: Kind, objects: Vec<Object>, wait: bool },
-    Validate { kind: Kind, object: Object },
-    Power { operation: PowerOperation, nodes: Vec<String> },
-    Service { node: String, service: String, action: ServiceAction },
-    Interactions { nodes: Vec<String>, answer: Option<Answer>, wait: bool },
-    Events { since: u64 },
+    Commit {
+        kind: Kind,
+        objects: Vec<Object>,
+        wait: bool,
+    },
+    Validate {
+        kind: Kind,
+        object: Object,
+    },
+    Power {
+        operation: PowerOperation,
+        nodes: Vec<String>,
+    },
+    Service {
+        node: String,
+        service: String,
+        action: ServiceAction,
+    },
+    Interactions {
+        nodes: Vec<String>,
+        answer: Option<Answer>,
+        wait: bool,
+    },
+    Events {
+        since: u64,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,7 +84,10 @@ pub(crate) enum Reply {
     Problems(Vec<Problem>),
     /// Per node, whether it went well, and the state or text to show.
     Results(Vec<NodeResult>),
-    Events { next: u64, lines: Vec<String> },
+    Events {
+        next: u64,
+        lines: Vec<String>,
+    },
     Error(String),
 }
 

@@ -20,7 +20,11 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
 
 /// `[   UP   ]`, `[STOPPED ]`, `[ INSTALLER_CALLINGINIT ]`.
 pub(crate) fn bracket(state: &str) -> String {
-    if state.len() > 8 { format!("[ {state} ]") } else { format!("[{state:^8}]") }
+    if state.len() > 8 {
+        format!("[ {state} ]")
+    } else {
+        format!("[{state:^8}]")
+    }
 }
 
 /// The state with what follows it.
@@ -51,7 +55,10 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn new(title: &str, width: usize) -> Self {
-        Self { title: title.to_owned(), width }
+        Self {
+            title: title.to_owned(),
+            width,
+        }
     }
 }
 
@@ -83,12 +90,17 @@ pub(crate) fn table(columns: &[Column], rows: &[Vec<String>], between: &str) -> 
         })
         .collect();
     let line = |cells: Vec<String>| {
-        let cells: Vec<String> =
-            cells.iter().zip(&widths).map(|(text, width)| cell(text, *width)).collect();
+        let cells: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(text, width)| cell(text, *width))
+            .collect();
         format!("{}\n", cells.join(between).trim_end())
     };
     let mut text = line(columns.iter().map(|column| column.title.clone()).collect());
-    text.push_str(&line(widths.iter().map(|width| "-".repeat(*width)).collect()));
+    text.push_str(&line(
+        widths.iter().map(|width| "-".repeat(*width)).collect(),
+    ));
     for row in rows {
         text.push_str(&line(row.clone()));
     }
@@ -99,7 +111,15 @@ pub(crate) fn table(columns: &[Column], rows: &[Vec<String>], between: &str) -> 
 pub(crate) fn json_table(names: &[String], rows: &[Vec<Json>], indent: usize) -> String {
     let objects: Vec<Json> = rows
         .iter()
-        .map(|row| Json::Object(names.iter().cloned().zip(row.iter().cloned()).collect::<Map<_, _>>()))
+        .map(|row| {
+            Json::Object(
+                names
+                    .iter()
+                    .cloned()
+                    .zip(row.iter().cloned())
+                    .collect::<Map<_, _>>(),
+            )
+        })
         .collect();
     let pad = " ".repeat(indent);
     let mut bytes = Vec::new();
@@ -111,11 +131,20 @@ pub(crate) fn json_table(names: &[String], rows: &[Vec<Json>], indent: usize) ->
 
 /// The table of a refused commit (admin manual 2.5.3).
 pub(crate) fn problems(problems: &[Problem]) -> String {
-    let columns =
-        [Column::new("Code", 5), Column::new("Field", 24), Column::new("Message", 0)];
+    let columns = [
+        Column::new("Code", 5),
+        Column::new("Field", 24),
+        Column::new("Message", 0),
+    ];
     let rows: Vec<Vec<String>> = problems
         .iter()
-        .map(|problem| vec!["1".to_owned(), problem.field.clone(), problem.message.clone()])
+        .map(|problem| {
+            vec![
+                "1".to_owned(),
+                problem.field.clone(),
+                problem.message.clone(),
+            ]
+        })
         .collect();
     table(&columns, &rows, " ")
 }
@@ -167,7 +196,11 @@ mod tests {
 
     #[test]
     fn long_cells_are_cut_as_in_a_real_listing() {
-        let status = status_text(&view("INSTALLER_CALLINGINIT", "switching to local root", ""));
+        let status = status_text(&view(
+            "INSTALLER_CALLINGINIT",
+            "switching to local root",
+            "",
+        ));
         assert_eq!(cell(&status, 32), "[ INSTALLER_CALLINGINIT ] (swit+");
     }
 
@@ -178,7 +211,9 @@ mod tests {
         let text = table(&columns, &[row.to_vec()], " ");
         assert_eq!(
             text.lines().last(),
-            Some("kube-runai-etcd    500        no             node001                            Etcd::Host")
+            Some(
+                "kube-runai-etcd    500        no             node001                            Etcd::Host"
+            )
         );
     }
 

@@ -52,7 +52,12 @@ const fn field(
     shape: Shape,
     default: &'static str,
 ) -> Field {
-    Field { name, title, shape, default }
+    Field {
+        name,
+        title,
+        shape,
+        default,
+    }
 }
 
 const DEVICE: &[Field] = &[
@@ -62,19 +67,39 @@ const DEVICE: &[Field] = &[
     field("category", "Category", Shape::Text, ""),
     field("ip", "Ip", Shape::Text, ""),
     field("datanode", "Data node", Shape::Flag, "no"),
-    field("nextinstallmode", "Next boot install mode", Shape::InstallMode, ""),
+    field(
+        "nextinstallmode",
+        "Next boot install mode",
+        Shape::InstallMode,
+        "",
+    ),
     field("installmode", "Install mode", Shape::InstallMode, ""),
-    field("blockdevicesclearedonnextboot", "Block devices cleared on next boot", Shape::List, ""),
+    field(
+        "blockdevicesclearedonnextboot",
+        "Block devices cleared on next boot",
+        Shape::List,
+        "",
+    ),
     field("powercontrol", "Power control", Shape::Text, "ipmi0"),
     field("notes", "Notes", Shape::Text, ""),
 ];
 
 const CATEGORY: &[Field] = &[
     field("name", "Name", Shape::Text, ""),
-    field("softwareimage", "Software image", Shape::Text, "default-image"),
+    field(
+        "softwareimage",
+        "Software image",
+        Shape::Text,
+        "default-image",
+    ),
     field("datanode", "Data node", Shape::Flag, "no"),
     field("installmode", "Install mode", Shape::InstallMode, "AUTO"),
-    field("newnodeinstallmode", "New node install mode", Shape::InstallMode, "FULL"),
+    field(
+        "newnodeinstallmode",
+        "New node install mode",
+        Shape::InstallMode,
+        "FULL",
+    ),
     field("notes", "Notes", Shape::Text, ""),
 ];
 
@@ -88,10 +113,25 @@ const OVERLAY: &[Field] = &[
 
 const ETCD: &[Field] = &[
     field("name", "Name", Shape::Text, ""),
-    field("heartbeatinterval", "Heart beat interval", Shape::Number, "100"),
+    field(
+        "heartbeatinterval",
+        "Heart beat interval",
+        Shape::Number,
+        "100",
+    ),
     field("electiontimeout", "Election timeout", Shape::Number, "1000"),
-    field("ca", "CA", Shape::Text, "/etc/kubernetes/pki/default/etcd/ca.crt"),
-    field("cakey", "CA key", Shape::Text, "/etc/kubernetes/pki/default/etcd/ca.key"),
+    field(
+        "ca",
+        "CA",
+        Shape::Text,
+        "/etc/kubernetes/pki/default/etcd/ca.crt",
+    ),
+    field(
+        "cakey",
+        "CA key",
+        Shape::Text,
+        "/etc/kubernetes/pki/default/etcd/ca.key",
+    ),
     field(
         "membercertificate",
         "Member certificate",
@@ -137,17 +177,42 @@ const ETCD_HOST: &[Field] = &[
     field("type", "Type", Shape::ReadOnly, "Etcd::Host"),
     field("membername", "Member name", Shape::Text, "$hostname"),
     field("spool", "Spool", Shape::Text, "/var/lib/etcd"),
-    field("listenclienturls", "Listen client URLs", Shape::List, "https://0.0.0.0:2379"),
-    field("listenpeerurls", "Listen peer URLs", Shape::List, "https://0.0.0.0:2380"),
-    field("advertiseclienturls", "Advertise client URLs", Shape::List, "https://$ip:2379"),
-    field("advertisepeerurls", "Advertise peer URLs", Shape::List, "https://$ip:2380"),
+    field(
+        "listenclienturls",
+        "Listen client URLs",
+        Shape::List,
+        "https://0.0.0.0:2379",
+    ),
+    field(
+        "listenpeerurls",
+        "Listen peer URLs",
+        Shape::List,
+        "https://0.0.0.0:2380",
+    ),
+    field(
+        "advertiseclienturls",
+        "Advertise client URLs",
+        Shape::List,
+        "https://$ip:2379",
+    ),
+    field(
+        "advertisepeerurls",
+        "Advertise peer URLs",
+        Shape::List,
+        "https://$ip:2380",
+    ),
     field("snapshotcount", "Snapshot count", Shape::Number, "100000"),
     field("maxsnapshots", "Max snapshots", Shape::Number, "5"),
     field("loglevel", "Log level", Shape::Text, "INFO"),
     field("options", "Options", Shape::List, ""),
     field("etcdcluster", "Etcd cluster", Shape::Text, ""),
     field("membercertificate", "Member certificate", Shape::Text, ""),
-    field("membercertificatekey", "Member certificate key", Shape::Text, ""),
+    field(
+        "membercertificatekey",
+        "Member certificate key",
+        Shape::Text,
+        "",
+    ),
 ];
 
 const API_SERVER: &[Field] = &[
@@ -196,7 +261,11 @@ impl Kind {
     }
 
     pub(crate) fn key(self) -> &'static str {
-        if self == Self::Device { "hostname" } else { "name" }
+        if self == Self::Device {
+            "hostname"
+        } else {
+            "name"
+        }
     }
 
     pub(crate) fn fields(self) -> &'static [Field] {
@@ -211,7 +280,10 @@ impl Kind {
     }
 
     pub(crate) fn has_roles(self) -> bool {
-        matches!(self, Self::Device | Self::Category | Self::ConfigurationOverlay)
+        matches!(
+            self,
+            Self::Device | Self::Category | Self::ConfigurationOverlay
+        )
     }
 }
 

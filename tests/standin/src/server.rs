@@ -14,8 +14,7 @@ use crate::config::{Config, HeadRole};
 use crate::engine::Daemon;
 use crate::protocol::{Reply, Request, Welcome};
 
-const USAGE: &str =
-    "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n";
+const USAGE: &str = "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n";
 
 struct Arguments {
     config: PathBuf,
@@ -34,7 +33,11 @@ fn arguments(args: Vec<String>) -> Option<Arguments> {
             _ => return None,
         }
     }
-    Some(Arguments { config: config?, state: state?, until_stdin_closes })
+    Some(Arguments {
+        config: config?,
+        state: state?,
+        until_stdin_closes,
+    })
 }
 
 /// Runs the daemon until it is killed.
@@ -62,7 +65,9 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     // We hold the lock, so a socket found here is left over from a killed daemon.
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).map_err(shown)?;
-    daemon.journal.note("start", false, json!({ "pid": std::process::id() }));
+    daemon
+        .journal
+        .note("start", false, json!({ "pid": std::process::id() }));
     daemon.start();
     let accept = move || {
         for stream in listener.incoming().flatten() {
@@ -83,19 +88,24 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
 fn lock(dir: &Path) -> Result<File, String> {
     let path = dir.join("daemon.lock");
     let file = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    file.try_lock().map_err(|e| format!("{}: another daemon runs here: {e}", path.display()))?;
+    file.try_lock()
+        .map_err(|e| format!("{}: another daemon runs here: {e}", path.display()))?;
     Ok(file)
 }
 
 fn session(daemon: &Daemon, stream: UnixStream) {
-    let Ok(mut writer) = stream.try_clone() else { return };
+    let Ok(mut writer) = stream.try_clone() else {
+        return;
+    };
     let mut pid = 0;
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let reply = match serde_json::from_str(&line) {
             Ok(request) => answer(daemon, &mut pid, request),
             Err(problem) => Reply::Error(problem.to_string()),
         };
-        let Ok(mut text) = serde_json::to_string(&reply) else { return };
+        let Ok(mut text) = serde_json::to_string(&reply) else {
+            return;
+        };
         text.push('\n');
         if writer.write_all(text.as_bytes()).is_err() {
             return;
@@ -112,28 +122,38 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             Reply::Welcome(Box::new(welcome(daemon)))
         }
         Request::Line { text } => {
-            daemon.journal.note("line", false, json!({ "client": *client, "text": text }));
+            daemon
+                .journal
+                .note("line", false, json!({ "client": *client, "text": text }));
             Reply::Results(Vec::new())
         }
         Request::Read => {
-            daemon.journal.note("read", false, json!({ "client": *client }));
+            daemon
+                .journal
+                .note("read", false, json!({ "client": *client }));
             Reply::View(Box::new(daemon.view()))
         }
-        Request::Commit { kind, objects, wait } => {
-            Reply::Problems(daemon.commit(*client, kind, objects, wait))
-        }
+        Request::Commit {
+            kind,
+            objects,
+            wait,
+        } => Reply::Problems(daemon.commit(*client, kind, objects, wait)),
         Request::Validate { kind, object } => {
             Reply::Problems(daemon.cluster().problems(kind, &object))
         }
         Request::Power { operation, nodes } => {
             Reply::Results(daemon.power(*client, operation, &nodes))
         }
-        Request::Service { node, service, action } => {
-            Reply::Results(vec![daemon.service(*client, &node, &service, action)])
-        }
-        Request::Interactions { nodes, answer, wait } => {
-            Reply::Results(daemon.interactions(*client, &nodes, answer, wait))
-        }
+        Request::Service {
+            node,
+            service,
+            action,
+        } => Reply::Results(vec![daemon.service(*client, &node, &service, action)]),
+        Request::Interactions {
+            nodes,
+            answer,
+            wait,
+        } => Reply::Results(daemon.interactions(*client, &nodes, answer, wait)),
         Request::Events { since } => {
             let (next, lines) = daemon.events(since);
             Reply::Events { next, lines }

@@ -23,15 +23,22 @@ pub(crate) fn now() -> Millis {
 pub(crate) enum Phase {
     Up,
     Down,
-    GoingDown { boot_again: bool },
+    GoingDown {
+        boot_again: bool,
+    },
     Booting,
     /// In the node-installer; the step counts its messages.
-    Installing { full: bool, step: usize },
+    Installing {
+        full: bool,
+        step: usize,
+    },
     /// In the node-installer, asking whether a data node may be wiped.
     Waiting,
     /// In maintenance mode: a denied FULL install, or install mode MAIN.
     Maintenance,
-    CallingInit { started: bool },
+    CallingInit {
+        started: bool,
+    },
     Failed,
 }
 

@@ -48,7 +48,10 @@ impl Daemon {
         match node.phase {
             Phase::GoingDown { boot_again } => self.go_down(name, boot_again),
             Phase::Booting => self.enter_step(name, false, 0),
-            Phase::Installing { full: false, step: CHECKED } => self.decide(name),
+            Phase::Installing {
+                full: false,
+                step: CHECKED,
+            } => self.decide(name),
             Phase::Installing { full, step } if step + 1 < STEPS.len() => {
                 self.enter_step(name, full, step + 1);
             }
@@ -81,7 +84,11 @@ impl Daemon {
         let due = now() + self.config.delays_ms.install_step;
         self.update(name, |node| {
             node.due = due;
-            node.phase = if done { Phase::Installing { full, step } } else { Phase::Failed };
+            node.phase = if done {
+                Phase::Installing { full, step }
+            } else {
+                Phase::Failed
+            };
             if full && step == RECREATE {
                 // A new disk: nothing of the role is on it.
                 node.etcd.applied = Some(false);
@@ -110,9 +117,10 @@ impl Daemon {
         let disk_fits =
             !self.config.knows_hook("disk-ok") || self.hook(&["disk-ok", name], false).ok();
         let state = locked(&self.state);
-        let (Some(device), Some(node)) =
-            (state.cluster.find(Kind::Device, name), state.nodes.get(name))
-        else {
+        let (Some(device), Some(node)) = (
+            state.cluster.find(Kind::Device, name),
+            state.nodes.get(name),
+        ) else {
             return Install::Sync;
         };
         if !device.list("blockdevicesclearedonnextboot").is_empty() {
@@ -127,7 +135,11 @@ impl Daemon {
         };
         let is_new = device.text("mac") != node.known_mac;
         let mode = [
-            if is_new { of_category("newnodeinstallmode") } else { String::new() },
+            if is_new {
+                of_category("newnodeinstallmode")
+            } else {
+                String::new()
+            },
             device.text("nextinstallmode"),
             device.text("installmode"),
             of_category("installmode"),
@@ -137,8 +149,12 @@ impl Daemon {
         match mode.as_deref() {
             Some("MAIN") => Install::Maintenance,
             Some("SKIP") => Install::Skip,
-            Some("FULL") => Install::Full { ask: state.cluster.data_node(name) },
-            _ if !disk_fits => Install::Full { ask: state.cluster.data_node(name) },
+            Some("FULL") => Install::Full {
+                ask: state.cluster.data_node(name),
+            },
+            _ if !disk_fits => Install::Full {
+                ask: state.cluster.data_node(name),
+            },
             _ => Install::Sync,
         }
     }
@@ -156,7 +172,11 @@ impl Daemon {
     fn call_init(&self, name: &str, started: bool, node: &Node) {
         if !started {
             let running = self.hook(&["power-on", name], true).ok();
-            let next = if running { Phase::CallingInit { started: true } } else { Phase::Failed };
+            let next = if running {
+                Phase::CallingInit { started: true }
+            } else {
+                Phase::Failed
+            };
             self.update(name, |node| node.phase = next);
         } else if now() < node.next_poll {
             // Not yet time to look again.

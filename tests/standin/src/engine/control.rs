@@ -20,18 +20,27 @@ impl Daemon {
             .iter()
             .map(|(name, node)| (name.clone(), self.node_view(name, node)))
             .collect();
-        View { cluster: state.cluster.clone(), status }
+        View {
+            cluster: state.cluster.clone(),
+            status,
+        }
     }
 
     fn node_view(&self, name: &str, node: &Node) -> NodeView {
         let mut view = NodeView {
             state: phase_name(node.phase).to_owned(),
             message: message(node),
-            note: self.config.status_notes.get(name).cloned().unwrap_or_default(),
+            note: self
+                .config
+                .status_notes
+                .get(name)
+                .cloned()
+                .unwrap_or_default(),
             ..NodeView::default()
         };
         if node.etcd.present() {
-            view.services.insert("etcd".to_owned(), node.etcd.shown().to_owned());
+            view.services
+                .insert("etcd".to_owned(), node.etcd.shown().to_owned());
         }
         view
     }
@@ -45,12 +54,16 @@ impl Daemon {
         wait: bool,
     ) -> Vec<Problem> {
         let mut state = locked(&self.state);
-        let problems: Vec<Problem> =
-            objects.iter().flat_map(|object| state.cluster.problems(kind, object)).collect();
+        let problems: Vec<Problem> = objects
+            .iter()
+            .flat_map(|object| state.cluster.problems(kind, object))
+            .collect();
         let mut changes = Vec::new();
         for object in objects {
             let key = object.text(kind.key());
-            let Some(stored) = state.cluster.find_mut(kind, &key) else { continue };
+            let Some(stored) = state.cluster.find_mut(kind, &key) else {
+                continue;
+            };
             changes.extend(differences(kind, &key, stored, &object));
             if problems.is_empty() {
                 *stored = object;
@@ -67,7 +80,10 @@ impl Daemon {
         drop(state);
         if self.dialect.noise && problems.is_empty() {
             // Something that has nothing to do with the commit, as on any real cluster.
-            self.event(&format!("[notice] {}: Service cups was stopped", self.config.head.name));
+            self.event(&format!(
+                "[notice] {}: Service cups was stopped",
+                self.config.head.name
+            ));
         }
         if wait && self.dialect.wait_covers_services {
             self.wait_until(|daemon| !daemon.services_pending());
@@ -78,7 +94,10 @@ impl Daemon {
     fn services_pending(&self) -> bool {
         let state = locked(&self.state);
         state.nodes.iter().any(|(name, node)| {
-            let wanted = state.cluster.effective_role(name, crate::model::ETCD_HOST).is_some();
+            let wanted = state
+                .cluster
+                .effective_role(name, crate::model::ETCD_HOST)
+                .is_some();
             node.phase == Phase::Up && node.etcd.applied != Some(wanted)
         })
     }
@@ -110,18 +129,25 @@ impl Daemon {
                     "client": pid, "node": name, "operation": operation, "ok": ok, "text": text,
                 });
                 self.journal.note("power", write, fields);
-                NodeResult { node: name.clone(), ok, text }
+                NodeResult {
+                    node: name.clone(),
+                    ok,
+                    text,
+                }
             })
             .collect()
     }
 
     fn power_one(&self, name: &str, operation: PowerOperation) -> (bool, String) {
-        let Some(turn) = self.turns.get(name).filter(|_| name != self.config.head.name) else {
+        let Some(turn) = self
+            .turns
+            .get(name)
+            .filter(|_| name != self.config.head.name)
+        else {
             return (false, "FAILED".to_owned());
         };
         let _turn = locked(turn);
-        let through_bmc =
-            !matches!(operation, PowerOperation::Reboot | PowerOperation::Shutdown);
+        let through_bmc = !matches!(operation, PowerOperation::Reboot | PowerOperation::Shutdown);
         if through_bmc && self.config.bmc_failed.iter().any(|node| node == name) {
             return (false, "FAILED".to_owned());
         }
@@ -180,7 +206,11 @@ impl Daemon {
             }
         });
         let word = if boot_again { "Reboot" } else { "Shutdown" };
-        let rest = if accepted { "in progress ..." } else { "failed" };
+        let rest = if accepted {
+            "in progress ..."
+        } else {
+            "failed"
+        };
         (accepted, format!("{word} {rest}"))
     }
 
@@ -189,7 +219,10 @@ impl Daemon {
         if self.config.knows_hook("power-status") {
             return self.hook(&["power-status", name], false).ok();
         }
-        let known = locked(&self.state).nodes.get(name).map(|node| (node.phase, node.powered));
+        let known = locked(&self.state)
+            .nodes
+            .get(name)
+            .map(|node| (node.phase, node.powered));
         match known {
             Some((Phase::Up | Phase::Down, _)) => self.hook(&["pingable", name], false).ok(),
             Some((_, powered)) => powered,
@@ -209,8 +242,15 @@ impl Daemon {
             ok,
             text: text.to_owned(),
         };
-        let present = locked(&self.state).nodes.get(name).is_some_and(|n| n.etcd.present());
-        let Some(turn) = self.turns.get(name).filter(|_| service == "etcd" && present) else {
+        let present = locked(&self.state)
+            .nodes
+            .get(name)
+            .is_some_and(|n| n.etcd.present());
+        let Some(turn) = self
+            .turns
+            .get(name)
+            .filter(|_| service == "etcd" && present)
+        else {
             return result(false, "no such service");
         };
         let _turn = locked(turn);
@@ -223,7 +263,7 @@ impl Daemon {
     }
 
     fn act_on_service(&self, name: &str, action: ServiceAction) -> bool {
-        let mut call = |verb: &str| self.hook(&["service", name, verb, "etcd"], true).ok();
+        let call = |verb: &str| self.hook(&["service", name, verb, "etcd"], true).ok();
         let ok = match action {
             ServiceAction::Start => call("start"),
             ServiceAction::Stop => call("stop"),
@@ -231,7 +271,11 @@ impl Daemon {
             ServiceAction::Reset => true,
         };
         self.update(name, |node| {
-            node.etcd.tries = if ok { 0 } else { node.etcd.tries.min(MAX_TRIES) };
+            node.etcd.tries = if ok {
+                0
+            } else {
+                node.etcd.tries.min(MAX_TRIES)
+            };
             if action != ServiceAction::Reset && ok {
                 node.etcd.held = action == ServiceAction::Stop;
                 node.etcd.running = action != ServiceAction::Stop;
@@ -251,9 +295,12 @@ impl Daemon {
         if wait {
             self.wait_until(|daemon| {
                 let state = locked(&daemon.state);
-                nodes
-                    .iter()
-                    .all(|n| state.nodes.get(n).is_none_or(|node| node.phase == Phase::Waiting))
+                nodes.iter().all(|n| {
+                    state
+                        .nodes
+                        .get(n)
+                        .is_none_or(|node| node.phase == Phase::Waiting)
+                })
             });
         }
         let mut asking: Vec<String> = locked(&self.state)
@@ -276,7 +323,11 @@ impl Daemon {
         let text = "Requesting FULL Install (next install mode)";
         asking
             .into_iter()
-            .map(|node| NodeResult { node, ok: true, text: text.to_owned() })
+            .map(|node| NodeResult {
+                node,
+                ok: true,
+                text: text.to_owned(),
+            })
             .collect()
     }
 }
@@ -285,7 +336,10 @@ fn answer_question(node: &mut Node, answer: Answer) {
     node.due = 0;
     node.phase = match answer {
         // The step before the disk is recreated, with the decision made.
-        Answer::Confirm => Phase::Installing { full: true, step: 1 },
+        Answer::Confirm => Phase::Installing {
+            full: true,
+            step: 1,
+        },
         Answer::Deny => Phase::Maintenance,
     };
 }

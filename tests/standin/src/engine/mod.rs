@@ -59,8 +59,14 @@ impl Daemon {
             Some(state) => state,
             None => initial_state(&config)?,
         };
-        state.save(&state_path).map_err(|e| format!("{}: {e}", state_path.display()))?;
-        let turns = state.nodes.keys().map(|name| (name.clone(), Mutex::default())).collect();
+        state
+            .save(&state_path)
+            .map_err(|e| format!("{}: {e}", state_path.display()))?;
+        let turns = state
+            .nodes
+            .keys()
+            .map(|name| (name.clone(), Mutex::default()))
+            .collect();
         Ok(Arc::new(Self {
             dialect: config.dialect.settle(),
             journal: Journal::open(&dir.join("cmd.log"))?,
@@ -89,11 +95,15 @@ impl Daemon {
 
     /// Does what is due on one node.
     fn turn(&self, name: &str) {
-        let Some(turn) = self.turns.get(name) else { return };
+        let Some(turn) = self.turns.get(name) else {
+            return;
+        };
         let _turn = locked(turn);
         let (node, device_is_head) = {
             let state = locked(&self.state);
-            let Some(node) = state.nodes.get(name).cloned() else { return };
+            let Some(node) = state.nodes.get(name).cloned() else {
+                return;
+            };
             (node, name == self.config.head.name)
         };
         match node.phase {
@@ -112,16 +122,29 @@ impl Daemon {
     /// Changes a node's state and keeps the change.
     fn update(&self, name: &str, change: impl FnOnce(&mut Node)) {
         let mut state = locked(&self.state);
-        let Some(node) = state.nodes.get_mut(name) else { return };
+        let Some(node) = state.nodes.get_mut(name) else {
+            return;
+        };
         let before = node.clone();
         change(node);
-        let (old, new) = (render::phase_name(before.phase), render::phase_name(node.phase));
-        if *node != before {
+        let (old, new) = (
+            render::phase_name(before.phase),
+            render::phase_name(node.phase),
+        );
+        // When to look next is not worth a write.
+        let mut looked = before.clone();
+        looked.next_poll = node.next_poll;
+        looked.etcd.next_check = node.etcd.next_check;
+        if *node != looked {
             self.persist(&state);
         }
         drop(state);
         if old != new {
-            self.journal.note("status", false, json!({ "node": name, "from": old, "to": new }));
+            self.journal.note(
+                "status",
+                false,
+                json!({ "node": name, "from": old, "to": new }),
+            );
             let head = &self.config.head.name;
             self.event(&format!("[notice] {head}: {name} {}", render::bracket(new)));
         }
@@ -129,7 +152,8 @@ impl Daemon {
 
     fn persist(&self, state: &State) {
         if let Err(problem) = state.save(&self.state_path) {
-            self.journal.note("error", false, json!({ "text": problem.to_string() }));
+            self.journal
+                .note("error", false, json!({ "text": problem.to_string() }));
         }
         self.changed.notify_all();
     }
@@ -140,12 +164,18 @@ impl Daemon {
     }
 
     fn has_role(&self, name: &str, role: &str) -> bool {
-        locked(&self.state).cluster.effective_role(name, role).is_some()
+        locked(&self.state)
+            .cluster
+            .effective_role(name, role)
+            .is_some()
     }
 
     /// Calls a hook; calls that only look are not logged, there are too many.
     fn hook(&self, args: &[&str], write: bool) -> Outcome {
-        let env = args.get(1).map(|node| self.hook_environment(node)).unwrap_or_default();
+        let env = args
+            .get(1)
+            .map(|node| self.hook_environment(node))
+            .unwrap_or_default();
         let limit = Duration::from_millis(self.config.delays_ms.hook_limit.unsigned_abs());
         let outcome = hooks::run(&self.config.hook, args, &env, limit);
         if write {
@@ -165,15 +195,24 @@ impl Daemon {
             .iter()
             .map(|node| {
                 let member = role_text(&cluster, node, "membername");
-                format!("{member}={}", role_text(&cluster, node, "advertisepeerurls"))
+                format!(
+                    "{member}={}",
+                    role_text(&cluster, node, "advertisepeerurls")
+                )
             })
             .collect();
-        let ip = cluster.find(Kind::Device, name).map(|d| d.text("ip")).unwrap_or_default();
+        let ip = cluster
+            .find(Kind::Device, name)
+            .map(|d| d.text("ip"))
+            .unwrap_or_default();
         [
             ("STANDIN_ETCD_NODES", members.join(" ")),
             ("STANDIN_INITIAL_CLUSTER", initial.join(",")),
             ("STANDIN_IP", ip),
-            ("STANDIN_MEMBER_NAME", role_text(&cluster, name, "membername")),
+            (
+                "STANDIN_MEMBER_NAME",
+                role_text(&cluster, name, "membername"),
+            ),
             ("STANDIN_SPOOL", role_text(&cluster, name, "spool")),
         ]
         .map(|(key, value)| (key.to_owned(), value))
@@ -182,7 +221,9 @@ impl Daemon {
 
     /// Sends an event to every session.
     pub(crate) fn event(&self, text: &str) {
-        let time = jiff::Zoned::now().strftime("%a %b %e %H:%M:%S %Y").to_string();
+        let time = jiff::Zoned::now()
+            .strftime("%a %b %e %H:%M:%S %Y")
+            .to_string();
         self.journal.note("event", false, json!({ "text": text }));
         let mut events = locked(&self.events);
         events.next += 1;
@@ -197,16 +238,26 @@ impl Daemon {
         let events = locked(&self.events);
         let missed = usize::try_from(events.next.saturating_sub(since)).unwrap_or(EVENTS_KEPT);
         let skip = events.lines.len().saturating_sub(missed);
-        (events.next, events.lines.iter().skip(skip).cloned().collect())
+        (
+            events.next,
+            events.lines.iter().skip(skip).cloned().collect(),
+        )
     }
 }
 
 /// A property of the node's etcd role with `$hostname` and `$ip` filled in.
 fn role_text(cluster: &Cluster, node: &str, property: &str) -> String {
-    let ip = cluster.find(Kind::Device, node).map(|d| d.text("ip")).unwrap_or_default();
+    let ip = cluster
+        .find(Kind::Device, node)
+        .map(|d| d.text("ip"))
+        .unwrap_or_default();
     cluster
         .effective_role(node, ETCD_HOST)
-        .map(|role| role.text(property).replace("$hostname", node).replace("$ip", &ip))
+        .map(|role| {
+            role.text(property)
+                .replace("$hostname", node)
+                .replace("$ip", &ip)
+        })
         .unwrap_or_default()
 }
 
@@ -217,7 +268,10 @@ fn initial_state(config: &Config) -> Result<State, String> {
         .into_iter()
         .map(|name| {
             let up = config.initial_status == InitialStatus::Up || name == config.head.name;
-            let mac = cluster.find(Kind::Device, &name).map(|d| d.text("mac")).unwrap_or_default();
+            let mac = cluster
+                .find(Kind::Device, &name)
+                .map(|d| d.text("mac"))
+                .unwrap_or_default();
             (name, initial_node(up, mac))
         })
         .collect();

@@ -41,10 +41,12 @@ impl Daemon {
     }
 
     fn start_role(&self, name: &str) {
-        let held = locked(&self.state).nodes.get(name).is_some_and(|node| node.etcd.held);
+        let held = locked(&self.state)
+            .nodes
+            .get(name)
+            .is_some_and(|node| node.etcd.held);
         let written = self.hook(&["role", name, "etcd", "on"], true).ok();
-        let running =
-            written && !held && self.hook(&["service", name, "start", "etcd"], true).ok();
+        let running = written && !held && self.hook(&["service", name, "start", "etcd"], true).ok();
         if running {
             self.event(&format!("[notice] {name}: Service etcd was started"));
         }
@@ -69,7 +71,10 @@ impl Daemon {
         let (_, again) = self.next_look();
         self.update(name, |node| {
             if stopped && removed {
-                node.etcd = crate::state::Service { applied: Some(false), ..Default::default() };
+                node.etcd = crate::state::Service {
+                    applied: Some(false),
+                    ..Default::default()
+                };
             } else {
                 node.etcd.due = Some(again);
             }
@@ -96,7 +101,10 @@ impl Daemon {
     fn next_look(&self) -> (i64, i64) {
         let time = now();
         let delays = &self.config.delays_ms;
-        (time + delays.service_check, time + delays.service_check.max(delays.service_stop))
+        (
+            time + delays.service_check,
+            time + delays.service_check.max(delays.service_stop),
+        )
     }
 
     /// API servers are restarted with the etcd servers there are; with none that is an empty list

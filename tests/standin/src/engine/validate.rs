@@ -9,7 +9,10 @@ impl Cluster {
     pub(crate) fn problems(&self, kind: Kind, object: &Object) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut add = |field: &str, message: String| {
-            problems.push(Problem { field: field.to_owned(), message });
+            problems.push(Problem {
+                field: field.to_owned(),
+                message,
+            });
         };
         if self.find(kind, &object.text(kind.key())).is_none() {
             add(kind.key(), "The object does not exist".to_owned());
@@ -24,13 +27,19 @@ impl Cluster {
             if category.is_empty() {
                 add("category", "The category should be set".to_owned());
             } else if self.find(Kind::Category, &category).is_none() {
-                add("category", format!("The category {category} does not exist"));
+                add(
+                    "category",
+                    format!("The category {category} does not exist"),
+                );
             }
         }
         if kind == Kind::ConfigurationOverlay
             && matches!(object.text("priority").as_str(), "250" | "750")
         {
-            add("priority", "The priority should not be 250 or 750".to_owned());
+            add(
+                "priority",
+                "The priority should not be 250 or 750".to_owned(),
+            );
         }
         problems
     }

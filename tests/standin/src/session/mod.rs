@@ -52,7 +52,10 @@ struct Failure {
 
 impl Failure {
     fn new(sort: Sort, text: impl Into<String>) -> Self {
-        Self { sort, text: text.into() }
+        Self {
+            sort,
+            text: text.into(),
+        }
     }
 }
 
@@ -103,7 +106,10 @@ impl Session {
         }
         match outcome {
             Ok(()) => Ok(None),
-            Err(Failure { sort: Sort::Lost, text }) => Err(text),
+            Err(Failure {
+                sort: Sort::Lost,
+                text,
+            }) => Err(text),
             Err(failure) => Ok(Some(self.report(&failure))),
         }
     }
@@ -119,8 +125,11 @@ impl Session {
             Stream::Stdout => &mut self.out,
             Stream::Stderr => &mut self.err,
         };
-        to.push_str(failure.text.trim_end());
-        to.push('\n');
+        // Without a text the command has already printed what there is to say.
+        if !failure.text.is_empty() {
+            to.push_str(failure.text.trim_end());
+            to.push('\n');
+        }
         match failure.sort {
             Sort::Use => dialect.use_exit,
             Sort::Set => dialect.set_exit,
@@ -142,7 +151,11 @@ impl Session {
                 }
             }
         }
-        let alias = line.words.first().and_then(|first| self.aliases.get(first)).cloned();
+        let alias = line
+            .words
+            .first()
+            .and_then(|first| self.aliases.get(first))
+            .cloned();
         if let Some(meaning) = alias {
             return self.run_alias(&meaning, &line);
         }
@@ -160,7 +173,10 @@ impl Session {
                 })
                 .collect();
             words.extend(line.words.iter().skip(1).cloned());
-            self.dispatch(&Line { words, body: line.body.clone() })?;
+            self.dispatch(&Line {
+                words,
+                body: line.body.clone(),
+            })?;
         }
         Ok(())
     }
@@ -192,7 +208,9 @@ impl Session {
     }
 
     fn call(&mut self, request: &Request) -> Result<Reply, Failure> {
-        self.link.call(request).map_err(|text| Failure::new(Sort::Lost, text))
+        self.link
+            .call(request)
+            .map_err(|text| Failure::new(Sort::Lost, text))
     }
 
     /// What the daemon has, with this session's edits on top.
@@ -206,7 +224,10 @@ impl Session {
                 }
                 Ok(*view)
             }
-            _ => Err(Failure::new(Sort::Lost, "CMDaemon gave an unexpected answer")),
+            _ => Err(Failure::new(
+                Sort::Lost,
+                "CMDaemon gave an unexpected answer",
+            )),
         }
     }
 
@@ -242,18 +263,30 @@ fn substitute(parts: &[Part]) -> String {
 fn shell(script: &str, input: Option<&str>) -> String {
     let child = Process::new("sh")
         .args(["-c", script])
-        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(if input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .spawn();
-    let Ok(mut child) = child else { return String::new() };
-    let feeder = child.stdin.take().zip(input.map(str::to_owned)).map(|(mut pipe, text)| {
-        std::thread::spawn(move || {
-            let _ = pipe.write_all(text.as_bytes());
-        })
-    });
+    let Ok(mut child) = child else {
+        return String::new();
+    };
+    let feeder = child
+        .stdin
+        .take()
+        .zip(input.map(str::to_owned))
+        .map(|(mut pipe, text)| {
+            std::thread::spawn(move || {
+                let _ = pipe.write_all(text.as_bytes());
+            })
+        });
     let output = child.wait_with_output();
     if let Some(feeder) = feeder {
         let _ = feeder.join();
     }
-    output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    output
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+        .unwrap_or_default()
 }

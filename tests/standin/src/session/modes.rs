@@ -7,7 +7,9 @@ use crate::schema::Kind;
 impl Session {
     /// Runs a command in the mode the session is in.
     pub(super) fn dispatch(&mut self, line: &Line) -> Done {
-        let Some((name, args)) = line.words.split_first() else { return Ok(()) };
+        let Some((name, args)) = line.words.split_first() else {
+            return Ok(());
+        };
         match name.as_str() {
             "exit" | ".." => self.leave(),
             "home" | "/" => self.at = Position::default(),
@@ -34,13 +36,19 @@ impl Session {
     /// `device` enters the mode; `device status x` runs one command there and stays where it
     /// was, but `device use x` (and a submode) moves, as `device use node001; set ...` needs.
     fn mode(&mut self, kind: Kind, args: &[String], line: &Line) -> Done {
-        let mode = Position { kind: Some(kind), ..Position::default() };
+        let mode = Position {
+            kind: Some(kind),
+            ..Position::default()
+        };
         let Some(first) = args.first() else {
             self.at = mode;
             return Ok(());
         };
         let before = std::mem::replace(&mut self.at, mode);
-        let inner = Line { words: args.to_vec(), body: line.body.clone() };
+        let inner = Line {
+            words: args.to_vec(),
+            body: line.body.clone(),
+        };
         let done = self.dispatch(&inner);
         if done.is_err() || !matches!(first.as_str(), "use" | "roles" | "services") {
             self.at = before;
@@ -91,7 +99,9 @@ impl Session {
         let [name] = args else {
             return Err(Failure::new(Sort::Use, "Usage: use <object>"));
         };
-        let Some(kind) = self.at.kind else { return Err(self.no_command("use")) };
+        let Some(kind) = self.at.kind else {
+            return Err(self.no_command("use"));
+        };
         let view = self.view()?;
         match (self.at.sub.clone(), self.at.object.clone()) {
             (Some(Sub::Roles(_)), Some(object)) => {
@@ -128,7 +138,11 @@ impl Session {
             self.at.object = Some(name.clone());
         }
         if self.at.object.is_none() {
-            return Err(self.no_command(if sub == Sub::Roles(None) { "roles" } else { "services" }));
+            return Err(self.no_command(if sub == Sub::Roles(None) {
+                "roles"
+            } else {
+                "services"
+            }));
         }
         self.at.sub = Some(sub);
         Ok(())
@@ -143,7 +157,11 @@ impl Session {
         role: &str,
     ) -> Option<Object> {
         let own = cluster.find(kind, object)?.role(role);
-        let inherited = || cluster.effective_role(object, role).filter(|_| kind == Kind::Device);
+        let inherited = || {
+            cluster
+                .effective_role(object, role)
+                .filter(|_| kind == Kind::Device)
+        };
         own.or_else(inherited).cloned()
     }
 
@@ -168,7 +186,11 @@ impl Session {
     pub(crate) fn prompt(&self) -> String {
         let mut text = format!("[{}", self.welcome.cluster);
         if let Some(kind) = self.at.kind {
-            let dirty = if self.edits.keys().any(|(k, _)| *k == kind) { "*" } else { "" };
+            let dirty = if self.edits.keys().any(|(k, _)| *k == kind) {
+                "*"
+            } else {
+                ""
+            };
             text.push_str(&format!("->{}{dirty}", kind.mode()));
             if let Some(object) = &self.at.object {
                 let edited = self.edits.contains_key(&(kind, object.clone()));
@@ -192,8 +214,11 @@ impl Session {
         match args {
             [name] if name == "versioninfo" => {
                 let version = &self.welcome.version;
-                let full =
-                    if version.contains('.') { version.clone() } else { format!("{version}.0") };
+                let full = if version.contains('.') {
+                    version.clone()
+                } else {
+                    format!("{version}.0")
+                };
                 self.say(&format!("{:<24} {full}", "Cluster Manager"));
                 Ok(())
             }
