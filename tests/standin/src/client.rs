@@ -1,5 +1,6 @@
 //! The `cmsh` process: options, the connection, and where the commands come from.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -137,7 +138,7 @@ impl Shell {
         };
         for command in commands {
             if self.options.echo {
-                session.out.push_str(&format!("{}\n", command.raw));
+                let _ = writeln!(session.out, "{}", command.raw);
             }
             let failed = session.run(&command)?;
             self.exit = self.exit.max(failed.unwrap_or(0));
@@ -158,7 +159,7 @@ impl Shell {
             if self.options.tty {
                 session.out.push_str(&session.prompt());
             }
-            session.out.push_str(&format!("{line}\n"));
+            let _ = writeln!(session.out, "{line}");
             self.batch(session, &line)?;
             if session.done {
                 break;
@@ -174,7 +175,7 @@ impl Shell {
             if let Reply::Events { next, lines } = session.link.call(&Request::Events { since })? {
                 self.next_event = next;
                 for line in lines {
-                    out.push_str(&format!("{line}\n"));
+                    let _ = writeln!(out, "{line}");
                 }
             }
         }

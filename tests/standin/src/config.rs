@@ -99,7 +99,7 @@ pub(crate) struct Delays {
     pub(crate) install_step: i64,
     /// From sshd's answer to UP.
     pub(crate) up: i64,
-    /// How long INSTALLER_CALLINGINIT may last before it becomes INSTALLER_FAILED.
+    /// How long `INSTALLER_CALLINGINIT` may last before it becomes `INSTALLER_FAILED`.
     pub(crate) calling_init_limit: i64,
     /// Between two looks at a node.
     pub(crate) poll: i64,

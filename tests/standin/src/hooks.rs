@@ -21,12 +21,12 @@ impl Outcome {
 
 /// Runs one hook to its end or the limit. Without a hook command everything succeeds.
 pub(crate) fn run(
-    argv: &[String],
+    command: &[String],
     args: &[&str],
     env: &[(String, String)],
     limit: Duration,
 ) -> Outcome {
-    let Some((program, prefix)) = argv.split_first() else {
+    let Some((program, prefix)) = command.split_first() else {
         return Outcome {
             exit: Some(0),
             output: "(no hook)".to_owned(),

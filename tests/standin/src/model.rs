@@ -222,6 +222,15 @@ impl Cluster {
             .map(|grant| grant.role)
     }
 
+    /// A role of an object by its name in any case; a device also has those it inherits.
+    pub(crate) fn role_of(&self, kind: Kind, object: &str, role: &str) -> Option<&Object> {
+        let inherited = || {
+            self.effective_role(object, role)
+                .filter(|_| kind == Kind::Device)
+        };
+        self.find(kind, object)?.role(role).or_else(inherited)
+    }
+
     /// The nodes that have a role.
     pub(crate) fn nodes_with(&self, role: &str) -> Vec<String> {
         let mut nodes = self.keys(Kind::Device);

@@ -110,7 +110,9 @@ pub(crate) fn compress(names: &[String]) -> String {
 
 fn follows(last: &str, next: &str) -> bool {
     match (number(last), number(next)) {
-        (Some((p, n, w)), Some((q, m, v))) => p == q && w == v && n + 1 == m,
+        (Some((stem, n, width)), Some((next_stem, m, next_width))) => {
+            stem == next_stem && width == next_width && n + 1 == m
+        }
         _ => false,
     }
 }

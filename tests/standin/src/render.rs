@@ -1,6 +1,7 @@
 //! How things are printed.
 
 use serde_json::{Map, Value as Json};
+use std::fmt::Write as _;
 
 use crate::protocol::{NodeView, Problem};
 use crate::state::Phase;
@@ -31,7 +32,7 @@ pub(crate) fn bracket(state: &str) -> String {
 pub(crate) fn status_text(view: &NodeView) -> String {
     let mut text = bracket(&view.state);
     if !view.message.is_empty() {
-        text.push_str(&format!(" ({})", view.message));
+        let _ = write!(text, " ({})", view.message);
     }
     if !view.note.is_empty() {
         text.push(' ');
@@ -161,7 +162,7 @@ pub(crate) fn coloured(text: &str) -> String {
         } else {
             "0"
         };
-        painted.push_str(&format!("\x1b[{colour}m{bare}\x1b[0m"));
+        let _ = write!(painted, "\x1b[{colour}m{bare}\x1b[0m");
         painted.push_str(&line[bare.len()..]);
     }
     painted

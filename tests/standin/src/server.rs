@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,6 +16,9 @@ use crate::engine::Daemon;
 use crate::protocol::{Reply, Request, Welcome};
 
 const USAGE: &str = "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n";
+
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 struct Arguments {
     config: PathBuf,
@@ -85,11 +89,22 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
+/// One daemon per state directory. A killed one's lock can outlive it for a moment, in a hook
+/// that was just being started, so try for a while.
 fn lock(dir: &Path) -> Result<File, String> {
     let path = dir.join("daemon.lock");
     let file = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    file.try_lock()
-        .map_err(|e| format!("{}: another daemon runs here: {e}", path.display()))?;
+    let mut tries = LOCK_TRIES;
+    while let Err(problem) = file.try_lock() {
+        tries -= 1;
+        if tries == 0 {
+            return Err(format!(
+                "{}: another daemon runs here: {problem}",
+                path.display()
+            ));
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
     Ok(file)
 }
 

@@ -177,7 +177,7 @@ impl Session {
         };
         let rows: Vec<Vec<String>> = names.into_iter().map(|name| vec![name]).collect();
         self.out
-            .push_str(&render::table(&[Column::new("Name (key)", 28)], &rows, " "));
+            .push_str(&render::table(&[Column::new("Name (key)", 0)], &rows, " "));
         Ok(())
     }
 
@@ -225,7 +225,7 @@ impl Session {
             }
         }
         self.at = before;
-        worst.or(Ok(()))
+        worst
     }
 }
 

@@ -8,6 +8,7 @@ mod objects;
 mod services;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::{Command as Process, Stdio};
 
@@ -196,7 +197,7 @@ impl Session {
                     .open(path);
                 let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
                 if let Err(problem) = written {
-                    self.err.push_str(&format!("{path}: {problem}\n"));
+                    let _ = writeln!(self.err, "{path}: {problem}");
                 }
             }
         }

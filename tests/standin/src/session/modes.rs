@@ -1,8 +1,8 @@
 //! Moving through the modes (admin manual 2.5.2), and the commands of the top level.
 
 use super::{Done, Failure, Line, Position, Session, Sort, Sub, known};
-use crate::model::Object;
 use crate::schema::Kind;
+use std::fmt::Write as _;
 
 impl Session {
     /// Runs a command in the mode the session is in.
@@ -21,6 +21,8 @@ impl Session {
                     self.aliases.insert(name.clone(), meaning.join(" "));
                 }
             }
+            "modified" => self.modified(),
+            "refresh" => self.refresh(),
             "main" => return self.main(args),
             "cmha" => return self.cmha(args),
             _ => {
@@ -59,8 +61,6 @@ impl Session {
     fn command(&mut self, name: &str, args: &[String], line: &Line) -> Done {
         match name {
             "commit" => self.commit(args),
-            "modified" => self.modified(),
-            "refresh" => self.refresh(),
             _ if self.at.kind.is_none() => Err(self.no_command(name)),
             "use" => self.use_object(args),
             "get" => self.get(args),
@@ -105,9 +105,9 @@ impl Session {
         let view = self.view()?;
         match (self.at.sub.clone(), self.at.object.clone()) {
             (Some(Sub::Roles(_)), Some(object)) => {
-                let role = self.find_role(&view.cluster, kind, &object, name);
-                let role = role.ok_or_else(|| self.no_object(kind, name))?;
-                self.at.sub = Some(Sub::Roles(Some(role.text("type"))));
+                let role = view.cluster.role_of(kind, &object, name);
+                let role = role.ok_or_else(|| self.no_object(kind, name))?.text("type");
+                self.at.sub = Some(Sub::Roles(Some(role)));
             }
             (Some(Sub::Services(_)), Some(object)) => {
                 if !super::status_of(&view, &object).services.contains_key(name) {
@@ -148,31 +148,14 @@ impl Session {
         Ok(())
     }
 
-    /// A role of the object by its name in any case; a device also has those it inherits.
-    pub(super) fn find_role(
-        &self,
-        cluster: &crate::model::Cluster,
-        kind: Kind,
-        object: &str,
-        role: &str,
-    ) -> Option<Object> {
-        let own = cluster.find(kind, object)?.role(role);
-        let inherited = || {
-            cluster
-                .effective_role(object, role)
-                .filter(|_| kind == Kind::Device)
-        };
-        own.or_else(inherited).cloned()
-    }
-
     /// `path`: what to type to come back here.
     fn path(&mut self) {
         let mut text = "home;".to_owned();
         if let Some(kind) = self.at.kind {
-            text.push_str(&format!("{};", kind.mode()));
+            let _ = write!(text, "{};", kind.mode());
         }
         if let Some(object) = &self.at.object {
-            text.push_str(&format!("use \"{object}\";"));
+            let _ = write!(text, "use \"{object}\";");
         }
         match &self.at.sub {
             Some(Sub::Roles(inner)) => text.push_str(&sub_path("roles", inner.as_deref())),
@@ -191,10 +174,10 @@ impl Session {
             } else {
                 ""
             };
-            text.push_str(&format!("->{}{dirty}", kind.mode()));
+            let _ = write!(text, "->{}{dirty}", kind.mode());
             if let Some(object) = &self.at.object {
                 let edited = self.edits.contains_key(&(kind, object.clone()));
-                text.push_str(&format!("[{object}{}]", if edited { "*" } else { "" }));
+                let _ = write!(text, "[{object}{}]", if edited { "*" } else { "" });
             }
         }
         let (name, inner) = match &self.at.sub {
@@ -204,7 +187,7 @@ impl Session {
         };
         text.push_str(name);
         if let Some(inner) = inner {
-            text.push_str(&format!("[{inner}]"));
+            let _ = write!(text, "[{inner}]");
         }
         text.push_str("]% ");
         text

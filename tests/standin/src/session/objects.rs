@@ -75,7 +75,7 @@ impl Session {
 
     fn read(&self, cluster: &Cluster, target: &Target) -> Result<Object, Failure> {
         let object = match &target.role {
-            Some(role) => self.find_role(cluster, target.kind, &target.key, role),
+            Some(role) => cluster.role_of(target.kind, &target.key, role).cloned(),
             None => cluster.find(target.kind, &target.key).cloned(),
         };
         object.ok_or_else(|| {
@@ -364,7 +364,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn modified(&mut self) -> Done {
+    pub(super) fn modified(&mut self) {
         let kind = self.at.kind;
         let rows: Vec<Vec<String>> = self
             .edits
@@ -375,7 +375,7 @@ impl Session {
         if rows.is_empty() {
             let of = kind.map_or("any", Kind::mode);
             self.say(&format!("No modified objects of type {of}"));
-            return Ok(());
+            return;
         }
         let columns = [
             Column::new("State", 6),
@@ -383,16 +383,14 @@ impl Session {
             Column::new("Name", 32),
         ];
         self.out.push_str(&render::table(&columns, &rows, " "));
-        Ok(())
     }
 
-    pub(super) fn refresh(&mut self) -> Done {
+    pub(super) fn refresh(&mut self) {
         let (kind, object) = (self.at.kind, self.at.object.clone());
         self.edits.retain(|(k, key), _| {
             kind.is_some_and(|kind| kind != *k)
                 || object.as_ref().is_some_and(|object| object != key)
         });
-        Ok(())
     }
 }
 

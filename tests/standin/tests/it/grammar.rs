@@ -1,14 +1,12 @@
 //! The documented grammar, against a running daemon.
 
-mod support;
-
 use std::io::Write;
 use std::process::Stdio;
 
+use crate::support::{Lab, answer};
 use serde_json::{Value, json};
-use support::{Lab, answer};
 
-fn plain(lab: &Lab, text: &str) -> support::Answer {
+fn plain(lab: &Lab, text: &str) -> crate::support::Answer {
     lab.cmsh(&["-n", "--color=no", "--hide-events", "-c", text])
 }
 

@@ -1,9 +1,7 @@
 //! What commits and power commands really do, through a hook made of files.
 
-mod support;
-
+use crate::support::Lab;
 use serde_json::json;
-use support::Lab;
 
 const OVERLAY: &str = "configurationoverlay; use kube-default-etcd; ";
 

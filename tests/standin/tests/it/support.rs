@@ -12,17 +12,17 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running stand-in. Dropping it ends the daemon.
-pub struct Lab {
-    pub dir: TempDir,
+pub(crate) struct Lab {
+    pub(crate) dir: TempDir,
     daemon: Option<Child>,
 }
 
 /// What `cmsh` printed and how it ended.
 #[derive(Debug)]
-pub struct Answer {
-    pub stdout: String,
-    pub stderr: String,
-    pub code: i32,
+pub(crate) struct Answer {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
 }
 
 impl Drop for Lab {
@@ -33,7 +33,7 @@ impl Drop for Lab {
 
 impl Lab {
     /// Starts three etcd nodes that are up and hold data; `change` edits the configuration.
-    pub fn start(change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn start(change: impl FnOnce(&mut Value)) -> Self {
         let dir = TempDir::new().unwrap();
         fs::create_dir(dir.path().join("nodes")).unwrap();
         for n in 1..=3 {
@@ -49,7 +49,7 @@ impl Lab {
         lab
     }
 
-    pub fn run_daemon(&mut self) {
+    pub(crate) fn run_daemon(&mut self) {
         let log = fs::File::create(self.dir.path().join("daemon.err")).unwrap();
         let _ = fs::remove_file(self.socket());
         self.daemon = Some(
@@ -70,7 +70,7 @@ impl Lab {
     }
 
     /// Kills the daemon as `kill -9` does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
@@ -85,11 +85,11 @@ impl Lab {
         self.state().join("standin.sock")
     }
 
-    pub fn cmsh(&self, args: &[&str]) -> Answer {
+    pub(crate) fn cmsh(&self, args: &[&str]) -> Answer {
         answer(&self.command(args).stdin(Stdio::null()).output().unwrap())
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cmsh"));
         command.args(args).env("CMSH_STANDIN_SOCKET", self.socket());
         command.current_dir(self.dir.path());
@@ -97,7 +97,7 @@ impl Lab {
     }
 
     /// A batch as a careful tool runs it, which must succeed without complaint.
-    pub fn batch(&self, text: &str) -> String {
+    pub(crate) fn batch(&self, text: &str) -> String {
         let answer = self.cmsh(&["-n", "-q", "--color=no", "--hide-events", "-c", text]);
         assert_eq!(
             (answer.code, answer.stderr.as_str()),
@@ -108,16 +108,16 @@ impl Lab {
         answer.stdout
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join("nodes").join(name)
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
     /// The hook calls so far that change something.
-    pub fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let quiet = ["ssh-ok", "pingable"];
         self.read("calls")
             .lines()
@@ -127,7 +127,7 @@ impl Lab {
             .collect()
     }
 
-    pub fn log(&self) -> Vec<Value> {
+    pub(crate) fn log(&self) -> Vec<Value> {
         fs::read_to_string(self.state().join("cmd.log"))
             .unwrap()
             .lines()
@@ -135,26 +135,27 @@ impl Lab {
             .collect()
     }
 
-    pub fn wait(&self, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait(&self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !done(self) {
             assert!(
                 Instant::now() < deadline,
-                "waited in vain for {what}\n{}",
-                self.read("calls")
+                "waited in vain for {what}\n{}\n{}",
+                self.read("calls"),
+                fs::read_to_string(self.dir.path().join("daemon.err")).unwrap_or_default(),
             );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    pub fn wait_status(&self, node: &str, state: &str) {
+    pub(crate) fn wait_status(&self, node: &str, state: &str) {
         self.wait(state, |lab| {
             lab.batch(&format!("device; status {node}")).contains(state)
         });
     }
 }
 
-pub fn answer(output: &Output) -> Answer {
+pub(crate) fn answer(output: &Output) -> Answer {
     Answer {
         stdout: String::from_utf8(output.stdout.clone()).unwrap(),
         stderr: String::from_utf8(output.stderr.clone()).unwrap(),
