@@ -9,11 +9,20 @@ fn remove_role(lab: &Lab, nodes: &str) {
     lab.batch(&format!("{OVERLAY} removefrom nodes {nodes}; commit"));
 }
 
+fn events(lab: &Lab) -> Vec<String> {
+    lab.log()
+        .iter()
+        .filter(|line| line["kind"] == "event")
+        .map(|line| line["text"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Waits until the daemon has taken charge of etcd on all nodes.
 fn settled(lab: &Lab) {
     lab.wait("etcd on all nodes", |lab| {
-        lab.calls()
+        events(lab)
             .iter()
-            .filter(|call| call.contains(" start etcd"))
+            .filter(|text| text.ends_with("Service etcd was started"))
             .count()
             == 3
     });
@@ -30,16 +39,9 @@ fn a_lost_role_stops_etcd_and_a_given_one_starts_it() {
             .is_some_and(|c| c == "role node001 etcd off")
     });
     assert!(!lab.file("etcd.node001").exists());
-    let events: Vec<String> = lab
-        .log()
-        .iter()
-        .filter(|line| line["kind"] == "event")
-        .map(|line| line["text"].as_str().unwrap().to_owned())
-        .collect();
-    assert!(
-        events.contains(&"[notice] node001: Service etcd was stopped".to_owned()),
-        "{events:?}"
-    );
+    lab.wait("the event", |lab| {
+        events(lab).contains(&"[notice] node001: Service etcd was stopped".to_owned())
+    });
     lab.batch(&format!("{OVERLAY} append nodes node001; commit"));
     lab.wait("the start", |lab| lab.file("etcd.node001").exists());
     assert_eq!(

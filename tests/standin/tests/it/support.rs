@@ -128,8 +128,10 @@ impl Lab {
     }
 
     pub(crate) fn log(&self) -> Vec<Value> {
-        fs::read_to_string(self.state().join("cmd.log"))
-            .unwrap()
+        let text = fs::read_to_string(self.state().join("cmd.log")).unwrap();
+        // A last line without its end is still being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
