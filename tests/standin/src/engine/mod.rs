@@ -114,6 +114,8 @@ impl Daemon {
                     self.serve(name, &node);
                 }
             }
+            // A node that took too long may still come up.
+            Phase::Failed if now() >= node.next_poll => self.watch(name),
             Phase::Waiting | Phase::Maintenance | Phase::Failed => {}
             _ => self.boot(name, &node),
         }

@@ -268,3 +268,70 @@ fn reading_leaves_no_write_in_the_log() {
         &log[before..]
     );
 }
+
+#[test]
+fn a_role_by_category_or_node_counts_too() {
+    let lab = Lab::start(|config| {
+        config["overlays"][0]["nodes"] = json!([]);
+        config["categories"][0]["roles"] = json!([{ "type": "Etcd::Host" }]);
+        config["nodes"][0]["roles"] = json!([{ "type": "Etcd::Host", "spool": "/data/etcd" }]);
+    });
+    settled(&lab);
+    let listed = lab.batch("device roles node001; list");
+    assert!(
+        listed.contains("\nEtcd::Host\n[category:default] Etcd::Host\n"),
+        "{listed}"
+    );
+    // The node's own role has the highest priority.
+    assert_eq!(
+        lab.batch("device roles node001; use etcd::host; get spool"),
+        "/data/etcd\n"
+    );
+    assert_eq!(
+        lab.batch("device roles node002; use etcd::host; get spool"),
+        "/var/lib/etcd\n"
+    );
+    lab.batch("category; use default; roles; unassign etcd::host; commit");
+    lab.wait("the stop", |lab| !lab.file("etcd.node002").exists());
+    assert!(lab.file("etcd.node001").exists());
+}
+
+#[test]
+fn api_servers_get_the_etcd_servers_there_are() {
+    let lab = Lab::start(|config| config["extra_hooks"] = json!(["api-server"]));
+    settled(&lab);
+    remove_role(&lab, "node001..node003");
+    lab.wait("the empty list", |lab| {
+        lab.calls().contains(&"api-server node001 ".to_owned())
+    });
+    lab.batch(&format!("{OVERLAY} append nodes node00[1-2]; commit"));
+    let urls = "api-server node001 https://10.141.0.1:2379,https://10.141.0.2:2379";
+    lab.wait("the list", |lab| lab.calls().contains(&urls.to_owned()));
+}
+
+#[test]
+fn a_changed_mac_makes_a_node_new_and_its_install_full() {
+    let lab = Lab::start(|config| config["nodes"][0]["datanode"] = json!(false));
+    settled(&lab);
+    lab.batch("device use node001; set mac FA:16:3E:FF:FF:FF; commit; reboot");
+    lab.wait("the wipe", |lab| {
+        lab.calls().contains(&"wipe node001".to_owned())
+    });
+    lab.wait("power", |lab| {
+        lab.calls().contains(&"power-on node001".to_owned())
+    });
+}
+
+#[test]
+fn a_failing_hook_ends_in_installer_failed() {
+    let lab = Lab::start(|_| {});
+    settled(&lab);
+    std::fs::write(lab.file("stuck.node001"), "").unwrap();
+    lab.batch("device use node001; set datanode no; set nextinstallmode full; commit; reboot");
+    lab.wait_status("node001", "[ INSTALLER_FAILED ]");
+    assert_eq!(lab.batch("device get node001 nextinstallmode"), "FULL\n");
+    std::fs::remove_file(lab.file("stuck.node001")).unwrap();
+    let text = lab.batch("device; power -n node001 reset");
+    assert_eq!(text, "ipmi0 .................... [ RESET  ] node001\n");
+    lab.wait_status("node001", "[   UP   ]");
+}
