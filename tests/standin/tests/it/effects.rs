@@ -278,9 +278,11 @@ fn a_role_by_category_or_node_counts_too() {
     });
     settled(&lab);
     let listed = lab.batch("device roles node001; list");
-    assert!(
-        listed.contains("\nEtcd::Host\n[category:default] Etcd::Host\n"),
-        "{listed}"
+    let rows: Vec<&str> = listed.lines().skip(2).collect();
+    let overlay = "[overlay:kube-default-master] Kubernetes::ApiServer";
+    assert_eq!(
+        rows,
+        ["Etcd::Host", overlay, "[category:default] Etcd::Host"]
     );
     // The node's own role has the highest priority.
     assert_eq!(
