@@ -177,7 +177,12 @@ impl Daemon {
     }
 
     fn cut(&self, name: &str, operation: PowerOperation) -> (bool, String) {
-        if !self.hook(&["power-off", name], true).ok() {
+        let cut = if self.config.knows_hook("power-fail") {
+            "power-fail"
+        } else {
+            "power-off"
+        };
+        if !self.hook(&[cut, name], true).ok() {
             return (false, "FAILED".to_owned());
         }
         if operation == PowerOperation::Reset {
