@@ -143,9 +143,7 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             Reply::Results(Vec::new())
         }
         Request::Read => {
-            daemon
-                .journal
-                .note("read", false, json!({ "client": *client }));
+            noted_read(daemon, *client);
             Reply::View(Box::new(daemon.view()))
         }
         Request::Commit {
@@ -154,6 +152,7 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             wait,
         } => Reply::Problems(daemon.commit(*client, kind, objects, wait)),
         Request::Validate { kind, object } => {
+            noted_read(daemon, *client);
             Reply::Problems(daemon.cluster().problems(kind, &object))
         }
         Request::Power { operation, nodes } => {
@@ -168,12 +167,20 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             nodes,
             answer,
             wait,
-        } => Reply::Results(daemon.interactions(*client, &nodes, answer, wait)),
+        } => {
+            noted_read(daemon, *client);
+            Reply::Results(daemon.interactions(*client, &nodes, answer, wait))
+        }
         Request::Events { since } => {
             let (next, lines) = daemon.events(since);
             Reply::Events { next, lines }
         }
     }
+}
+
+fn noted_read(daemon: &Daemon, client: u32) {
+    let fields = json!({ "client": client });
+    daemon.journal.note("read", false, fields);
 }
 
 fn welcome(daemon: &Daemon) -> Welcome {

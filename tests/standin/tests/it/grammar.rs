@@ -318,3 +318,18 @@ fn a_pair_of_heads_tells_which_it_is() {
     );
     assert!(text.contains("basecm* -> master2"));
 }
+
+/// Whatever is not known about cmsh, a reader that does not guess finds the same facts.
+#[test]
+fn every_dialect_tells_the_same() {
+    for seed in 0..6 {
+        let lab = Lab::start(|config| config["dialect"] = json!({ "seed": seed }));
+        let batch = "configurationoverlay; use kube-default-etcd; removefrom nodes node002; commit";
+        plain(&lab, batch);
+        let names = lab.batch("device; foreach -l etcd::host (get hostname)");
+        let names: Vec<&str> = names.split_whitespace().collect();
+        assert_eq!(names, ["node001", "node003"], "seed {seed}");
+        let text = plain(&lab, "device; use node009; get node001 ip").stdout;
+        assert_eq!(text.lines().last(), Some("10.141.0.1"));
+    }
+}
