@@ -73,9 +73,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         .journal
         .note("start", false, json!({ "pid": std::process::id() }));
     daemon.start();
+    let served = Arc::clone(&daemon);
     let accept = move || {
         for stream in listener.incoming().flatten() {
-            let daemon = Arc::clone(&daemon);
+            let daemon = Arc::clone(&served);
             thread::spawn(move || session(&daemon, stream));
         }
     };
@@ -83,6 +84,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         // Whoever started us holds the other end, and its death closes it in any case.
         thread::spawn(accept);
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        daemon.rest();
     } else {
         accept();
     }

@@ -93,6 +93,13 @@ impl Daemon {
         }
     }
 
+    /// Lets the hooks under way end and starts no more: for an orderly end of the process.
+    pub(crate) fn rest(&self) {
+        for turn in self.turns.values() {
+            std::mem::forget(locked(turn));
+        }
+    }
+
     /// Does what is due on one node.
     fn turn(&self, name: &str) {
         let Some(turn) = self.turns.get(name) else {

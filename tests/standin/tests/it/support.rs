@@ -26,7 +26,15 @@ pub(crate) struct Answer {
 }
 
 impl Drop for Lab {
+    /// Ends the daemon in order, so that no hook is left behind, and otherwise by force.
     fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            drop(daemon.stdin.take());
+            let deadline = Instant::now() + DEADLINE;
+            while matches!(daemon.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         self.kill();
     }
 }
