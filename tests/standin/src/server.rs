@@ -136,7 +136,9 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             *client = pid;
             let fields = json!({ "client": pid, "argv": argv, "text": text });
             daemon.journal.note("batch", false, fields);
-            Reply::Welcome(Box::new(welcome(daemon)))
+            let welcome = welcome(daemon);
+            daemon.noise();
+            Reply::Welcome(Box::new(welcome))
         }
         Request::Line { text } => {
             daemon

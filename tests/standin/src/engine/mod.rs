@@ -242,6 +242,16 @@ impl Daemon {
         }
     }
 
+    /// Something that has nothing to do with the session, as there is on any real cluster.
+    pub(crate) fn noise(&self) {
+        if self.dialect.noise {
+            self.event(&format!(
+                "[notice] {}: Service cups was stopped",
+                self.config.head.name
+            ));
+        }
+    }
+
     /// The events from number `since` on, and the number of the next one.
     pub(crate) fn events(&self, since: u64) -> (u64, Vec<String>) {
         let events = locked(&self.events);

@@ -207,6 +207,12 @@ fn colours_and_events_must_be_switched_off() {
     let lab = Lab::start(|_| {});
     let answer = lab.cmsh(&["-c", "device get node001 ip"]);
     assert!(answer.stdout.contains('\u{1b}'), "{answer:?}");
+    let answer = lab.cmsh(&["--color=no", "-c", "device get node001 ip"]);
+    assert!(
+        answer
+            .stdout
+            .ends_with(" [notice] basecm: Service cups was stopped\n10.141.0.1\n")
+    );
     let text = "device use node001; set datanode no; commit; get datanode";
     let answer = lab.cmsh(&["--color", "no", "-c", text]);
     assert!(answer.stdout.contains("[notice]"), "{answer:?}");
