@@ -1,1 +1,36 @@
-//! Under construction.
+//! A real lab on one machine: N nodes and a head node, each with its own network, disk and, on the nodes,
+//! systemd, sshd, environment modules and etcd with TLS; and a stand-in for the cluster manager.
+//!
+//! [`Lab::start`] brings one up, and dropping it takes it down without a trace, also when the program that
+//! owns it is killed. See the crate's README for playing by hand, and `tests/` for how a test uses it.
+
+mod cgroup;
+mod disk;
+mod error;
+mod etcd;
+mod fetch;
+mod head;
+mod image;
+mod lab;
+mod layout;
+mod net;
+mod node;
+mod pki;
+mod protocol;
+mod run;
+mod spec;
+mod supervisor;
+mod sweep;
+mod watcher;
+
+pub mod cli;
+
+pub use error::{Error, Result};
+pub use etcd::{Dump, EtcdAccess, MemberHash};
+pub use head::{CMSH, TOOLS};
+pub use lab::{Lab, LabOptions, Programs};
+pub use layout::{CLIENT_PORT, HEAD_IP, Layout, MAX_NODES, Node, SPOOL};
+pub use pki::PKI;
+pub use spec::{Etcd, EtcdVersion, HostKeyAfterWipe, Standin};
+pub use sweep::{Found, find, sweep};
+pub use watcher::{Armed, Breach, Seen, Watcher};

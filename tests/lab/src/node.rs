@@ -1,0 +1,409 @@
+//! A compute node: power, disk, installation, services.
+
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::os::unix::fs::chown;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use crate::cgroup::Group;
+use crate::disk::Disk;
+use crate::error::{Error, IoContext as _, Result};
+use crate::image::{self, Tree};
+use crate::layout::{CLIENT_PORT, Layout, Node, SPOOL};
+use crate::net;
+use crate::pki::{self, PKI};
+use crate::run::{self, Wait, run};
+use crate::spec::{HostKeyAfterWipe, Spec};
+
+/// A running or stopped machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) node: Node,
+    layout: Layout,
+    group: Group,
+    disk: Disk,
+    /// Power and disk are changed by one request at a time.
+    power: Mutex<Option<Child>>,
+}
+
+/// How a machine is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Off {
+    /// It shuts its services down first.
+    Orderly,
+    /// The power fails: every process of it is killed, PID 1 included, at once.
+    PowerFail,
+}
+
+impl Machine {
+    pub(crate) fn new(node: Node, layout: &Layout, lab: &Group, spec: &Spec) -> Self {
+        let disk = Disk::new(layout.node(node), layout.image(), spec.disk_bytes);
+        Self {
+            node,
+            layout: layout.clone(),
+            group: lab.child(&node.name()),
+            disk,
+            power: Mutex::new(None),
+        }
+    }
+
+    /// Whether it has power; from its control group.
+    pub(crate) fn on(&self) -> bool {
+        self.group.populated()
+    }
+
+    /// Whether there is an operating system on its disk.
+    pub(crate) fn installed(&self) -> bool {
+        self.disk.installed()
+    }
+
+    fn power(&self) -> MutexGuard<'_, Option<Child>> {
+        self.power.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Switches it on. Nothing happens when it is on.
+    pub(crate) fn power_on(&self) -> Result<()> {
+        let mut power = self.power();
+        if self.on() {
+            return Ok(());
+        }
+        if !self.installed() {
+            return Err(Error::refused(
+                format!(
+                    "{} does not boot: nothing is installed on its disk",
+                    self.node
+                ),
+                format!("lab hook LABDIR provisioned {}", self.node),
+            ));
+        }
+        self.group.clear();
+        net::plug(self.node)?;
+        let console = self.layout.console(self.node);
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&console)
+            .on("open", &console)?;
+        let err = out.try_clone().on("share", &console)?;
+        let mut command = self.boot_command();
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        *power = Some(
+            command
+                .spawn()
+                .on("start the container of", self.layout.node(self.node))?,
+        );
+        Ok(())
+    }
+
+    fn boot_command(&self) -> Command {
+        let name = self.node.name();
+        let mut command = self.group.command("systemd-nspawn");
+        command.args([
+            "-q",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+            "--link-journal=no",
+        ]);
+        command.args(["--console=pipe", "--resolv-conf=off", "--timezone=off"]);
+        command.args(["--bind-ro=/usr", "-D"]).arg(self.disk.root());
+        command
+            .arg(format!("--machine={name}"))
+            .arg(format!("--hostname={name}"));
+        command.arg(format!(
+            "--network-namespace-path={}",
+            net::namespace(&name).display()
+        ));
+        command.arg(format!(
+            "--bind={}:/cm/shared",
+            self.layout.shared().display()
+        ));
+        command
+    }
+
+    /// Switches it off. Nothing happens when it is off.
+    pub(crate) fn power_off(&self, how: Off) -> Result<()> {
+        let mut power = self.power();
+        if how == Off::Orderly {
+            self.shut_down(power.as_ref());
+        }
+        self.group.kill_all()?;
+        if let Some(mut container) = power.take() {
+            container
+                .wait()
+                .on("wait for the container of", self.layout.node(self.node))?;
+        }
+        net::unplug(self.node);
+        self.group.clear();
+        Ok(())
+    }
+
+    /// Asks for a shutdown and gives it time; a machine that hangs loses its power all the same.
+    fn shut_down(&self, container: Option<&Child>) {
+        let Some(pid) = container
+            .and_then(|c| i32::try_from(c.id()).ok())
+            .and_then(Pid::from_raw)
+        else {
+            return;
+        };
+        // SIGTERM makes systemd-nspawn shut the system inside down.
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+        let _ = Wait {
+            what: "a shutdown",
+            deadline: Duration::from_secs(20),
+            help: "",
+        }
+        .until(|| {
+            if self.on() {
+                Err("still on".to_owned())
+            } else {
+                Ok(())
+            }
+        });
+    }
+
+    /// Deletes its disk; only while it is off.
+    pub(crate) fn wipe(&self) -> Result<()> {
+        let _power = self.power();
+        if self.on() {
+            return Err(Error::refused(
+                format!("{} is on: its disk cannot be taken away", self.node),
+                format!("lab hook LABDIR power-off {}", self.node),
+            ));
+        }
+        self.disk.wipe()
+    }
+
+    /// What a FULL install leaves on the disk. The old content is gone.
+    pub(crate) fn provision(&self, spec: &Spec, first: bool) -> Result<()> {
+        let _power = self.power();
+        if self.on() {
+            return Err(Error::refused(
+                format!("{} is on: it cannot be installed", self.node),
+                format!("lab hook LABDIR power-off {}", self.node),
+            ));
+        }
+        self.disk.format()?;
+        let tree = Tree::at(self.disk.root());
+        tree.file("etc/hostname", format!("{}\n", self.node).as_bytes(), 0o644)?;
+        tree.file("etc/machine-id", machine_id().as_bytes(), 0o444)?;
+        self.lay_host_key(
+            &tree,
+            first || spec.host_key_after_wipe == HostKeyAfterWipe::New,
+        )?;
+        let module = format!(
+            "cm/local/modulefiles/etcd/kube-default/{}",
+            spec.etcd.version
+        );
+        tree.file(
+            &module,
+            self.module_file(&spec.etcd.version).as_bytes(),
+            0o644,
+        )?;
+        self.lay_etcd_config(&tree, spec)?;
+        if spec.precreate_spool {
+            make_spool(&tree)?;
+        }
+        self.disk.mark_installed()
+    }
+
+    fn lay_host_key(&self, tree: &Tree, new: bool) -> Result<()> {
+        let key = pki::host_key(&self.layout, self.node);
+        if new {
+            pki::ssh_key(&key, &format!("root@{}", self.node))?;
+        }
+        for (file, mode) in [(key.clone(), 0o600), (key.with_extension("pub"), 0o644)] {
+            let text = fs::read(&file).on("read", &file)?;
+            let suffix = if mode == 0o644 { ".pub" } else { "" };
+            tree.file(
+                &format!("etc/ssh/ssh_host_ed25519_key{suffix}"),
+                &text,
+                mode,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The environment that `module load etcd/kube-default/<version>` gives.
+    fn module_file(&self, version: &str) -> String {
+        let url = self.node.client_url();
+        format!(
+            "#%Module1.0\n\
+             module-whatis \"etcd {version} of kube-default\"\n\
+             prepend-path PATH /cm/local/apps/etcd/current/bin\n\
+             setenv ETCDCTL_API 3\n\
+             setenv ETCDCTL_ENDPOINTS {url}\n\
+             setenv ETCDCTL_CACERT {PKI}/etcd/ca.crt\n\
+             setenv ETCDCTL_CERT {PKI}/apiserver-etcd-client.crt\n\
+             setenv ETCDCTL_KEY {PKI}/apiserver-etcd-client.key\n"
+        )
+    }
+
+    fn lay_etcd_config(&self, tree: &Tree, spec: &Spec) -> Result<()> {
+        let ip = self.node.ip();
+        let members: Vec<_> = Node::first(spec.nodes)
+            .iter()
+            .map(|n| format!("{n}=https://{}:2380", n.ip()))
+            .collect();
+        let text = format!(
+            "ETCD_NAME={}\n\
+             ETCD_DATA_DIR={SPOOL}\n\
+             ETCD_LISTEN_CLIENT_URLS=https://0.0.0.0:{CLIENT_PORT}\n\
+             ETCD_ADVERTISE_CLIENT_URLS=https://{ip}:{CLIENT_PORT}\n\
+             ETCD_LISTEN_PEER_URLS=https://0.0.0.0:2380\n\
+             ETCD_INITIAL_ADVERTISE_PEER_URLS=https://{ip}:2380\n\
+             ETCD_INITIAL_CLUSTER={}\n\
+             ETCD_INITIAL_CLUSTER_STATE=new\n\
+             ETCD_INITIAL_CLUSTER_TOKEN=etcd-cluster\n\
+             ETCD_CLIENT_CERT_AUTH=true\n\
+             ETCD_TRUSTED_CA_FILE={PKI}/etcd/ca.crt\n\
+             ETCD_CERT_FILE={PKI}/etcd-member.crt\n\
+             ETCD_KEY_FILE={PKI}/etcd-member.key\n\
+             ETCD_PEER_CLIENT_CERT_AUTH=true\n\
+             ETCD_PEER_TRUSTED_CA_FILE={PKI}/etcd/ca.crt\n\
+             ETCD_PEER_CERT_FILE={PKI}/etcd-member.crt\n\
+             ETCD_PEER_KEY_FILE={PKI}/etcd-member.key\n\
+             ETCD_QUOTA_BACKEND_BYTES=8589934592\n\
+             ETCD_LOGGER=zap\n",
+            self.node,
+            members.join(",")
+        );
+        tree.file("etc/etcd/etcd.conf", text.as_bytes(), 0o644)
+    }
+
+    /// What the cluster manager does to a node that is given or loses the role `Etcd::Host`.
+    pub(crate) fn role(&self, spec: &Spec, assigned: bool) -> Result<()> {
+        if !assigned || !self.installed() {
+            return Ok(());
+        }
+        let tree = Tree::at(self.disk.root());
+        self.lay_etcd_config(&tree, spec)?;
+        make_spool(&tree)
+    }
+
+    /// PID 1 of the machine, as the host numbers it.
+    fn init(&self) -> Option<i32> {
+        self.group.pids().into_iter().find(|pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let pids = status
+                .lines()
+                .find_map(|l| l.strip_prefix("NSpid:"))
+                .unwrap_or_default();
+            let mut pids = pids.split_whitespace().skip(1);
+            pids.next() == Some("1") && pids.next().is_none()
+        })
+    }
+
+    /// A program on the machine, started by root at its console.
+    pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        let init = self.init().ok_or_else(|| {
+            Error::refused(
+                format!("{} is off", self.node),
+                format!("lab hook LABDIR power-on {}", self.node),
+            )
+        })?;
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--target",
+            &init.to_string(),
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--root",
+        ]);
+        command.args(["--wd=/", "--", program]);
+        Ok(command)
+    }
+
+    /// `systemctl start|stop|status` of one of its services; the state and whether it is active.
+    pub(crate) fn service(&self, action: &str, unit: &str) -> Result<(String, bool)> {
+        if action == "status" {
+            let mut command = self.command("systemctl")?;
+            let output = run::output(
+                "ask for the state of a service",
+                command.args(["is-active", unit]),
+            )?;
+            let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            return Ok((state, output.status.success()));
+        }
+        let mut command = self.command("systemctl")?;
+        command.arg(action);
+        if action == "start" {
+            // A member that waits for its peers would hold us for as long.
+            command.arg("--no-block");
+        }
+        run("command a service", command.arg(unit)).map(|_| (String::new(), true))
+    }
+
+    /// Whether it answers on the network at all.
+    pub(crate) fn pingable(&self) -> bool {
+        const LIMIT: Duration = Duration::from_secs(1);
+        let address = (self.node.ip(), 22).into();
+        // A refused connection is an answer as well: the kernel of the machine gave it.
+        on_head_network(move || match TcpStream::connect_timeout(&address, LIMIT) {
+            Ok(_) => true,
+            Err(e) => e.kind() == std::io::ErrorKind::ConnectionRefused,
+        })
+        .unwrap_or(false)
+    }
+
+    /// The last lines of its console.
+    pub(crate) fn console_tail(&self) -> String {
+        let text = fs::read(self.layout.console(self.node)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// Whether root can log in by ssh.
+    pub(crate) fn ssh_ok(&self) -> bool {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", "head", "ssh", "-F", "/dev/null", "-i"])
+            .arg(pki::root_key(&self.layout));
+        // Whether the host key is the expected one is the head node's business, not the lab's.
+        for option in [
+            "BatchMode=yes",
+            "ConnectTimeout=2",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.arg(format!("root@{}", self.node.ip())).arg("true");
+        run::output("log in", &mut command).is_ok_and(|o| o.status.success())
+    }
+}
+
+/// Runs `work` on a thread that has moved into the head node's network.
+fn on_head_network<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let namespace = net::head_namespace();
+    let thread = thread::spawn(move || {
+        crate::head::enter_network(&namespace).ok()?;
+        Some(work())
+    });
+    thread.join().ok().flatten()
+}
+
+/// An empty data directory, as long as nothing else is in its place.
+fn make_spool(tree: &Tree) -> Result<()> {
+    let relative = SPOOL.trim_start_matches('/');
+    let path = tree.path(relative);
+    if fs::symlink_metadata(&path).is_ok() {
+        return Ok(());
+    }
+    tree.dir(relative, 0o700)?;
+    let (uid, gid) = image::etcd_owner()?;
+    chown(&path, Some(uid), Some(gid)).on("change the owner of", path)
+}
+
+fn machine_id() -> String {
+    format!("{}\n", uuid::Uuid::now_v7().simple())
+}
