@@ -231,7 +231,7 @@ pub(crate) fn command(lab: &Group, anchor: u32, program: &str) -> Command {
         "--mount",
         "--uts",
         "--net",
-        "--wd=/root",
+        "--wdns=/root",
         "--",
         program,
     ]);

@@ -82,6 +82,7 @@ impl Machine {
             ));
         }
         self.group.clear();
+        net::unplug(self.node);
         net::plug(self.node)?;
         let console = self.layout.console(self.node);
         let out = File::options()
@@ -92,12 +93,25 @@ impl Machine {
         let err = out.try_clone().on("share", &console)?;
         let mut command = self.boot_command();
         command.stdin(Stdio::null()).stdout(out).stderr(err);
-        *power = Some(
-            command
-                .spawn()
-                .on("start the container of", self.layout.node(self.node))?,
-        );
-        Ok(())
+        let started = command
+            .spawn()
+            .on("start the container of", self.layout.node(self.node))?;
+        self.wait_in_group(power.insert(started))
+    }
+
+    /// Until it is in its control group nothing could find it to switch it off again.
+    fn wait_in_group(&self, container: &mut Child) -> Result<()> {
+        let help = format!("see {}", self.layout.console(self.node).display());
+        Wait {
+            what: "the start of a container",
+            deadline: Duration::from_secs(30),
+            help: &help,
+        }
+        .until(|| match container.try_wait() {
+            _ if self.on() => Ok(()),
+            Ok(Some(status)) => Err(format!("it ended with {status}")),
+            _ => Err("not started yet".to_owned()),
+        })
     }
 
     fn boot_command(&self) -> Command {
@@ -318,7 +332,7 @@ impl Machine {
             "--pid",
             "--root",
         ]);
-        command.args(["--wd=/", "--", program]);
+        command.args(["--wdns=/", "--", program]);
         Ok(command)
     }
 
