@@ -11,6 +11,7 @@ use crate::error::{Error, IoContext as _, Result};
 use crate::lab::{Lab, LabOptions, Programs, take_down};
 use crate::layout::Layout;
 use crate::spec::{EtcdVersion, HostKeyAfterWipe, to_json};
+use crate::standin::Manager;
 use crate::{fetch, head, protocol, supervisor, sweep};
 
 /// A real etcd cluster under a stand-in for Bright Cluster Manager, on this machine, to play with and to test on.
@@ -153,6 +154,11 @@ impl Up {
                 .collect(),
             base: base.to_owned(),
             keep: self.keep,
+            manager: if self.no_cmdaemon {
+                Manager::Nobody
+            } else {
+                Manager::Bright
+            },
             ..LabOptions::default()
         };
         let start = std::time::Instant::now();
@@ -209,12 +215,34 @@ fn shell(dir: &Path, command: &[String]) -> Result<ExitCode> {
 }
 
 fn hook(dir: &Path, request: &[String]) -> Result<ExitCode> {
-    let words: Vec<_> = request.iter().map(String::as_str).collect();
+    let settings = if matches!(request, [role, ..] if role == "role") {
+        role_settings()
+    } else {
+        Vec::new()
+    };
+    let words: Vec<_> = request
+        .iter()
+        .chain(&settings)
+        .map(String::as_str)
+        .collect();
     let reply = protocol::ask(&Layout::new(dir), &words)?;
     if !reply.out.is_empty() {
         say(&format!("{}\n", reply.out.trim_end()))?;
     }
     Ok(ExitCode::from(reply.code))
+}
+
+/// What the stand-in says about the member, in the environment of its hooks.
+fn role_settings() -> Vec<String> {
+    let known = [
+        ("name", "STANDIN_MEMBER_NAME"),
+        ("spool", "STANDIN_SPOOL"),
+        ("cluster", "STANDIN_INITIAL_CLUSTER"),
+    ];
+    let said = known
+        .iter()
+        .filter_map(|(key, variable)| Some((key, std::env::var(variable).ok()?)));
+    said.map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 fn list(base: &Path) -> Result<()> {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::error::{Error, IoContext as _, Result};
+use crate::run::Wait;
 
 /// The disk of one machine, in a directory of its own.
 #[derive(Debug, Clone)]
@@ -79,14 +81,9 @@ impl Disk {
 
     /// Deletes the disk with all that is on it.
     pub(crate) fn wipe(&self) -> Result<()> {
-        let root = self.root();
-        if is_mount_point(&root)? {
-            unmount(&root, UnmountFlags::empty()).on("unmount", &root)?;
-        }
         let layers = self.layers();
-        if is_mount_point(&layers)? {
-            unmount(&layers, UnmountFlags::empty()).on("unmount", &layers)?;
-        }
+        unmount_when_free(&self.root())?;
+        unmount_when_free(&layers)?;
         remove_tree(&layers)
     }
 }
@@ -116,8 +113,18 @@ pub(crate) fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(points.filter(|p| p.starts_with(dir)).collect())
 }
 
-fn is_mount_point(dir: &Path) -> Result<bool> {
-    Ok(mounts_below(dir)?.iter().any(|p| p == dir))
+/// Unmounts what may be a mount point; the last reader of a disk may still be on its way out.
+fn unmount_when_free(point: &Path) -> Result<()> {
+    if !mounts_below(point)?.iter().any(|p| p == point) {
+        return Ok(());
+    }
+    let help = format!("see who uses {}, with `fuser -vm`", point.display());
+    Wait {
+        what: "the end of all use of a disk",
+        deadline: Duration::from_secs(30),
+        help: &help,
+    }
+    .until(|| unmount(point, UnmountFlags::empty()).map_err(|e| e.to_string()))
 }
 
 /// Unmounts everything at or below `dir`; what is still in use goes when its last user does.

@@ -15,7 +15,7 @@ const SUITE: &str = "trixie";
 ///
 /// # Errors
 /// When the mirror cannot be reached or does not have it.
-pub fn fetch_etcd() -> Result<String> {
+pub(crate) fn fetch_etcd() -> Result<String> {
     if let Ok(etcd) = EtcdVersion::V3_5.locate() {
         return Ok(etcd.version);
     }

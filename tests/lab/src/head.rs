@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::cgroup::{self, Group};
 use crate::disk::{Disk, mount_tmpfs};
 use crate::error::{Error, IoContext as _, Result};
-use crate::image::{self, Tree};
+use crate::image::Tree;
 use crate::layout::{Layout, Node};
 use crate::pki;
 use crate::run::Wait;
@@ -120,7 +120,7 @@ pub(crate) fn start_anchor(layout: &Layout, lab: &Group, program: &Path) -> Resu
 ///
 /// # Errors
 /// When a mount is refused.
-pub fn run_anchor(layout: &Layout) -> Result<()> {
+pub(crate) fn run_anchor(layout: &Layout) -> Result<()> {
     let root = layout.head().join("root");
     rustix::system::sethostname(b"head").on("set the hostname of", &root)?;
     mount_root(layout, &root)?;

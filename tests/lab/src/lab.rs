@@ -14,6 +14,7 @@ use crate::layout::{Layout, Node, PREFIX};
 use crate::protocol;
 use crate::run::{self, Wait};
 use crate::spec::{EtcdVersion, HostKeyAfterWipe, Ready, Spec, Standin, from_json, to_json};
+use crate::standin::{Manager, bright_config};
 use crate::{cgroup, head, supervisor, sweep};
 
 /// The programs a lab needs, as `cargo build` makes them.
@@ -77,8 +78,8 @@ pub struct LabOptions {
     pub disk_bytes: Option<u64>,
     /// Programs to install on the head node, in [`crate::TOOLS`].
     pub tools: Vec<PathBuf>,
-    /// The stand-in for the cluster manager. Without it, etcd is started by hooks.
-    pub standin: Option<Standin>,
+    /// What manages the nodes.
+    pub manager: Manager,
     /// Whether to wait until etcd is healthy.
     pub wait_healthy: bool,
     /// Where the lab's directory is made.
@@ -96,11 +97,27 @@ impl Default for LabOptions {
             precreate_spool: true,
             disk_bytes: None,
             tools: Vec::new(),
-            standin: None,
+            manager: Manager::default(),
             wait_healthy: true,
             base: std::env::temp_dir(),
             keep: false,
         }
+    }
+}
+
+impl LabOptions {
+    fn standin(&self, programs: &Programs) -> Result<Option<Standin>> {
+        let config = match &self.manager {
+            Manager::Bright => bright_config(self.nodes),
+            Manager::BrightWith(config) => config.clone(),
+            Manager::Nobody => return Ok(None),
+        };
+        let (daemon, cmsh) = (programs.get("cmdaemon-standin")?, programs.get("cmsh")?);
+        Ok(Some(Standin {
+            daemon,
+            cmsh,
+            config,
+        }))
     }
 }
 
@@ -127,7 +144,8 @@ impl Lab {
             ));
         }
         Node::new(options.nodes)?;
-        let program = Programs::locate()?.get("lab")?;
+        let programs = Programs::locate()?;
+        let program = programs.get("lab")?;
         let spec = Spec {
             nodes: options.nodes,
             etcd: options.etcd.locate()?,
@@ -135,7 +153,7 @@ impl Lab {
             precreate_spool: options.precreate_spool,
             disk_bytes: options.disk_bytes,
             tools: options.tools.clone(),
-            standin: options.standin.clone(),
+            standin: options.standin(&programs)?,
             lab_program: program.clone(),
             keep: options.keep,
         };
@@ -155,7 +173,7 @@ impl Lab {
     }
 
     fn finish_start(&self, options: &LabOptions) -> Result<()> {
-        if options.standin.is_none() {
+        if options.manager == Manager::Nobody {
             for node in self.nodes() {
                 self.hook(&["role", &node.name(), "etcd", "on"])?;
                 self.hook(&["service", &node.name(), "start", "etcd"])?;
@@ -450,7 +468,7 @@ impl Drop for Lab {
 ///
 /// # Errors
 /// When something of it cannot be removed.
-pub fn take_down(dir: &Path) -> Result<()> {
+pub(crate) fn take_down(dir: &Path) -> Result<()> {
     let layout = Layout::new(dir);
     if !layout.id().starts_with(PREFIX) {
         return Err(Error::refused(

@@ -1,8 +1,8 @@
 //! A compute node: power, disk, installation, services.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::net::TcpStream;
-use std::os::unix::fs::chown;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,10 +13,11 @@ use rustix::process::{Pid, Signal};
 use crate::cgroup::Group;
 use crate::disk::Disk;
 use crate::error::{Error, IoContext as _, Result};
-use crate::image::{self, Tree};
-use crate::layout::{CLIENT_PORT, Layout, Node, SPOOL};
+use crate::image::Tree;
+use crate::layout::{Layout, Node};
+use crate::member::Member;
 use crate::net;
-use crate::pki::{self, PKI};
+use crate::pki;
 use crate::run::{self, Wait, run};
 use crate::spec::{HostKeyAfterWipe, Spec};
 
@@ -210,18 +211,11 @@ impl Machine {
             &tree,
             first || spec.host_key_after_wipe == HostKeyAfterWipe::New,
         )?;
-        let module = format!(
-            "cm/local/modulefiles/etcd/kube-default/{}",
-            spec.etcd.version
-        );
-        tree.file(
-            &module,
-            self.module_file(&spec.etcd.version).as_bytes(),
-            0o644,
-        )?;
-        self.lay_etcd_config(&tree, spec)?;
+        let member = Member::of(self.node, spec.nodes);
+        member.lay_module(&tree, &spec.etcd.version)?;
+        member.lay_config(&tree)?;
         if spec.precreate_spool {
-            make_spool(&tree)?;
+            member.make_spool(&tree)?;
         }
         self.disk.mark_installed()
     }
@@ -243,61 +237,15 @@ impl Machine {
         Ok(())
     }
 
-    /// The environment that `module load etcd/kube-default/<version>` gives.
-    fn module_file(&self, version: &str) -> String {
-        let url = self.node.client_url();
-        format!(
-            "#%Module1.0\n\
-             module-whatis \"etcd {version} of kube-default\"\n\
-             prepend-path PATH /cm/local/apps/etcd/current/bin\n\
-             setenv ETCDCTL_API 3\n\
-             setenv ETCDCTL_ENDPOINTS {url}\n\
-             setenv ETCDCTL_CACERT {PKI}/etcd/ca.crt\n\
-             setenv ETCDCTL_CERT {PKI}/apiserver-etcd-client.crt\n\
-             setenv ETCDCTL_KEY {PKI}/apiserver-etcd-client.key\n"
-        )
-    }
-
-    fn lay_etcd_config(&self, tree: &Tree, spec: &Spec) -> Result<()> {
-        let ip = self.node.ip();
-        let members: Vec<_> = Node::first(spec.nodes)
-            .iter()
-            .map(|n| format!("{n}=https://{}:2380", n.ip()))
-            .collect();
-        let text = format!(
-            "ETCD_NAME={}\n\
-             ETCD_DATA_DIR={SPOOL}\n\
-             ETCD_LISTEN_CLIENT_URLS=https://0.0.0.0:{CLIENT_PORT}\n\
-             ETCD_ADVERTISE_CLIENT_URLS=https://{ip}:{CLIENT_PORT}\n\
-             ETCD_LISTEN_PEER_URLS=https://0.0.0.0:2380\n\
-             ETCD_INITIAL_ADVERTISE_PEER_URLS=https://{ip}:2380\n\
-             ETCD_INITIAL_CLUSTER={}\n\
-             ETCD_INITIAL_CLUSTER_STATE=new\n\
-             ETCD_INITIAL_CLUSTER_TOKEN=etcd-cluster\n\
-             ETCD_CLIENT_CERT_AUTH=true\n\
-             ETCD_TRUSTED_CA_FILE={PKI}/etcd/ca.crt\n\
-             ETCD_CERT_FILE={PKI}/etcd-member.crt\n\
-             ETCD_KEY_FILE={PKI}/etcd-member.key\n\
-             ETCD_PEER_CLIENT_CERT_AUTH=true\n\
-             ETCD_PEER_TRUSTED_CA_FILE={PKI}/etcd/ca.crt\n\
-             ETCD_PEER_CERT_FILE={PKI}/etcd-member.crt\n\
-             ETCD_PEER_KEY_FILE={PKI}/etcd-member.key\n\
-             ETCD_QUOTA_BACKEND_BYTES=8589934592\n\
-             ETCD_LOGGER=zap\n",
-            self.node,
-            members.join(",")
-        );
-        tree.file("etc/etcd/etcd.conf", text.as_bytes(), 0o644)
-    }
-
     /// What the cluster manager does to a node that is given or loses the role `Etcd::Host`.
-    pub(crate) fn role(&self, spec: &Spec, assigned: bool) -> Result<()> {
+    pub(crate) fn role(&self, spec: &Spec, assigned: bool, settings: &[&str]) -> Result<()> {
+        let member = Member::of(self.node, spec.nodes).with(settings)?;
         if !assigned || !self.installed() {
             return Ok(());
         }
         let tree = Tree::at(self.disk.root());
-        self.lay_etcd_config(&tree, spec)?;
-        make_spool(&tree)
+        member.lay_config(&tree)?;
+        member.make_spool(&tree)
     }
 
     /// PID 1 of the machine, as the host numbers it.
@@ -376,23 +324,17 @@ impl Machine {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// Whether root can log in by ssh.
+    /// Whether its sshd answers. Whether it lets someone in is between it and them.
     pub(crate) fn ssh_ok(&self) -> bool {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", "head", "ssh", "-F", "/dev/null", "-i"])
-            .arg(pki::root_key(&self.layout));
-        // Whether the host key is the expected one is the head node's business, not the lab's.
-        for option in [
-            "BatchMode=yes",
-            "ConnectTimeout=2",
-            "StrictHostKeyChecking=no",
-            "UserKnownHostsFile=/dev/null",
-        ] {
-            command.args(["-o", option]);
-        }
-        command.arg(format!("root@{}", self.node.ip())).arg("true");
-        run::output("log in", &mut command).is_ok_and(|o| o.status.success())
+        const LIMIT: Duration = Duration::from_secs(2);
+        let address = (self.node.ip(), 22).into();
+        let banner = on_head_network(move || {
+            let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            let mut banner = [0; 4];
+            stream.read_exact(&mut banner).map(|()| banner)
+        });
+        matches!(banner, Some(Ok(banner)) if &banner == b"SSH-")
     }
 }
 
@@ -404,18 +346,6 @@ fn on_head_network<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
         Some(work())
     });
     thread.join().ok().flatten()
-}
-
-/// An empty data directory, as long as nothing else is in its place.
-fn make_spool(tree: &Tree) -> Result<()> {
-    let relative = SPOOL.trim_start_matches('/');
-    let path = tree.path(relative);
-    if fs::symlink_metadata(&path).is_ok() {
-        return Ok(());
-    }
-    tree.dir(relative, 0o700)?;
-    let (uid, gid) = image::etcd_owner()?;
-    chown(&path, Some(uid), Some(gid)).on("change the owner of", path)
 }
 
 fn machine_id() -> String {

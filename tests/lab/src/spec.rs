@@ -39,7 +39,7 @@ impl EtcdVersion {
 }
 
 /// Where fetched etcd versions are kept: `$LAB_CACHE`, or a directory under `/var/cache`.
-pub fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     std::env::var_os("LAB_CACHE").map_or_else(
         || PathBuf::from("/var/cache/restore-runbook-lab"),
         PathBuf::from,
@@ -95,13 +95,13 @@ pub enum HostKeyAfterWipe {
 
 /// The stand-in for the cluster manager.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Standin {
+pub(crate) struct Standin {
     /// `cmdaemon-standin`.
-    pub daemon: PathBuf,
+    pub(crate) daemon: PathBuf,
     /// `cmsh`.
-    pub cmsh: PathBuf,
+    pub(crate) cmsh: PathBuf,
     /// Its configuration, whole; `hook` is filled in by the lab.
-    pub config: serde_json::Value,
+    pub(crate) config: serde_json::Value,
 }
 
 /// All that a supervisor needs to know to build a lab.

@@ -45,7 +45,7 @@ struct Lab {
 ///
 /// # Errors
 /// When the lab cannot be built (what was built is taken down again) or not be taken down.
-pub fn supervise(layout: &Layout) -> Result<()> {
+pub(crate) fn supervise(layout: &Layout) -> Result<()> {
     let mut stdin = BufReader::new(io::stdin());
     let mut line = String::new();
     stdin
@@ -324,9 +324,10 @@ impl Lab {
             ("service", [action @ ("start" | "stop" | "status"), unit]) => machine
                 .service(action, unit)
                 .map(|(text, active)| Reply::yes_no(active, text)),
-            ("role", ["etcd", state @ ("on" | "off")]) => {
-                machine.role(&self.spec, *state == "on").map(done)
+            ("role", ["etcd", state @ ("on" | "off"), settings @ ..]) => {
+                machine.role(&self.spec, *state == "on", settings).map(done)
             }
+            ("disk-ok", []) => Ok(Reply::yes_no(machine.installed(), "")),
             _ => Err(unknown(&[&[deed, "NODE"], rest].concat())),
         }
     }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{IoContext as _, Result};
 use crate::etcd::{EtcdAccess, at};
 use crate::head::enter_network;
 use crate::layout::Node;
