@@ -1,5 +1,6 @@
 //! The head node: namespaces kept by one process (the anchor), a root of its own, and the way in.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -76,7 +77,7 @@ fn known_hosts(layout: &Layout, spec: &Spec) -> Result<String> {
     for node in Node::first(spec.nodes) {
         let file = pki::host_key(layout, node).with_extension("pub");
         let key = fs::read_to_string(&file).on("read", &file)?;
-        text += &format!("{node},{} {key}", node.ip());
+        let _ = write!(text, "{node},{} {key}", node.ip());
     }
     Ok(text)
 }

@@ -3,6 +3,7 @@
 //! There is no download and no debootstrap. `/usr` is the host's, read-only; `/etc` and `/var` are made
 //! here from a few of the host's files, so that the image knows nothing of the host but its packages.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -246,7 +247,7 @@ fn binaries(image: &Tree, etcd: &Etcd) -> Result<()> {
 pub(crate) fn hosts() -> String {
     let mut text = format!("127.0.0.1 localhost\n{HEAD_IP} head master\n");
     for node in Node::first(crate::layout::MAX_NODES) {
-        text += &format!("{} {node}\n", node.ip());
+        let _ = writeln!(text, "{} {node}", node.ip());
     }
     text
 }

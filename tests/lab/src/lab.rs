@@ -1,9 +1,11 @@
 //! A lab as its owner sees it.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cgroup::Group;
@@ -29,20 +31,11 @@ impl Programs {
     /// # Errors
     /// When they were not built.
     pub fn locate() -> Result<Self> {
-        let exe = std::env::current_exe().on("find", "the running program")?;
-        let dir = std::env::var_os("LAB_PROGRAMS").map_or_else(
-            // A test is in target/<profile>/deps, an example in …/examples, a program one level up.
-            || {
-                exe.ancestors()
-                    .skip(1)
-                    .find(|d| d.join("lab").is_file())
-                    .map(Path::to_owned)
-            },
-            |dir| Some(PathBuf::from(dir)),
-        );
-        let programs = Self {
-            dir: dir.unwrap_or_default(),
+        let dir = match std::env::var_os("LAB_PROGRAMS") {
+            Some(dir) => PathBuf::from(dir),
+            None => profile_directory()?,
         };
+        let programs = Self { dir };
         programs.get("lab")?;
         Ok(programs)
     }
@@ -61,6 +54,41 @@ impl Programs {
             "cargo build --workspace --bins, or say in $LAB_PROGRAMS where the programs are",
         ))
     }
+}
+
+/// Builds the programs, once per process, so that a test never meets old ones.
+///
+/// # Errors
+/// When cargo fails.
+pub fn build_programs() -> Result<Programs> {
+    static BUILT: Mutex<bool> = Mutex::new(false);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let programs = Programs {
+        dir: profile_directory()?,
+    };
+    if !*built && std::env::var_os("LAB_PROGRAMS").is_none() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--quiet", "--workspace", "--bins"]);
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        if let Some(target) = programs.dir.parent() {
+            command.arg("--target-dir").arg(target);
+        }
+        if programs.dir.ends_with("release") {
+            command.arg("--release");
+        }
+        run::run("build the programs of the lab", &mut command)?;
+    }
+    *built = true;
+    Programs::locate()
+}
+
+/// `target/<profile>`, from the place of the running program in it.
+fn profile_directory() -> Result<PathBuf> {
+    let exe = std::env::current_exe().on("find", "the running program")?;
+    let mut dirs = exe.ancestors().skip(1);
+    let dir = dirs.find(|d| !d.ends_with("deps") && !d.ends_with("examples"));
+    Ok(dir.map(Path::to_owned).unwrap_or_default())
 }
 
 /// What kind of lab is wanted.
@@ -398,6 +426,31 @@ impl Lab {
             .try_for_each(|node| self.ssh(node, script).map(drop))
     }
 
+    /// The last lines of all logs of the lab, for a test that failed.
+    pub fn logs(&self) -> String {
+        let layout = &self.layout;
+        let mut text = String::new();
+        let mut section = |name: String, content: &str| {
+            let lines: Vec<_> = content.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(30)..];
+            let _ = writeln!(text, "--- {name}\n{}", tail.join("\n"));
+        };
+        for file in [layout.supervisor_log(), layout.standin_log()] {
+            section(
+                file.display().to_string(),
+                &std::fs::read_to_string(&file).unwrap_or_default(),
+            );
+        }
+        for node in self.nodes() {
+            let journal = self.hook(&["journal", &node.name(), "etcd"]);
+            section(
+                format!("etcd on {node}"),
+                &journal.map_or_else(|e| e.to_string(), |(_, t)| t),
+            );
+        }
+        text
+    }
+
     /// Takes it down, and waits until nothing of it is left.
     ///
     /// # Errors
@@ -456,6 +509,10 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if self.owned.is_some() && std::thread::panicking() {
+            // A test failed; this is the last moment at which the lab can say why.
+            let _ = writeln!(std::io::stderr(), "{}", self.logs());
+        }
         if self.owned.is_some()
             && let Err(e) = self.take_down()
         {

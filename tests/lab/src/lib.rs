@@ -30,7 +30,7 @@ pub mod cli;
 pub use error::{Error, Result};
 pub use etcd::{Dump, EtcdAccess, MemberHash};
 pub use head::{CMSH, TOOLS};
-pub use lab::{Lab, LabOptions, Programs};
+pub use lab::{Lab, LabOptions, Programs, build_programs};
 pub use layout::{CLIENT_PORT, HEAD_IP, Layout, MAX_NODES, Node, SPOOL};
 pub use pki::PKI;
 pub use spec::{Etcd, EtcdVersion, HostKeyAfterWipe};

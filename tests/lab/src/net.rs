@@ -4,6 +4,7 @@
 //! `ip netns` neither shows nor touches anything of the host, and the kernel takes it all back with the
 //! last process.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -18,7 +19,7 @@ const HEAD: &str = "head";
 pub(crate) fn create(nodes: &[Node]) -> Result<()> {
     let mut namespaces = format!("netns add {HEAD}\n");
     for node in nodes {
-        namespaces += &format!("netns add {node}\n");
+        let _ = writeln!(namespaces, "netns add {node}");
     }
     batch(None, &namespaces)?;
     batch(

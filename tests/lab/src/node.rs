@@ -304,9 +304,21 @@ impl Machine {
         run("command a service", command.arg(unit)).map(|_| (String::new(), true))
     }
 
+    /// The last lines that a unit has logged.
+    pub(crate) fn journal(&self, unit: &str) -> Result<String> {
+        let mut command = self.command("journalctl")?;
+        run(
+            "read a journal",
+            command.args(["-q", "--no-pager", "-o", "cat", "-n", "30", "-u", unit]),
+        )
+    }
+
     /// Whether it answers on the network at all.
     pub(crate) fn pingable(&self) -> bool {
         const LIMIT: Duration = Duration::from_secs(1);
+        if !self.on() {
+            return false;
+        }
         let address = (self.node.ip(), 22).into();
         // A refused connection is an answer as well: the kernel of the machine gave it.
         on_head_network(move || match TcpStream::connect_timeout(&address, LIMIT) {
@@ -326,7 +338,10 @@ impl Machine {
 
     /// Whether its sshd answers. Whether it lets someone in is between it and them.
     pub(crate) fn ssh_ok(&self) -> bool {
-        const LIMIT: Duration = Duration::from_secs(2);
+        const LIMIT: Duration = Duration::from_secs(1);
+        if !self.on() {
+            return false;
+        }
         let address = (self.node.ip(), 22).into();
         let banner = on_head_network(move || {
             let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;

@@ -1,5 +1,6 @@
 //! Keys and certificates: etcd's TLS by openssl, ssh keys by ssh-keygen.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,7 +108,7 @@ impl Pki {
 fn subject_names() -> String {
     let mut names = format!("DNS:localhost,IP:127.0.0.1,DNS:head,DNS:master,IP:{HEAD_IP}");
     for node in Node::first(MAX_NODES) {
-        names += &format!(",DNS:{node},IP:{}", node.ip());
+        let _ = write!(names, ",DNS:{node},IP:{}", node.ip());
     }
     names
 }

@@ -21,7 +21,7 @@ pub enum Manager {
 pub fn bright_config(nodes: u8) -> Value {
     let nodes = Node::first(nodes);
     let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
-    let devices: Vec<_> = nodes.iter().map(device).collect();
+    let devices: Vec<_> = nodes.iter().copied().map(device).collect();
     json!({
         "head": { "name": "head", "ip": HEAD_IP },
         "categories": [{ "name": "default" }],
@@ -42,7 +42,7 @@ pub fn bright_config(nodes: u8) -> Value {
     })
 }
 
-fn device(node: &Node) -> Value {
+fn device(node: Node) -> Value {
     json!({
         "hostname": node, "ip": node.ip(), "category": "default", "datanode": true,
         "mac": format!("02:00:0A:8D:00:{:02X}", node.number()),

@@ -80,10 +80,10 @@ fn enter(layout: &Layout) -> Result<Group> {
     // `ip netns` and systemd-nspawn keep their things in /run: let it be ours alone.
     mount_tmpfs(Path::new("/run"), None)?;
     let group = Group::of_lab(&layout.id())?;
-    for name in [cgroup::SUPERVISOR, cgroup::ANCHOR, cgroup::HEAD] {
+    join_group(&group.child(cgroup::SUPERVISOR))?;
+    for name in [cgroup::ANCHOR, cgroup::HEAD] {
         group.child(name).create()?;
     }
-    group.child(cgroup::SUPERVISOR).enter()?;
     fs::create_dir_all(layout.dir()).on("create", layout.dir())?;
     let log = layout.supervisor_log();
     let log = File::create(&log).on("create", log)?;
@@ -91,12 +91,28 @@ fn enter(layout: &Layout) -> Result<Group> {
     Ok(group)
 }
 
+/// A `lab sweep` may take the group for that of a dead lab until we are in it.
+fn join_group(group: &Group) -> Result<()> {
+    let help = "another program removes control groups of labs";
+    Wait {
+        what: "a control group of our own",
+        deadline: Duration::from_secs(5),
+        help,
+    }
+    .until(|| {
+        group
+            .create()
+            .and_then(|()| group.enter())
+            .map_err(|e| e.to_string())
+    })
+}
+
 /// systemd in the nodes shall see cgroup v2 only, also on a machine that has v1 with v2 beside it.
 fn own_cgroup_view() -> Result<()> {
     const CGROUP2: i64 = 0x6367_7270;
     let dir = Path::new("/sys/fs/cgroup");
     let kind = statfs(dir).on("look at", dir)?.f_type;
-    if i64::from(kind) == CGROUP2 {
+    if kind == CGROUP2 {
         return Ok(());
     }
     mount("cgroup2", dir, "cgroup2", MountFlags::empty(), None).on("mount cgroup v2 on", dir)
@@ -153,7 +169,7 @@ fn make_file_systems(layout: &Layout) -> Result<()> {
     mount_tmpfs(&layout.shared(), None)?;
     // An overlay cannot keep its upper layer on another overlay, as in a container's root.
     let kind = statfs(layout.dir()).on("look at", layout.dir())?.f_type;
-    if i64::from(kind) == OVERLAYFS {
+    if kind == OVERLAYFS {
         mount_tmpfs(&layout.dir().join("nodes"), None)?;
         mount_tmpfs(&layout.head(), None)?;
     }
@@ -252,13 +268,15 @@ impl Lab {
             out: String::new(),
             error: Some(e.to_string()),
         });
-        log(&format!(
-            "{} -> {} {}{}",
-            words.join(" "),
-            reply.code,
-            reply.out.trim(),
-            reply.error.as_deref().unwrap_or_default()
-        ));
+        if !only_looks(&words) {
+            let error = reply.error.as_deref().unwrap_or_default();
+            log(&format!(
+                "{} -> {} {}{error}",
+                words.join(" "),
+                reply.code,
+                reply.out.trim()
+            ));
+        }
         writeln!(stream, "{}", to_json(&reply)?).on("answer on", &socket)?;
         if words == ["down"] {
             // The other end waits in the same function; it cannot be gone.
@@ -327,6 +345,7 @@ impl Lab {
             ("role", ["etcd", state @ ("on" | "off"), settings @ ..]) => {
                 machine.role(&self.spec, *state == "on", settings).map(done)
             }
+            ("journal", [unit]) => machine.journal(unit).map(Reply::done),
             ("disk-ok", []) => Ok(Reply::yes_no(machine.installed(), "")),
             _ => Err(unknown(&[&[deed, "NODE"], rest].concat())),
         }
@@ -366,11 +385,26 @@ impl Drop for Lab {
     }
 }
 
+/// Whether a request changes nothing; there are too many of these to log.
+fn only_looks(request: &[&str]) -> bool {
+    const LOOKS: [&str; 7] = [
+        "ssh-ok",
+        "pingable",
+        "power-status",
+        "disk-ok",
+        "journal",
+        "info",
+        "status",
+    ];
+    request.first().is_some_and(|deed| LOOKS.contains(deed))
+        || matches!(request, ["service", _, "status", ..])
+}
+
 fn unknown(request: &[&str]) -> Error {
     Error::refused(
         format!("no such request: {}", request.join(" ")),
-        "power-on|power-off|power-fail|power-status|wipe|provisioned|ssh-ok|pingable|cut|join NODE; \
-         service NODE start|stop|status UNIT; role NODE etcd on|off; status; down",
+        "power-on|power-off|power-fail|power-status|wipe|provisioned|disk-ok|ssh-ok|pingable|cut|join \
+         NODE; journal NODE UNIT; service NODE start|stop|status UNIT; role NODE etcd on|off; status; down",
     )
 }
 
