@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Error, IoContext as _, Result};
-use crate::lab::{Lab, LabOptions, Programs, take_down};
+use crate::lab::{Lab, take_down};
 use crate::layout::Layout;
+use crate::options::LabOptions;
+use crate::programs::Programs;
 use crate::spec::{EtcdVersion, HostKeyAfterWipe, to_json};
 use crate::standin::Manager;
 use crate::{fetch, head, protocol, supervisor, sweep};

@@ -13,7 +13,7 @@ pub enum Error {
     /// The operating system refused something on a file or directory.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was tried, as in "cannot … <path>".
+        /// What was tried, before the path.
         doing: &'static str,
         /// On what.
         path: PathBuf,

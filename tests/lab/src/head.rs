@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive,
@@ -199,27 +200,36 @@ pub(crate) fn wait_for_standin(
     daemon: &mut Child,
     layout: &Layout,
 ) -> Result<()> {
-    let help = format!("see {}", layout.standin_log().display());
-    Wait {
+    let wait = Wait {
         what: "an answer of the stand-in cmdaemon",
-        deadline: std::time::Duration::from_secs(30),
-        help: &help,
-    }
-    .until(|| {
+        deadline: Duration::from_secs(30),
+        help: "run cmdaemon-standin by hand to see more",
+    };
+    let ended = wait.until(|| {
         if let Ok(Some(status)) = daemon.try_wait() {
-            return Err(format!("it ended with {status}"));
+            return Ok(Some(status));
         }
         let mut command = command(lab, anchor, CMSH);
-        let output = command
+        match command
             .args(["-n", "-c", "device list"])
             .stdin(Stdio::null())
-            .output();
-        match output {
-            Ok(output) if output.status.success() => Ok(()),
+            .output()
+        {
+            Ok(output) if output.status.success() => Ok(None),
             Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
             Err(e) => Err(e.to_string()),
         }
-    })
+    })?;
+    match ended {
+        None => Ok(()),
+        Some(status) => {
+            let said = fs::read_to_string(layout.standin_log()).unwrap_or_default();
+            Err(Error::refused(
+                format!("cmdaemon-standin ended with {status}"),
+                said,
+            ))
+        }
+    }
 }
 
 /// A program on the head node. The process that is spawned *becomes* the program: killing it leaves no

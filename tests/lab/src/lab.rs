@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cgroup::Group;
@@ -13,141 +12,13 @@ use crate::disk::unmount_below;
 use crate::error::{Error, IoContext as _, Result};
 use crate::etcd::EtcdAccess;
 use crate::layout::{Layout, Node, PREFIX};
+use crate::options::LabOptions;
+use crate::programs::{Programs, check_host};
 use crate::protocol;
 use crate::run::{self, Wait};
-use crate::spec::{EtcdVersion, HostKeyAfterWipe, Ready, Spec, Standin, from_json, to_json};
-use crate::standin::{Manager, bright_config};
+use crate::spec::{Ready, Spec, from_json, to_json};
+use crate::standin::Manager;
 use crate::{cgroup, head, supervisor, sweep};
-
-/// The programs a lab needs, as `cargo build` makes them.
-#[derive(Debug, Clone)]
-pub struct Programs {
-    dir: PathBuf,
-}
-
-impl Programs {
-    /// Finds them beside the running program, or where `$LAB_PROGRAMS` says.
-    ///
-    /// # Errors
-    /// When they were not built.
-    pub fn locate() -> Result<Self> {
-        let dir = match std::env::var_os("LAB_PROGRAMS") {
-            Some(dir) => PathBuf::from(dir),
-            None => profile_directory()?,
-        };
-        let programs = Self { dir };
-        programs.get("lab")?;
-        Ok(programs)
-    }
-
-    /// One of them.
-    ///
-    /// # Errors
-    /// When it was not built.
-    pub fn get(&self, name: &str) -> Result<PathBuf> {
-        let path = self.dir.join(name);
-        if path.is_file() {
-            return Ok(path);
-        }
-        Err(Error::refused(
-            format!("the program {name} was not built"),
-            "cargo build --workspace --bins, or say in $LAB_PROGRAMS where the programs are",
-        ))
-    }
-}
-
-/// Builds the programs, once per process, so that a test never meets old ones.
-///
-/// # Errors
-/// When cargo fails.
-pub fn build_programs() -> Result<Programs> {
-    static BUILT: Mutex<bool> = Mutex::new(false);
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let programs = Programs {
-        dir: profile_directory()?,
-    };
-    if !*built && std::env::var_os("LAB_PROGRAMS").is_none() {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(["build", "--quiet", "--workspace", "--bins"]);
-        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        if let Some(target) = programs.dir.parent() {
-            command.arg("--target-dir").arg(target);
-        }
-        if programs.dir.ends_with("release") {
-            command.arg("--release");
-        }
-        run::run("build the programs of the lab", &mut command)?;
-    }
-    *built = true;
-    Programs::locate()
-}
-
-/// `target/<profile>`, from the place of the running program in it.
-fn profile_directory() -> Result<PathBuf> {
-    let exe = std::env::current_exe().on("find", "the running program")?;
-    let mut dirs = exe.ancestors().skip(1);
-    let dir = dirs.find(|d| !d.ends_with("deps") && !d.ends_with("examples"));
-    Ok(dir.map(Path::to_owned).unwrap_or_default())
-}
-
-/// What kind of lab is wanted.
-#[derive(Debug, Clone)]
-pub struct LabOptions {
-    /// 1 to 5; three when not said.
-    pub nodes: u8,
-    /// Which etcd they run.
-    pub etcd: EtcdVersion,
-    /// Whether a wiped node comes back with another host key.
-    pub host_key_after_wipe: HostKeyAfterWipe,
-    /// Whether a fresh image has an empty, etcd-owned `/var/lib/etcd`, as the cluster manager's package has.
-    pub precreate_spool: bool,
-    /// Size of each node's disk in bytes; such a disk is in memory and can run full.
-    pub disk_bytes: Option<u64>,
-    /// Programs to install on the head node, in [`crate::TOOLS`].
-    pub tools: Vec<PathBuf>,
-    /// What manages the nodes.
-    pub manager: Manager,
-    /// Whether to wait until etcd is healthy.
-    pub wait_healthy: bool,
-    /// Where the lab's directory is made.
-    pub base: PathBuf,
-    /// Whether the lab stays when its owner ends.
-    pub keep: bool,
-}
-
-impl Default for LabOptions {
-    fn default() -> Self {
-        Self {
-            nodes: 3,
-            etcd: EtcdVersion::default(),
-            host_key_after_wipe: HostKeyAfterWipe::default(),
-            precreate_spool: true,
-            disk_bytes: None,
-            tools: Vec::new(),
-            manager: Manager::default(),
-            wait_healthy: true,
-            base: std::env::temp_dir(),
-            keep: false,
-        }
-    }
-}
-
-impl LabOptions {
-    fn standin(&self, programs: &Programs) -> Result<Option<Standin>> {
-        let config = match &self.manager {
-            Manager::Bright => bright_config(self.nodes),
-            Manager::BrightWith(config) => config.clone(),
-            Manager::Nobody => return Ok(None),
-        };
-        let (daemon, cmsh) = (programs.get("cmdaemon-standin")?, programs.get("cmsh")?);
-        Ok(Some(Standin {
-            daemon,
-            cmsh,
-            config,
-        }))
-    }
-}
 
 /// A lab that is up. Dropping it takes it down, unless it was to be kept.
 #[derive(Debug)]
@@ -172,6 +43,7 @@ impl Lab {
             ));
         }
         Node::new(options.nodes)?;
+        check_host()?;
         let programs = Programs::locate()?;
         let program = programs.get("lab")?;
         let spec = Spec {
@@ -196,7 +68,11 @@ impl Lab {
             ready,
             owned: Some((child, pipe)),
         };
-        lab.finish_start(options)?;
+        if let Err(e) = lab.finish_start(options) {
+            // The lab is about to go, and its logs with it.
+            let _ = writeln!(std::io::stderr(), "{}", lab.logs());
+            return Err(e);
+        }
         Ok(lab)
     }
 

@@ -103,16 +103,23 @@ impl Machine {
     /// Until it is in its control group nothing could find it to switch it off again.
     fn wait_in_group(&self, container: &mut Child) -> Result<()> {
         let help = format!("see {}", self.layout.console(self.node).display());
-        Wait {
+        let wait = Wait {
             what: "the start of a container",
             deadline: Duration::from_secs(30),
             help: &help,
-        }
-        .until(|| match container.try_wait() {
-            _ if self.on() => Ok(()),
-            Ok(Some(status)) => Err(format!("it ended with {status}")),
+        };
+        let ended = wait.until(|| match container.try_wait() {
+            _ if self.on() => Ok(None),
+            Ok(Some(status)) => Ok(Some(status)),
             _ => Err("not started yet".to_owned()),
-        })
+        })?;
+        match ended {
+            None => Ok(()),
+            Some(status) => {
+                let what = format!("the container of {} ended with {status}", self.node);
+                Err(Error::refused(what, self.console_tail()))
+            }
+        }
     }
 
     fn boot_command(&self) -> Command {

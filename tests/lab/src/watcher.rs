@@ -22,8 +22,9 @@ use crate::layout::Node;
 
 /// The pause between two looks at a member; an etcd that is up for less is up for nobody.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long one look may take.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long one look may take. A node that is off lets a connection wait until this is over, so it is also how
+/// long the watcher can be blind for one that is just coming up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The least number of keys an etcd may answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
