@@ -1,7 +1,7 @@
 //! The `cmsh` process: options, the connection, and where the commands come from.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -151,15 +151,22 @@ impl Shell {
         Ok(())
     }
 
-    /// Commands from stdin are echoed into the output (admin manual 2.5.5).
+    /// Commands from stdin are echoed into the output (admin manual 2.5.5), after a prompt with
+    /// `--tty`. At a terminal there is a prompt, and the terminal echoes.
     fn lines(&mut self, session: &mut Session) -> Result<(), String> {
-        for line in io::stdin().lock().lines() {
+        let terminal = io::stdin().is_terminal();
+        let mut lines = io::stdin().lock().lines();
+        loop {
+            if self.options.tty || terminal {
+                session.out.push_str(&session.prompt());
+                self.flush(session)?;
+            }
+            let Some(line) = lines.next() else { break };
             let line = line.map_err(|e| e.to_string())?;
             session.link.call(&Request::Line { text: line.clone() })?;
-            if self.options.tty {
-                session.out.push_str(&session.prompt());
+            if !terminal {
+                let _ = writeln!(session.out, "{line}");
             }
-            let _ = writeln!(session.out, "{line}");
             self.batch(session, &line)?;
             if session.done {
                 break;

@@ -82,7 +82,7 @@ pub(crate) enum InitialStatus {
 }
 
 /// How long things take, in milliseconds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Delays {
     /// From a commit that takes the role away to the stop of etcd.
@@ -186,5 +186,35 @@ impl Config {
         head.set("type", Value::Text("HeadNode".to_owned()));
         head.set("ip", Value::Text(self.head.ip.clone()));
         head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_readme_is_valid_and_has_the_defaults() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```json\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let config: Config = serde_json::from_str(example).unwrap();
+        let cluster = config.initial_cluster().unwrap();
+        let role = cluster
+            .effective_role("node001", crate::model::ETCD_HOST)
+            .unwrap();
+        let mut bare = Object::named("type", crate::model::ETCD_HOST);
+        bare.set("etcdcluster", Value::Text("kube-default".to_owned()));
+        bare.normalise(crate::schema::role_fields(crate::model::ETCD_HOST))
+            .unwrap();
+        assert_eq!(*role, bare);
+        assert_eq!(config.delays_ms, Delays::default());
+    }
+
+    #[test]
+    fn misspelt_properties_are_refused() {
+        let text = r#"{ "head": { "name": "h", "ip": "1" }, "nodes": [{ "hostnam": "node001" }] }"#;
+        let config: Config = serde_json::from_str(text).unwrap();
+        assert!(config.initial_cluster().is_err());
     }
 }

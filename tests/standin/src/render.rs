@@ -108,7 +108,7 @@ pub(crate) fn table(columns: &[Column], rows: &[Vec<String>], between: &str) -> 
     text
 }
 
-/// `list -d {}`: an array of objects in the order of the columns.
+/// `list -d {}`: an array of objects; the order of their keys means nothing.
 pub(crate) fn json_table(names: &[String], rows: &[Vec<Json>], indent: usize) -> String {
     let objects: Vec<Json> = rows
         .iter()

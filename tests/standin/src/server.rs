@@ -73,9 +73,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         .journal
         .note("start", false, json!({ "pid": std::process::id() }));
     daemon.start();
+    let served = Arc::clone(&daemon);
     let accept = move || {
         for stream in listener.incoming().flatten() {
-            let daemon = Arc::clone(&daemon);
+            let daemon = Arc::clone(&served);
             thread::spawn(move || session(&daemon, stream));
         }
     };
@@ -83,6 +84,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         // Whoever started us holds the other end, and its death closes it in any case.
         thread::spawn(accept);
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        daemon.rest();
     } else {
         accept();
     }
@@ -134,7 +136,9 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             *client = pid;
             let fields = json!({ "client": pid, "argv": argv, "text": text });
             daemon.journal.note("batch", false, fields);
-            Reply::Welcome(Box::new(welcome(daemon)))
+            let welcome = welcome(daemon);
+            daemon.noise();
+            Reply::Welcome(Box::new(welcome))
         }
         Request::Line { text } => {
             daemon
@@ -143,9 +147,7 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             Reply::Results(Vec::new())
         }
         Request::Read => {
-            daemon
-                .journal
-                .note("read", false, json!({ "client": *client }));
+            noted_read(daemon, *client);
             Reply::View(Box::new(daemon.view()))
         }
         Request::Commit {
@@ -154,6 +156,7 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             wait,
         } => Reply::Problems(daemon.commit(*client, kind, objects, wait)),
         Request::Validate { kind, object } => {
+            noted_read(daemon, *client);
             Reply::Problems(daemon.cluster().problems(kind, &object))
         }
         Request::Power { operation, nodes } => {
@@ -168,12 +171,20 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
             nodes,
             answer,
             wait,
-        } => Reply::Results(daemon.interactions(*client, &nodes, answer, wait)),
+        } => {
+            noted_read(daemon, *client);
+            Reply::Results(daemon.interactions(*client, &nodes, answer, wait))
+        }
         Request::Events { since } => {
             let (next, lines) = daemon.events(since);
             Reply::Events { next, lines }
         }
     }
+}
+
+fn noted_read(daemon: &Daemon, client: u32) {
+    let fields = json!({ "client": client });
+    daemon.journal.note("read", false, fields);
 }
 
 fn welcome(daemon: &Daemon) -> Welcome {

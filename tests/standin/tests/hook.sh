@@ -7,7 +7,11 @@ node=$2
 case $1 in
 power-on) touch "$dir/on.$node" ;;
 power-off) rm -f "$dir/on.$node" "$dir/etcd.$node" ;;
-wipe) test ! -e "$dir/on.$node" && rm -f "$dir/data.$node" ;;
+wipe)
+    test ! -e "$dir/on.$node" && test ! -e "$dir/stuck.$node" || exit 1
+    rm -f "$dir/data.$node"
+    ;;
+api-server) true ;;
 ssh-ok) test -e "$dir/on.$node" && test ! -e "$dir/deaf.$node" ;;
 pingable) test -e "$dir/on.$node" ;;
 provisioned | role) true ;;

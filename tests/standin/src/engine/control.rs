@@ -78,12 +78,8 @@ impl Daemon {
             self.persist(&state);
         }
         drop(state);
-        if self.dialect.noise && problems.is_empty() {
-            // Something that has nothing to do with the commit, as on any real cluster.
-            self.event(&format!(
-                "[notice] {}: Service cups was stopped",
-                self.config.head.name
-            ));
+        if problems.is_empty() {
+            self.noise();
         }
         if wait && self.dialect.wait_covers_services {
             self.wait_until(|daemon| !daemon.services_pending());
@@ -177,7 +173,12 @@ impl Daemon {
     }
 
     fn cut(&self, name: &str, operation: PowerOperation) -> (bool, String) {
-        if !self.hook(&["power-off", name], true).ok() {
+        let cut = if self.config.knows_hook("power-fail") {
+            "power-fail"
+        } else {
+            "power-off"
+        };
+        if !self.hook(&[cut, name], true).ok() {
             return (false, "FAILED".to_owned());
         }
         if operation == PowerOperation::Reset {

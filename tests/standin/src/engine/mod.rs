@@ -93,6 +93,13 @@ impl Daemon {
         }
     }
 
+    /// Lets the hooks under way end and starts no more: for an orderly end of the process.
+    pub(crate) fn rest(&self) {
+        for turn in self.turns.values() {
+            std::mem::forget(locked(turn));
+        }
+    }
+
     /// Does what is due on one node.
     fn turn(&self, name: &str) {
         let Some(turn) = self.turns.get(name) else {
@@ -114,6 +121,8 @@ impl Daemon {
                     self.serve(name, &node);
                 }
             }
+            // A node that took too long may still come up.
+            Phase::Failed if now() >= node.next_poll => self.watch(name),
             Phase::Waiting | Phase::Maintenance | Phase::Failed => {}
             _ => self.boot(name, &node),
         }
@@ -230,6 +239,16 @@ impl Daemon {
         events.lines.push_back(format!("{time} {text}"));
         if events.lines.len() > EVENTS_KEPT {
             events.lines.pop_front();
+        }
+    }
+
+    /// Something that has nothing to do with the session, as there is on any real cluster.
+    pub(crate) fn noise(&self) {
+        if self.dialect.noise {
+            self.event(&format!(
+                "[notice] {}: Service cups was stopped",
+                self.config.head.name
+            ));
         }
     }
 

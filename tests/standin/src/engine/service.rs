@@ -47,9 +47,6 @@ impl Daemon {
             .is_some_and(|node| node.etcd.held);
         let written = self.hook(&["role", name, "etcd", "on"], true).ok();
         let running = written && !held && self.hook(&["service", name, "start", "etcd"], true).ok();
-        if running {
-            self.event(&format!("[notice] {name}: Service etcd was started"));
-        }
         let (check, again) = self.next_look();
         self.update(name, |node| {
             node.etcd.due = (!written).then_some(again);
@@ -60,6 +57,9 @@ impl Daemon {
             node.etcd.running = running;
             node.etcd.next_check = check;
         });
+        if running {
+            self.event(&format!("[notice] {name}: Service etcd was started"));
+        }
     }
 
     fn stop_role(&self, name: &str) {

@@ -24,6 +24,9 @@ impl Daemon {
         let delays = &self.config.delays_ms;
         self.update(name, |node| {
             node.next_poll = time + delays.poll;
+            if node.phase == Phase::Failed && seen != Seen::Up {
+                return;
+            }
             if seen == Seen::Silent {
                 let since = *node.silent_since.get_or_insert(time);
                 if time - since >= delays.stale {
@@ -34,7 +37,7 @@ impl Daemon {
                 }
                 return;
             }
-            if node.phase == Phase::Down {
+            if node.phase != Phase::Up {
                 // Somebody started it without asking us; its services are started as ever.
                 node.etcd.due = Some(time + delays.service_start);
                 node.etcd.tries = 0;

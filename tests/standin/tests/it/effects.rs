@@ -9,11 +9,20 @@ fn remove_role(lab: &Lab, nodes: &str) {
     lab.batch(&format!("{OVERLAY} removefrom nodes {nodes}; commit"));
 }
 
+fn events(lab: &Lab) -> Vec<String> {
+    lab.log()
+        .iter()
+        .filter(|line| line["kind"] == "event")
+        .map(|line| line["text"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Waits until the daemon has taken charge of etcd on all nodes.
 fn settled(lab: &Lab) {
     lab.wait("etcd on all nodes", |lab| {
-        lab.calls()
+        events(lab)
             .iter()
-            .filter(|call| call.contains(" start etcd"))
+            .filter(|text| text.ends_with("Service etcd was started"))
             .count()
             == 3
     });
@@ -30,16 +39,9 @@ fn a_lost_role_stops_etcd_and_a_given_one_starts_it() {
             .is_some_and(|c| c == "role node001 etcd off")
     });
     assert!(!lab.file("etcd.node001").exists());
-    let events: Vec<String> = lab
-        .log()
-        .iter()
-        .filter(|line| line["kind"] == "event")
-        .map(|line| line["text"].as_str().unwrap().to_owned())
-        .collect();
-    assert!(
-        events.contains(&"[notice] node001: Service etcd was stopped".to_owned()),
-        "{events:?}"
-    );
+    lab.wait("the event", |lab| {
+        events(lab).contains(&"[notice] node001: Service etcd was stopped".to_owned())
+    });
     lab.batch(&format!("{OVERLAY} append nodes node001; commit"));
     lab.wait("the start", |lab| lab.file("etcd.node001").exists());
     assert_eq!(
@@ -265,4 +267,73 @@ fn reading_leaves_no_write_in_the_log() {
         "{:?}",
         &log[before..]
     );
+}
+
+#[test]
+fn a_role_by_category_or_node_counts_too() {
+    let lab = Lab::start(|config| {
+        config["overlays"][0]["nodes"] = json!([]);
+        config["categories"][0]["roles"] = json!([{ "type": "Etcd::Host" }]);
+        config["nodes"][0]["roles"] = json!([{ "type": "Etcd::Host", "spool": "/data/etcd" }]);
+    });
+    settled(&lab);
+    let listed = lab.batch("device roles node001; list");
+    let rows: Vec<&str> = listed.lines().skip(2).collect();
+    let overlay = "[overlay:kube-default-master] Kubernetes::ApiServer";
+    assert_eq!(
+        rows,
+        ["Etcd::Host", overlay, "[category:default] Etcd::Host"]
+    );
+    // The node's own role has the highest priority.
+    assert_eq!(
+        lab.batch("device roles node001; use etcd::host; get spool"),
+        "/data/etcd\n"
+    );
+    assert_eq!(
+        lab.batch("device roles node002; use etcd::host; get spool"),
+        "/var/lib/etcd\n"
+    );
+    lab.batch("category; use default; roles; unassign etcd::host; commit");
+    lab.wait("the stop", |lab| !lab.file("etcd.node002").exists());
+    assert!(lab.file("etcd.node001").exists());
+}
+
+#[test]
+fn api_servers_get_the_etcd_servers_there_are() {
+    let lab = Lab::start(|config| config["extra_hooks"] = json!(["api-server"]));
+    settled(&lab);
+    remove_role(&lab, "node001..node003");
+    lab.wait("the empty list", |lab| {
+        lab.calls().contains(&"api-server node001 ".to_owned())
+    });
+    lab.batch(&format!("{OVERLAY} append nodes node00[1-2]; commit"));
+    let urls = "api-server node001 https://10.141.0.1:2379,https://10.141.0.2:2379";
+    lab.wait("the list", |lab| lab.calls().contains(&urls.to_owned()));
+}
+
+#[test]
+fn a_changed_mac_makes_a_node_new_and_its_install_full() {
+    let lab = Lab::start(|config| config["nodes"][0]["datanode"] = json!(false));
+    settled(&lab);
+    lab.batch("device use node001; set mac FA:16:3E:FF:FF:FF; commit; reboot");
+    lab.wait("the wipe", |lab| {
+        lab.calls().contains(&"wipe node001".to_owned())
+    });
+    lab.wait("power", |lab| {
+        lab.calls().contains(&"power-on node001".to_owned())
+    });
+}
+
+#[test]
+fn a_failing_hook_ends_in_installer_failed() {
+    let lab = Lab::start(|_| {});
+    settled(&lab);
+    std::fs::write(lab.file("stuck.node001"), "").unwrap();
+    lab.batch("device use node001; set datanode no; set nextinstallmode full; commit; reboot");
+    lab.wait_status("node001", "[ INSTALLER_FAILED ]");
+    assert_eq!(lab.batch("device get node001 nextinstallmode"), "FULL\n");
+    std::fs::remove_file(lab.file("stuck.node001")).unwrap();
+    let text = lab.batch("device; power -n node001 reset");
+    assert_eq!(text, "ipmi0 .................... [ RESET  ] node001\n");
+    lab.wait_status("node001", "[   UP   ]");
 }

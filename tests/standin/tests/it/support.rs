@@ -26,7 +26,15 @@ pub(crate) struct Answer {
 }
 
 impl Drop for Lab {
+    /// Ends the daemon in order, so that no hook is left behind, and otherwise by force.
     fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            drop(daemon.stdin.take());
+            let deadline = Instant::now() + DEADLINE;
+            while matches!(daemon.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         self.kill();
     }
 }
@@ -128,8 +136,10 @@ impl Lab {
     }
 
     pub(crate) fn log(&self) -> Vec<Value> {
-        fs::read_to_string(self.state().join("cmd.log"))
-            .unwrap()
+        let text = fs::read_to_string(self.state().join("cmd.log")).unwrap();
+        // A last line without its end is still being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
