@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::{
-    Armed, HostKeyAfterWipe, Lab, LabOptions, Manager, Node, Watcher, bright_config, build_programs,
+    Armed, HostKeyAfterWipe, Lab, LabOptions, Manager, Node, SPOOL, Watcher, bright_config,
+    build_programs,
 };
 
 /// Polling gives up only after this long; nothing is timed.
@@ -366,6 +367,74 @@ fn the_watcher_hears_an_etcd_that_starts_empty() {
     let breach = watcher.verdict().expect_err("breach");
     assert_eq!(breach.guilty[0].0, node(1));
     assert_eq!(breach.guilty[0].1.keys.0, 0, "{breach}");
+}
+
+fn restore_by_hand(lab: &Lab, node: Node, snapshot: &Path) {
+    let peers: Vec<_> = lab
+        .nodes()
+        .into_iter()
+        .map(|n| format!("{n}=https://{}:2380", n.ip()))
+        .collect();
+    let script = format!(
+        "set -e; module load etcd/kube-default/{}; rmdir {SPOOL}; \
+         etcdctl snapshot restore {} --data-dir={SPOOL} --name={node} --initial-cluster={} \
+         --initial-cluster-token=by-hand --initial-advertise-peer-urls=https://{}:2380 2>/dev/null; \
+         chmod 700 {SPOOL}; chown -R etcd:etcd {SPOOL}",
+        lab.etcd_version(),
+        snapshot.display(),
+        peers.join(","),
+        node.ip()
+    );
+    lab.ssh(node, &script).expect("restore");
+}
+
+/// What the tool is to do, by hand: the lab must let it succeed, and the watcher must be content.
+#[test]
+fn the_whole_procedure_succeeds_by_hand() {
+    let lab = start(&small(3));
+    lab.etcd().load(2_000, 128, 7).expect("load");
+    let before = lab.etcd().dump(node(1)).expect("dump");
+    let hash = lab.etcd().hash_kv().expect("hashes")[0].hash;
+    let snapshot = lab.snapshot(node(1)).expect("snapshot");
+    let watcher = Watcher::start(lab.etcd());
+    watcher.arm(Armed {
+        keys: 2_000,
+        registry: 1_800,
+    });
+    lab.lose_all_disks().expect("loss");
+
+    let all = "node001 node002 node003";
+    let overlay = "configurationoverlay; use kube-default-etcd;";
+    lab.cmsh(&format!("{overlay} removefrom nodes {all}; commit"))
+        .expect("unassign");
+    let silent = |name: &str| {
+        lab.cmsh(&format!("device status {name}"))
+            .is_ok_and(|text| text.contains("DOWN"))
+    };
+    until("notice", || all.split(' ').all(silent));
+    for name in all.split(' ') {
+        let script = "set datanode no; set nextinstallmode full; commit; power on";
+        lab.cmsh(&format!("device use {name}; {script}"))
+            .expect("install");
+    }
+    for node in lab.nodes() {
+        let get = format!("device use {node}; get nextinstallmode");
+        until("install", || {
+            lab.cmsh(&get).is_ok_and(|mode| mode.trim().is_empty())
+        });
+        lab.wait_ssh(node).expect("ssh");
+        restore_by_hand(&lab, node, &snapshot);
+    }
+    lab.cmsh(&format!("{overlay} append nodes {all}; commit"))
+        .expect("assign");
+    lab.etcd().wait_healthy().expect("healthy");
+
+    let after = lab.etcd().dump(node(3)).expect("dump");
+    assert_eq!(before.differences(&after, 10), Vec::<String>::new());
+    let hashes = lab.etcd().hash_kv().expect("hashes");
+    assert!(hashes.iter().all(|h| h.hash == hash), "{hash} {hashes:?}");
+    until("answers", || watcher.seen().len() == 3);
+    watcher.verdict().expect("content");
 }
 
 #[test]
