@@ -55,20 +55,39 @@ pub fn build_programs() -> Result<Programs> {
         dir: profile_directory()?,
     };
     if !*built && std::env::var_os("LAB_PROGRAMS").is_none() {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(["build", "--quiet", "--workspace", "--bins"]);
-        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        if let Some(target) = programs.dir.parent() {
-            command.arg("--target-dir").arg(target);
-        }
-        if programs.dir.ends_with("release") {
-            command.arg("--release");
-        }
-        run::run("build the programs of the lab", &mut command)?;
+        run::run("build the programs of the lab", &mut cargo_build(&programs))?;
     }
     *built = true;
     Programs::locate()
+}
+
+fn cargo_build(programs: &Programs) -> Command {
+    const ABOUT_THE_TEST: [&str; 5] = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "OUT_DIR",
+    ];
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "--workspace", "--bins"]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    if let Some(target) = programs.dir.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    if programs.dir.ends_with("release") {
+        command.arg("--release");
+    }
+    // What the outer cargo says of the test's own package would make build scripts run again.
+    for (name, _) in std::env::vars_os() {
+        if ABOUT_THE_TEST
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// `target/<profile>`, from the place of the running program in it.

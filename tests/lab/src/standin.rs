@@ -34,7 +34,7 @@ pub fn bright_config(nodes: u8) -> Value {
         }],
         "etcd": [{ "name": "kube-default" }],
         "kubernetes": [{ "name": "default", "etcdcluster": "kube-default" }],
-        "extra_hooks": ["disk-ok", "power-status"],
+        "extra_hooks": ["disk-ok", "power-status", "power-fail"],
         "delays_ms": {
             "service_stop": 150, "service_start": 300, "service_check": 300, "going_down": 50,
             "boot": 100, "install_step": 30, "up": 50, "poll": 200, "stale": 600,
