@@ -31,11 +31,16 @@ struct Expected<'a> {
 fn expected() -> impl Iterator<Item = Expected<'static>> {
     include_str!("fixtures/expected.tsv").lines().map(|line| {
         let mut fields = line.split('\t');
-        let (name, version) = (fields.next().unwrap(), fields.next().unwrap());
+        let (name, version) = (
+            fields.next().expect("a name"),
+            fields.next().expect("a version"),
+        );
         Expected {
             name,
             version,
-            numbers: fields.map(|field| field.parse().unwrap()).collect(),
+            numbers: fields
+                .map(|field| field.parse().expect("a number"))
+                .collect(),
         }
     })
 }
@@ -64,4 +69,36 @@ fn every_number_equals_the_one_etcd_gives() {
         assert_eq!(ours.as_slice(), numbers, "{name} of etcd {version}");
         assert_eq!(meaning.revision, meaning.hash_kv.revision, "{name}");
     }
+}
+
+/// What etcd 3.5.30 said after restoring each with
+/// `etcdutl snapshot restore FILE --data-dir d --bump-revision 1000000 --mark-compacted`,
+/// `etcd --data-dir d` and `etcdctl endpoint hashkv -w json`: hash and revision, which was the compact
+/// revision too.
+const BUMPED: [(&str, u32, i64); 8] = [
+    ("plain-3.5.30.db", 962_863_622, 1_000_025),
+    ("compacted-3.5.30.db", 2_229_024_565, 1_000_052),
+    ("txn-3.5.30.db", 987_480_565, 1_000_016),
+    ("bumped-3.5.30.db", 1_155_647_173, 2_000_026),
+    ("gone-3.5.30.db", 3_016_898_160, 1_000_011),
+    ("empty-3.5.30.db", 2_904_434_528, 1_000_000),
+    ("swept-3.5.30.db", 3_016_898_160, 1_000_011),
+    ("snap-3.4.23.db", 3_029_967_355, 1_000_041),
+];
+
+#[test]
+fn the_hash_after_a_bump_is_foretold() {
+    for (name, hash, revision) in BUMPED {
+        let foretold = good(name)
+            .meaning
+            .hash_kv_after_bump(1_000_000)
+            .expect("a hash");
+        assert_eq!(
+            (foretold.hash, foretold.revision),
+            (hash, revision),
+            "{name}"
+        );
+        assert_eq!(foretold.compact_revision, revision, "{name}");
+    }
+    assert_eq!(good("swept-3.4.23.db").meaning.hash_kv_after_bump(5), None);
 }

@@ -128,8 +128,11 @@ fn ending(
     Ok(Ending::Copy)
 }
 
+/// The first and the second meta, each if it is whole.
+type Metas = (Option<Meta>, Option<Meta>);
+
 /// Both metas, the first at the start and the second one page on; `None` if both are damaged.
-fn metas(source: &Source) -> Result<Option<(Option<Meta>, Option<Meta>)>, ProofError> {
+fn metas(source: &Source) -> Result<Option<Metas>, ProofError> {
     let first = meta_at(source, 0)?;
     if let Some(meta) = first {
         let second = meta_at(source, u64::from(meta.page_size))?;

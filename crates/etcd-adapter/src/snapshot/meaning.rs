@@ -72,8 +72,9 @@ pub struct Meaning {
     pub unknown_buckets: Vec<String>,
     /// Whether the bucket of keys is there; etcd starts empty without it.
     pub has_keys_bucket: bool,
+    /// The live records, which are what a restore with a bumped revision leaves.
     #[serde(skip)]
-    survivors: Survivors,
+    survivors: Run,
 }
 
 /// A member of a cluster.
@@ -173,13 +174,6 @@ impl Display for Emptiness {
     }
 }
 
-/// What a restore with a bumped revision leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Survivors {
-    run: Run,
-    newest: Revision,
-}
-
 impl Meaning {
     /// Why etcd, or Kubernetes on it, would start empty from this; `None` if it would not.
     pub fn would_start_empty(&self) -> Option<Emptiness> {
@@ -195,16 +189,20 @@ impl Meaning {
     }
 
     /// What `etcdctl endpoint hashkv` will say after a restore with `--bump-revision amount
-    /// --mark-compacted`; `None` when the revision would overflow.
+    /// --mark-compacted`; `None` when the new revision would overflow, or would not pass the compact
+    /// revision that is there already.
     ///
     /// Such a restore adds one record without a value at the new revision and marks everything up to
     /// it as compacted (`etcdutl/snapshot/v3_snapshot.go`), so what is hashed are the live records
     /// and that one.
     pub fn hash_kv_after_bump(&self, amount: u32) -> Option<HashKv> {
-        let Survivors { run, newest } = self.survivors;
-        let main = newest.main.checked_add(i64::from(amount))?;
-        let bumped = Revision { main, ..newest };
-        let hash = Run::of(b"key").then(run).then(Run::of(&bumped.key())).crc();
+        let main = self.newest_record.checked_add(i64::from(amount))?;
+        if main <= self.hash_kv.compact_revision {
+            return None;
+        }
+        let bumped = Revision { main, sub: 0 };
+        let records = self.survivors.then(Run::of(&bumped.key()));
+        let hash = Run::of(b"key").then(records).crc();
         Some(HashKv {
             hash,
             revision: main,
@@ -232,10 +230,9 @@ impl Surroundings {
     pub(super) fn meaning(self, records: Option<Records>) -> Meaning {
         let has_keys_bucket = records.is_some();
         let records = records.unwrap_or_else(|| Records::none(self.compaction));
-        let newest = records.newest.unwrap_or(Revision { main: 0, sub: 0 });
         Meaning {
             revision: records.revision,
-            newest_record: newest.main,
+            newest_record: records.newest_record,
             compact_revision: Some(records.compact_revision).filter(|rev| *rev >= 0),
             live_keys: records.live,
             revisions: records.count,
@@ -259,10 +256,7 @@ impl Surroundings {
             },
             unknown_buckets: self.unknown,
             has_keys_bucket,
-            survivors: Survivors {
-                run: records.survivors,
-                newest,
-            },
+            survivors: records.survivors,
         }
     }
 

@@ -217,7 +217,7 @@ fn reading(total_bytes: u64, progress: &mut dyn FnMut(Progress)) -> impl FnMut(u
             phase: Phase::Reading,
             done_bytes,
             total_bytes,
-        })
+        });
     }
 }
 

@@ -5,7 +5,7 @@
 //! The bucket is ordered by revision, not by key, so whether a record is the newest of its key is only
 //! known once all later ones were seen. The bucket is therefore read from its end: the first record
 //! met of a key is its newest. What has to be remembered is a set of keys, kept as 64-bit
-//! fingerprints (SipHash with keys drawn anew for each proof, so that no file can be made to collide):
+//! fingerprints (`SipHash` with keys drawn anew for each proof, so that no file can be made to collide):
 //! 9 bytes for each of at most 3,670,016 keys, 38 MB (57 MB while the set grows). A store with more
 //! keys is read again, once for each 1.8 million records, each time for the keys of one part of the
 //! fingerprints, which leaves one bit for each record; and once more for the result. The odds that
@@ -104,7 +104,7 @@ pub(super) struct Records {
     /// Run of all pairs.
     pub(super) all: Run,
     pub(super) count: u64,
-    pub(super) newest: Option<Revision>,
+    pub(super) newest_record: i64,
     pub(super) revision: i64,
     pub(super) compact_revision: i64,
     pub(super) live: u64,
@@ -273,7 +273,7 @@ struct Survey {
     compaction: Compaction,
     newest_known: Newest,
     later: Option<Revision>,
-    newest: Option<Revision>,
+    newest_record: i64,
     revision: i64,
     compact_revision: i64,
     count: u64,
@@ -296,7 +296,7 @@ impl Survey {
             compaction,
             newest_known,
             later: None,
-            newest: None,
+            newest_record: 0,
             revision,
             compact_revision: compaction.in_force(revision),
             count: 0,
@@ -317,7 +317,7 @@ impl Survey {
         Records {
             all: self.all,
             count: self.count,
-            newest: self.newest,
+            newest_record: self.newest_record,
             revision: self.revision,
             compact_revision: self.compact_revision,
             live: self.live,
@@ -374,7 +374,7 @@ impl Survey {
         }
         match self.later {
             None => {
-                self.newest = Some(revision);
+                self.newest_record = revision.main;
                 self.revision = self.compaction.revision(revision.main);
                 self.compact_revision = self.compaction.in_force(self.revision);
             }
