@@ -8,7 +8,7 @@
 //! two metas of a snapshot are twins, made from one on the way out (bbolt `tx.go`, `WriteTo`: the
 //! second is the first with a transaction id one lower), while those of a living file come from two
 //! commits, each with a root of its own. Only a file whose last commit changed nothing could be taken
-//! for a cut snapshot.
+//! for a cut snapshot, or for a padded one.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -110,22 +110,23 @@ fn ending(
 ) -> Result<Ending, ProofError> {
     let size = source.size();
     let whole = database_bytes.saturating_add(TRAILER);
-    if size < database_bytes || (size < whole && (twins || size != database_bytes)) {
+    // A copy ends with a page. A snapshot could only do so if it was padded or lost its trailer.
+    let copy = !twins && size.is_multiple_of(u64::from(meta.page_size));
+    if size < database_bytes || (size < whole && !copy) {
         return Err(ProofError::Truncated {
             size,
             expected: whole,
         });
     }
-    if size >= whole && (size == whole || !size.is_multiple_of(u64::from(meta.page_size))) {
-        let mut expected = [0; 32];
-        source.file.read_exact_at(&mut expected, database_bytes)?;
-        let extra = size - whole;
-        return Ok(match extra {
-            0 => Ending::Trailer { expected },
-            _ => Ending::Overlong { expected, extra },
-        });
+    if copy {
+        return Ok(Ending::Copy);
     }
-    Ok(Ending::Copy)
+    let mut expected = [0; 32];
+    source.file.read_exact_at(&mut expected, database_bytes)?;
+    Ok(match size - whole {
+        0 => Ending::Trailer { expected },
+        extra => Ending::Overlong { expected, extra },
+    })
 }
 
 /// The first and the second meta, each if it is whole.

@@ -178,9 +178,14 @@ fn read(
     let pages = layout.pages(&source.file, &gate);
     let walk = || Content::read(&pages, layout, fingerprints, &visited);
     if hashed < SMALL {
-        let sha256 = source.digest(hashed, &gate, reading(hashed, progress))?;
+        let digest = source.digest(hashed, &gate, reading(hashed, progress));
         gate.open();
-        return Ok((sha256, walk()));
+        let content = if layout.settled_by(&digest) {
+            Err(Fault::Stopped)
+        } else {
+            walk()
+        };
+        return Ok((digest?, content));
     }
     thread::scope(|scope| {
         // The walker's end is told by the sender's.
