@@ -294,3 +294,27 @@ impl Content {
 fn as_hex<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&verdict::hex(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However few keys fit into memory, the result is the same.
+    #[test]
+    fn a_store_with_too_many_keys_is_proved_in_parts() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        for version in ["3.4.23", "3.5.30"] {
+            for scenario in ["snap", "compacted", "tombstone", "txn", "swept"] {
+                let path = fixtures.join(format!("{scenario}-{version}.db"));
+                let whole = prove(&path, &mut |_| {}).unwrap();
+                for limit in [1, 2, 7, 30, 1000] {
+                    let parts = prove_within(&path, limit, &mut |_| {}).unwrap();
+                    assert_eq!(
+                        parts, whole,
+                        "{scenario}-{version} with {limit} keys at a time"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ fn error_of(bytes: &[u8]) -> ProofError {
 fn nothing_and_something_else_are_told_apart() {
     assert_eq!(error_of(b"").code(), "empty");
     assert_eq!(error_of(b"hello\n").code(), "not-a-snapshot");
-    assert_eq!(error_of(&[0; 40_000]).code(), "not-a-snapshot");
+    assert_eq!(error_of(&vec![0; 40_000]).code(), "not-a-snapshot");
     assert_eq!(error_of(&b"text ".repeat(9000)).code(), "not-a-snapshot");
     let mut gzip = vec![0x1F, 0x8B, 8, 0];
     gzip.resize(5000, 7);
