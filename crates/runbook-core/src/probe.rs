@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::AdapterError;
+use crate::error::{AdapterError, Certainty};
 use crate::identity::{ARTICLE_CLUSTER_ID, ClusterId, MemberId};
 use crate::journal::Baseline;
 use crate::names::{AbsPath, EtcdUrl, MemberName, NodeName, OverlayName, RunId};
@@ -594,24 +594,26 @@ async fn client(ports: &Ports, check: &Check) -> PortResult<Finding> {
 async fn quorum_lost(ports: &Ports, urls: &[EtcdUrl], allowed: Option<&str>) -> Finding {
     for url in urls {
         // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
-        if ports
-            .client
-            .get(url, "restore-runbook/quorum")
-            .await
-            .is_ok()
-        {
-            let seen = format!("a quorum answers through {url}");
-            return match allowed {
-                Some(reason) => Holds(format!("{seen}; allowed: {reason}")),
-                None => never(
-                    "quorum-answers",
-                    seen,
-                    "replace the broken members one by one instead; to restore all the same, give a reason: `allow: {quorum: \"<reason>\"}` in the spec",
-                ),
-            };
+        match ports.client.get(url, "restore-runbook/quorum").await {
+            Ok(_) => return quorum_answers(url, allowed),
+            // A refused certificate or password says nothing about the quorum.
+            Err(error) if error.certainty == Certainty::Refused => return Blind(error),
+            Err(_) => {}
         }
     }
     Holds("no quorum answers".into())
+}
+
+fn quorum_answers(url: &EtcdUrl, allowed: Option<&str>) -> Finding {
+    let seen = format!("a quorum answers through {url}");
+    match allowed {
+        Some(reason) => Holds(format!("{seen}; allowed: {reason}")),
+        None => never(
+            "quorum-answers",
+            seen,
+            "replace the broken members one by one instead; to restore all the same, give a reason: `allow: {quorum: \"<reason>\"}` in the spec",
+        ),
+    }
 }
 
 async fn identity(
