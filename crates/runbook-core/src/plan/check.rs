@@ -43,6 +43,8 @@ pub enum Check {
         /// Whether it must lie on storage that the node's provisioning does not wipe.
         must_survive_wipe: bool,
     },
+    /// This program's own credentials towards etcd are there and valid now.
+    CredentialsGood,
     /// No quorum of the old cluster answers.
     QuorumLost {
         /// The members' client URLs.
@@ -158,6 +160,8 @@ pub enum Check {
     Rebooted {
         /// The node.
         node: NodeName,
+        /// Whether it was up before, and not merely off.
+        was_up: bool,
     },
     /// The disk is a new one: neither the run's guard nor the moved spool is on it.
     DiskIsFresh {
@@ -287,6 +291,7 @@ impl fmt::Display for Check {
                 }
                 Ok(())
             }
+            Self::CredentialsGood => f.write_str("the client certificate towards etcd is valid"),
             Self::QuorumLost { allowed: None, .. } => {
                 f.write_str("no quorum of the old cluster answers")
             }
@@ -367,7 +372,7 @@ impl fmt::Display for Check {
             Self::NextInstallModeIs { node, mode: None } => {
                 write!(f, "nextinstallmode of {node} is empty")
             }
-            Self::Rebooted { node } => {
+            Self::Rebooted { node, .. } => {
                 write!(f, "{node} is UP, answers ssh, and has a new boot id")
             }
             Self::DiskIsFresh {
