@@ -11,7 +11,7 @@ pub struct CmshConfig {
     pub program: PathBuf,
     /// The program `cmha`, which knows the part this head node plays.
     pub cmha: PathBuf,
-    /// CMDaemon's own note of that part, one word (administrator manual, chapter 15).
+    /// The cluster manager daemon's own note of that part, one word (administrator manual, chapter 15).
     pub state_file: PathBuf,
     /// The longest one call may take. `cmha status` needs up to half a minute after a head has died.
     pub timeout: Duration,

@@ -40,11 +40,12 @@ fn state_says(text: &str) -> Says {
 /// there the list of devices decides.
 fn decide(cmha: Says, state: Says, heads: Option<usize>) -> Option<HeadRole> {
     match (cmha, state, heads) {
-        (Says::Passive, Says::Passive | Says::Nothing, _) => Some(HeadRole::Passive),
-        (Says::Active, Says::Active | Says::Nothing, _) => Some(HeadRole::Active),
-        (Says::Nothing, Says::Passive, _) => Some(HeadRole::Passive),
+        (Says::Passive, Says::Passive | Says::Nothing, _) | (Says::Nothing, Says::Passive, _) => {
+            Some(HeadRole::Passive)
+        }
         (Says::Nothing, _, Some(1)) => Some(HeadRole::Single),
-        (Says::Nothing, Says::Active, Some(2)) => Some(HeadRole::Active),
+        (Says::Active, Says::Active | Says::Nothing, _)
+        | (Says::Nothing, Says::Active, Some(2)) => Some(HeadRole::Active),
         _ => None,
     }
 }

@@ -126,8 +126,12 @@ impl ClusterManager for Cmsh {
         self.read_head_role().await
     }
 
-    async fn etcd_role(&self, overlay: Option<OverlayName>) -> PortResult<EtcdRole> {
-        self.read_etcd_role(overlay).await
+    async fn etcd_role(
+        &self,
+        overlay: Option<OverlayName>,
+        nodes: &[NodeName],
+    ) -> PortResult<EtcdRole> {
+        self.read_etcd_role(overlay, nodes).await
     }
 
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>> {

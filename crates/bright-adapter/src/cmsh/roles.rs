@@ -117,7 +117,11 @@ impl Cmsh {
         Ok(found)
     }
 
-    pub(super) async fn read_etcd_role(&self, named: Option<OverlayName>) -> PortResult<EtcdRole> {
+    pub(super) async fn read_etcd_role(
+        &self,
+        named: Option<OverlayName>,
+        asked: &[NodeName],
+    ) -> PortResult<EtcdRole> {
         let overlays = self.overlays().await?;
         let overlay = choose(&overlays, named.as_ref())?;
         let role = RoleText::read(self, &overlay).await?;
@@ -126,11 +130,21 @@ impl Cmsh {
             .filter(|overlay| overlay.etcd && overlay.enabled)
             .collect();
         let devices = self.devices().await?;
-        let rows: Vec<&DeviceRow> = devices.iter().filter(|device| device.node).collect();
+        let is_asked = |row: &DeviceRow| asked.iter().any(|node| node.as_str() == row.hostname);
+        if let Some(lost) = asked.iter().find(|node| {
+            let known = |row: &DeviceRow| row.hostname == node.as_str();
+            !devices.iter().any(known)
+        }) {
+            return Err(absent("device", lost.as_str()));
+        }
+        let rows: Vec<&DeviceRow> = devices
+            .iter()
+            .filter(|row| row.node || is_asked(row))
+            .collect();
         let mut holders = Vec::new();
         for (row, sources) in rows.iter().zip(self.sources(&enabled, &rows).await?) {
             // The role of another overlay belongs to another etcd cluster.
-            if sources.iter().any(|source| of_overlay(source, &overlay)) {
+            if is_asked(row) || sources.iter().any(|source| of_overlay(source, &overlay)) {
                 holders.push(role.holder(row, sources)?);
             }
         }

@@ -7,7 +7,7 @@ const KEPT_CHARS: usize = 120;
 
 /// Reads `[   UP   ]`, `UP/CLOSED`, `[ CLOSED ] (UP)`, `[ UP ] (pingable), restart-required`, …
 ///
-/// A closed node is up or down as any other; only CMDaemon looks away.
+/// A closed node is up or down as any other; only the cluster manager's daemon looks away.
 pub(crate) fn parse(text: &str) -> DeviceStatus {
     let text = text.trim();
     let (inside, behind) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

@@ -54,7 +54,7 @@ move() {
 
 const SET_ASIDE: &str = r#"
 if ours "$spool"; then
-  there "$aside" || refuse 81 "$spool is guarded, and no old data lies at $aside"
+  there "$aside" || refuse 81 "$spool is guarded, and nothing lies at $aside"
   rm -f -- "$beside"; exit 0
 fi
 if ! there "$aside"; then
@@ -70,6 +70,13 @@ if there "$spool"; then
   rmdir -- "$spool"
 fi
 guard"#;
+
+/// Before the steps of [`SET_ASIDE`], with the staging directory in the place of the old data's: what
+/// goes back there must be a restored tree.
+const DISARM: &str = r#"
+if ! there "$aside" && there "$spool" && ! ours "$spool"; then
+  [ -f "$spool/member/snap/db" ] || refuse 85 "$spool holds no restored tree"
+fi"#;
 
 const PLACE_GUARD: &str = r#"
 if ours "$spool"; then rm -f -- "$beside"; exit 0; fi
@@ -128,6 +135,13 @@ pub(super) fn of(effect: &NodeEffect) -> String {
                 MOVE,
                 SET_ASIDE,
             ])
+        }
+        NodeEffect::Disarm {
+            staged, spool, run, ..
+        } => {
+            let values = [("spool", spool.as_str()), ("aside", staged.as_str())];
+            let values = [set(&values), guard_values(spool, *run)].concat();
+            script(&[&values, LOOK, GUARD, MOVE, DISARM, SET_ASIDE])
         }
         NodeEffect::PlaceGuard { spool, run, .. } => {
             let values = set(&[("spool", spool.as_str())]);
@@ -203,10 +217,9 @@ fn mark_value(run: RunId) -> String {
 
 /// `name=value` lines, each value quoted.
 pub(super) fn set(values: &[(&str, &str)]) -> String {
-    values
-        .iter()
-        .map(|(name, value)| format!("{name}={}\n", quoted(value)))
-        .collect()
+    values.iter().fold(String::new(), |lines, (name, value)| {
+        lines + name + "=" + &quoted(value) + "\n"
+    })
 }
 
 fn quoted(value: &str) -> String {

@@ -87,18 +87,15 @@ impl SshConfig {
         option("ServerAliveCountMax=3".into());
         // Never a change to the user's known hosts, not even a well-meant one.
         option("UpdateHostKeys=no".into());
-        match (&self.host_keys, new_key) {
-            (HostKeys::ReplaceAfterWipe { run_known_hosts }, true) => {
-                option("StrictHostKeyChecking=accept-new".into());
-                option(format!("UserKnownHostsFile={}", run_known_hosts.display()));
-                option("GlobalKnownHostsFile=/dev/null".into());
-                option("CheckHostIP=no".into());
-            }
-            _ => {
-                option("StrictHostKeyChecking=yes".into());
-                if let Some(file) = &self.known_hosts {
-                    option(format!("UserKnownHostsFile={}", file.display()));
-                }
+        if let (HostKeys::ReplaceAfterWipe { run_known_hosts }, true) = (&self.host_keys, new_key) {
+            option("StrictHostKeyChecking=accept-new".into());
+            option(format!("UserKnownHostsFile={}", run_known_hosts.display()));
+            option("GlobalKnownHostsFile=/dev/null".into());
+            option("CheckHostIP=no".into());
+        } else {
+            option("StrictHostKeyChecking=yes".into());
+            if let Some(file) = &self.known_hosts {
+                option(format!("UserKnownHostsFile={}", file.display()));
             }
         }
         if let Some(socket) = socket {

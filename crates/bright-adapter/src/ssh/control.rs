@@ -120,9 +120,9 @@ fn private_dir(parent: &Path) -> PortResult<TempDir> {
     Ok(dir)
 }
 
-/// `own` was made by this process, and tells who we are.
+/// `own` was made by this process, and tells who we are. The last six bits of a mode are the others'.
 fn is_private(meta: &Metadata, own: &Metadata) -> bool {
-    meta.is_dir() && meta.uid() == own.uid() && meta.mode() & 0o077 == 0
+    meta.is_dir() && meta.uid() == own.uid() && meta.mode().trailing_zeros() >= 6
 }
 
 #[cfg(test)]

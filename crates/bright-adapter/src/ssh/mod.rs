@@ -91,8 +91,8 @@ impl Ssh {
     }
 
     /// The arguments of ssh for a command.
-    fn arguments(&self, node: &NodeName, argv: &[String]) -> PortResult<Vec<String>> {
-        let remote = shlex::try_join(argv.iter().map(String::as_str)).map_err(|error| {
+    fn arguments(&self, node: &NodeName, remote: &[String]) -> PortResult<Vec<String>> {
+        let remote = shlex::try_join(remote.iter().map(String::as_str)).map_err(|error| {
             let what = format!("a command for {node} holds a NUL byte");
             AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what).caused_by(error)
         })?;
@@ -105,17 +105,17 @@ impl Ssh {
         Ok(args)
     }
 
-    async fn run(&self, node: &NodeName, argv: &[String], effect: bool) -> PortResult<Output> {
+    async fn run(&self, node: &NodeName, remote: &[String], effect: bool) -> PortResult<Output> {
         let mut retried = false;
         loop {
-            let args = self.arguments(node, argv)?;
+            let args = self.arguments(node, remote)?;
             let job = Job {
                 program: &self.config.program,
                 args: &args,
                 timeout: self.config.command_timeout,
                 output_limit: self.config.output_limit,
             };
-            let command = Command::on_node(node, argv.iter().map(String::as_str));
+            let command = Command::on_node(node, remote.iter().map(String::as_str));
             let done = job
                 .run_logged(&*self.log, command, effect)
                 .await

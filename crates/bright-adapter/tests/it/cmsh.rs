@@ -99,7 +99,7 @@ fn unassign(names: &[&str]) -> ManagerEffect {
 
 #[tokio::test]
 async fn the_role_and_its_holders() {
-    let role = Fake::new().cmsh.etcd_role(None).await.unwrap();
+    let role = Fake::new().cmsh.etcd_role(None, &[]).await.unwrap();
     assert_eq!(
         (role.overlay, role.spool.as_str()),
         (overlay(), "/var/lib/etcd")
@@ -116,7 +116,7 @@ async fn several_urls_are_refused() {
     let fake = Fake::answering(
         r"*'get advertisepeerurls') printf 'https://$ip:2380\nhttps://10.0.0.1:2380\n';;",
     );
-    let error = fake.cmsh.etcd_role(None).await.unwrap_err();
+    let error = fake.cmsh.etcd_role(None, &[]).await.unwrap_err();
     assert_eq!(
         (error.code, error.certainty),
         (codes::ETCD_ROLE, Certainty::Refused)
@@ -127,19 +127,26 @@ async fn several_urls_are_refused() {
 async fn two_etcd_overlays_need_a_name() {
     let list = r#""configurationoverlay; list "*) echo '[{"name": "a", "priority": 500, "allheadnodes": "no", "nodes": [], "categories": [], "roles": ["Etcd::Host"]},{"name": "b", "priority": 500, "allheadnodes": "no", "nodes": ["node002"], "categories": [], "roles": ["Etcd::Host"]},{"name": "off", "priority": -1, "allheadnodes": "yes", "nodes": ["node001"], "categories": [], "roles": ["Etcd::Host"]}]';;"#;
     let fake = Fake::answering(&format!("{list}\n*'get spool') echo /spool;;"));
-    let error = fake.cmsh.etcd_role(None).await.unwrap_err();
+    let error = fake.cmsh.etcd_role(None, &[]).await.unwrap_err();
     assert_eq!(error.code, codes::ETCD_OVERLAY);
     assert!(error.what.ends_with("a, b"), "{error}");
-    let named = |name| fake.cmsh.etcd_role(Some(OverlayName::new(name).unwrap()));
+    let named = |name| {
+        fake.cmsh
+            .etcd_role(Some(OverlayName::new(name).unwrap()), &[])
+    };
     let role = named("a").await.unwrap();
     assert!(role.holders.is_empty() && role.spool.as_str() == "/spool");
+    let a = Some(OverlayName::new("a").unwrap());
+    let role = fake.cmsh.etcd_role(a, &[node("node001")]).await.unwrap();
+    assert_eq!(role.holders[0].peer_url.as_str(), "https://10.141.0.1:2380");
+    assert!(role.holders.len() == 1 && role.holders[0].sources.is_empty());
     assert_eq!(named("off").await.unwrap_err().code, codes::ETCD_OVERLAY);
     assert_eq!(named("none").await.unwrap_err().code, codes::CMSH_ABSENT);
 }
 
 #[tokio::test]
 async fn roles_of_categories_and_nodes_are_found() {
-    let table = r#"printf 'Name (key)\n------------\n[category:default] Etcd::Host\nEtcd::Host\n'"#;
+    let table = r"printf 'Name (key)\n------------\n[category:default] Etcd::Host\nEtcd::Host\n'";
     let json = r#"echo '[{"name (key)": "Etcd::Host"}]'"#;
     let fake = Fake::answering(&format!(
         r#""home; category; "*) echo default; {json}; echo default;;
@@ -295,7 +302,7 @@ async fn answers_that_are_none() {
             codes::CMSH_ANSWER,
         ),
         (
-            r#"cat $d/devices; echo 'session ended' >&2"#,
+            r"cat $d/devices; echo 'session ended' >&2",
             codes::CMSH_REFUSED,
         ),
     ] {

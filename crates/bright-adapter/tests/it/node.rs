@@ -126,6 +126,15 @@ impl Disk {
         }
     }
 
+    fn disarm(&self) -> NodeEffect {
+        NodeEffect::Disarm {
+            node: node("node001"),
+            staged: self.abs("etcd.new/data"),
+            spool: self.abs("etcd"),
+            run: run(),
+        }
+    }
+
     fn return_spool(&self) -> NodeEffect {
         NodeEffect::ReturnSpool {
             node: node("node001"),
@@ -218,10 +227,9 @@ async fn set_aside_refuses_what_it_cannot_explain() {
             fs::write(disk.at("etcd"), format!("restore-runbook guard {other}\n")).unwrap();
         },
     ];
-    for (number, case) in cases.iter().enumerate() {
+    for case in cases {
         let disk = Disk::new();
         case(&disk);
-        println!("case {number}");
         disk.refused(&disk.set_aside()).await;
     }
 }
@@ -298,12 +306,31 @@ async fn arm_refuses_everything_but_its_own_guard() {
             symlink(disk.at("elsewhere"), disk.at("etcd.new/data")).unwrap();
         },
     ];
-    for (number, case) in cases.iter().enumerate() {
+    for case in cases {
         let disk = Disk::new();
         case(&disk);
-        println!("case {number}");
         disk.refused(&disk.arm()).await;
     }
+}
+
+#[tokio::test]
+async fn disarm_takes_back_only_a_restored_tree() {
+    let disk = Disk::new();
+    fs::create_dir(disk.at("etcd.new")).unwrap();
+    disk.data("etcd", "new");
+    for _ in 0..2 {
+        disk.done(&disk.disarm()).await;
+        assert_eq!(disk.content("etcd.new/data"), "new");
+        assert_eq!(disk.spool().await, SpoolState::Guard(run()));
+    }
+    let disk = Disk::new();
+    fs::create_dir(disk.at("etcd.new")).unwrap();
+    disk.refused(&disk.disarm()).await;
+    fs::create_dir(disk.at("etcd")).unwrap();
+    disk.refused(&disk.disarm()).await;
+    let disk = Disk::new();
+    disk.data("etcd", "of another");
+    disk.refused(&disk.disarm()).await;
 }
 
 #[tokio::test]
@@ -346,6 +373,11 @@ async fn every_prefix_of_a_script_can_be_gone_on_from() {
         run_cut(&disk, &disk.arm(), cut);
         disk.done(&disk.arm()).await;
         assert_eq!(disk.content("etcd"), "new", "cut {cut}");
+
+        run_cut(&disk, &disk.disarm(), cut);
+        disk.done(&disk.disarm()).await;
+        assert_eq!(disk.content("etcd.new/data"), "new", "cut {cut}");
+        assert_eq!(disk.spool().await, SpoolState::Guard(run()));
 
         let disk = Disk::new();
         run_cut(&disk, &disk.place_guard(), cut);
