@@ -161,7 +161,7 @@ impl Ssh {
         done: &Finished,
         effect: bool,
     ) -> AdapterError {
-        let said = shown(&done.stderr.text());
+        let said = shown(&without_banner(&done.stderr.text()));
         let not_done = Certainty::NotDone;
         match broken {
             Broken::Unreachable | Broken::StaleMaster => {
@@ -207,6 +207,21 @@ impl Ssh {
              `ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume"
         )
     }
+}
+
+/// ssh's last words without the frame and the alarm around a changed host key.
+fn without_banner(text: &str) -> String {
+    let alarm = [
+        "@",
+        "IT IS POSSIBLE",
+        "Someone could be",
+        "It is also possible",
+        "Please contact",
+    ];
+    text.lines()
+        .filter(|line| !alarm.iter().any(|start| line.starts_with(start)))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What a lost answer means: a question changes nothing, an effect may have happened.

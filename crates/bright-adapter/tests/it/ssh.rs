@@ -112,12 +112,19 @@ async fn a_lost_connection_leaves_an_effect_unknown() {
 #[tokio::test]
 async fn a_changed_host_key_is_refused_with_advice() {
     let dir = TempDir::new().unwrap();
-    let first = "echo 'Host key verification failed.' >&2; exit 255";
+    let first = "printf '@@@@\\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\\n@@@@\\n\
+                 IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\\n\
+                 SHA256:x.\\nHost key verification failed.\\n' >&2; exit 255";
     let ssh = Arc::new(Ssh::new(fake(dir.path(), first), Arc::new(Log::default())).unwrap());
     let (query, _) = both(&ssh).await;
     assert_eq!(
         (query.code, query.certainty),
         (codes::SSH_HOST_KEY, Certainty::Refused)
+    );
+    assert!(
+        query
+            .what
+            .ends_with(": SHA256:x. | Host key verification failed.")
     );
     assert!(query.hint.unwrap().contains("ssh-keygen -R node001"));
     let nodes = SshNode::new(ssh);
