@@ -1,1 +1,5 @@
-//! Under construction.
+//! What the tool knows about etcd: the proof of a snapshot, etcd's own programs on a node, and its
+//! client API. It knows nothing of the cluster manager, and no way to a node but the `Shell` it is
+//! given.
+
+pub mod tool;

@@ -1,0 +1,21 @@
+set -eu
+unit=$1 staging=$2
+# The unit first: what it leaves behind is looked at only once it has ended.
+state=$(systemctl show --property=ActiveState "$unit")
+echo "$state"
+if test -f "$staging/complete"; then
+  echo "Digest=$(head -c 80 -- "$staging/complete")"
+  if test -e "$staging/data"; then echo Tree=complete; else echo Tree=taken; fi
+elif test -e "$staging" || test -L "$staging"; then
+  echo Tree=partial
+else
+  echo Tree=nothing
+fi
+if test "$state" = ActiveState=failed; then
+  echo Log=
+  if test -s "$staging/log"; then
+    tail -c 2000 -- "$staging/log"
+  else
+    journalctl --unit="$unit" --lines=20 --output=cat --no-pager || true
+  fi
+fi
