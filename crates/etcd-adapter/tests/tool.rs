@@ -1,5 +1,10 @@
 //! etcd's programs on a node: what is rendered, and what it does on a real machine.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is a failed test"
+)]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -113,14 +118,15 @@ fn the_restore_reads_as_an_operator_would_type_it() {
 snapshot=/cm/shared/backup/etcd/etcd-node001-20220321135652
 sha256=4c13717a6f604fd426e2dd61a8bbadf26662ff2d7c0d5da4c8d77f59a39c282e
 staging=/var/lib/etcd.0123456789ab
-restore() {
-  ETCDCTL_API=3 etcdctl snapshot restore "$snapshot" \
-    --name node001 \
-    --initial-cluster 'node001=https://10.141.0.1:2380,node002=https://10.141.0.2:2380,node003=https://10.141.0.3:2380' \
-    --initial-cluster-token restore-0123456789ab \
-    --initial-advertise-peer-urls https://10.141.0.1:2380 \
-    --data-dir "$staging/data"
-}"#
+export ETCDCTL_API=3
+restore=(
+  etcdctl snapshot restore "$snapshot"
+  --name node001
+  --initial-cluster node001=https://10.141.0.1:2380,node002=https://10.141.0.2:2380,node003=https://10.141.0.3:2380
+  --initial-cluster-token restore-0123456789ab
+  --initial-advertise-peer-urls https://10.141.0.1:2380
+  --data-dir "$staging/data"
+)"#
     );
 }
 
@@ -135,15 +141,15 @@ fn newer_releases_have_their_own_tool_and_bump_the_revision() {
     let script = inner_script(&effect).unwrap();
     assert!(script.contains(
         r#"
-restore() {
-  etcdutl snapshot restore "$snapshot" \
-    --name node001 \
-    --initial-cluster 'node001=https://10.141.0.1:2380,node002=https://10.141.0.2:2380,node003=https://10.141.0.3:2380' \
-    --initial-cluster-token restore-0123456789ab \
-    --initial-advertise-peer-urls https://10.141.0.1:2380 \
-    --bump-revision 1000000000 --mark-compacted \
-    --data-dir "$staging/data"
-}
+restore=(
+  etcdutl snapshot restore "$snapshot"
+  --name node001
+  --initial-cluster node001=https://10.141.0.1:2380,node002=https://10.141.0.2:2380,node003=https://10.141.0.3:2380
+  --initial-cluster-token restore-0123456789ab
+  --initial-advertise-peer-urls https://10.141.0.1:2380
+  --bump-revision 1000000000 --mark-compacted
+  --data-dir "$staging/data"
+)
 "#
     ));
 }
@@ -167,8 +173,8 @@ fn a_hostile_token_is_one_word() {
         ..seed_effect()
     };
     let script = inner_script(&effect).unwrap();
-    let line = script.split_once("restore() {").unwrap().1;
-    let line = line.split_once("\n}\n").unwrap().0;
+    let line = script.split_once("restore=(").unwrap().1;
+    let line = line.split_once("\n)\n").unwrap().0;
     let words = shlex::split(line).unwrap();
     let at = words.iter().position(|w| w == "--initial-cluster-token");
     assert_eq!(words[at.unwrap() + 1], token);
@@ -214,6 +220,9 @@ fn what_is_rendered_is_one_command_on_the_node() {
     );
     assert_eq!(command.argv[6], inner_script(&seed_effect()).unwrap());
     assert_eq!(shlex::split(&command.shell()).unwrap(), command.argv);
+    // Quoted once more by the plan, it still reads as it is.
+    assert!(command.shell().contains(&command.argv[2]));
+    assert!(command.shell().contains(&command.argv[6]));
 }
 
 #[tokio::test]

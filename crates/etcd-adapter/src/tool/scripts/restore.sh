@@ -1,5 +1,5 @@
 fail() { echo "restore-runbook: $*" >&2; exit 1; }
-trailer() { tail -c 32 -- "$snapshot" | od -An -v -tx1 | tr -d " \n"; }
+trailer() { tail -c 32 -- "$snapshot" | od -An -v -tx1 | tr -cd 0-9a-f; }
 flush() {
   case "$(sync --help)" in
     *--file-system*) sync -f "$staging" ;;
@@ -23,7 +23,7 @@ mkdir -- "$staging"
 exec >"$staging/log" 2>&1
 
 test "$(trailer)" = "$sha256" || fail "the last 32 bytes of $snapshot are not $sha256"
-restore
+"${restore[@]}"
 test "$(trailer)" = "$sha256" || fail "$snapshot was replaced while it was being restored"
 
 db=$staging/data/member/snap/db
