@@ -2,4 +2,6 @@
 //! client API. It knows nothing of the cluster manager, and no way to a node but the `Shell` it is
 //! given.
 
+#[cfg(feature = "grpc")]
+pub mod client;
 pub mod tool;

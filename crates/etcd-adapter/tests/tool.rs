@@ -10,7 +10,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{LocalShell, abs, fixture, node, permit, run_id};
+use common::permit::{permit, run_id};
+use common::{LocalShell, abs, fixture, node};
 use etcd_adapter::tool::{RemoteTool, inner_script};
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, EtcdUrl, MemberName, ModuleName};
@@ -312,6 +313,7 @@ async fn a_damaged_snapshot_fails_and_never_counts() {
     let Staged::Failed(said) = bench.staged().await else {
         panic!()
     };
+    assert!(said.starts_with("exit-code: "), "{said}");
     assert!(said.contains("expected sha256"), "{said}");
     assert!(!bench.path("complete").exists());
     // After a boot systemd has forgotten the unit; the half tree is still told from a whole one.

@@ -21,7 +21,11 @@ pub(super) fn staged(node: &NodeName, said: &str) -> PortResult<Staged> {
     match fact("ActiveState=").ok_or_else(unclear)? {
         "active" | "activating" | "deactivating" | "reloading" => return Ok(Staged::Running),
         // Even where the mark of completion is there: its last sync may be what has failed.
-        "failed" => return Ok(Staged::Failed(tail(log))),
+        "failed" => {
+            // systemd's own word for it, as `exit-code` or `oom-kill`, and the end of the log.
+            let result = fact("Result=").unwrap_or("failed");
+            return Ok(Staged::Failed(tail(&format!("{result}: {}", tail(log)))));
+        }
         "inactive" => {}
         _ => return Err(unclear()),
     }

@@ -1,38 +1,17 @@
 //! What the tests share: this machine as a node, and leave to change it.
 
+pub(crate) mod permit;
+
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use runbook_core::digest::Digest;
-use runbook_core::journal::{Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, MemoryStore, Permit};
-use runbook_core::names::{AbsPath, NodeName, RunId, UnitId};
+use runbook_core::journal::Permit;
+use runbook_core::names::{AbsPath, NodeName};
 use runbook_core::ports::{Output, PortResult, Shell};
-
-pub(crate) fn run_id() -> RunId {
-    RunId::parse("01936f6e-0000-7000-8000-0123456789ab").unwrap()
-}
 
 pub(crate) fn node() -> NodeName {
     NodeName::new("node001").unwrap()
-}
-
-pub(crate) fn permit() -> Permit {
-    let first = Entry::Opened {
-        format: JOURNAL_FORMAT,
-        run: run_id(),
-        plan: Digest::of(b"plan"),
-        by: Actor {
-            tool: "test 0".into(),
-            host: "head".into(),
-            user: "root".into(),
-            pid: 1,
-        },
-    };
-    let at = jiff::Timestamp::UNIX_EPOCH;
-    Journal::begin(Box::new(MemoryStore::default()), at, first)
-        .unwrap()
-        .intend(at, &UnitId::new("test").unwrap(), Baseline::default())
-        .unwrap()
 }
 
 /// A snapshot of the fixtures, and what its trailer says.
@@ -82,7 +61,10 @@ module() {
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "systemctl $*" >>"$HOME/calls"
 case "$1" in
-  show) echo "ActiveState=$(cat "$HOME/unit" 2>/dev/null || echo inactive)" ;;
+  show)
+    case "$*" in *Result*) echo Result=exit-code ;; esac
+    echo "ActiveState=$(cat "$HOME/unit" 2>/dev/null || echo inactive)"
+    ;;
   reset-failed) rm "$HOME/unit" ;;
 esac
 "#;

@@ -1,7 +1,7 @@
 set -eu
 unit=$1 staging=$2
 # The unit first: what it leaves behind is looked at only once it has ended.
-state=$(systemctl show --property=ActiveState "$unit")
+state=$(systemctl show --property=ActiveState --property=Result "$unit")
 echo "$state"
 if test -f "$staging/complete"; then
   echo "Digest=$(head -c 80 -- "$staging/complete")"
@@ -11,11 +11,13 @@ elif test -e "$staging" || test -L "$staging"; then
 else
   echo Tree=nothing
 fi
-if test "$state" = ActiveState=failed; then
-  echo Log=
-  if test -s "$staging/log"; then
-    tail -c 2000 -- "$staging/log"
-  else
-    journalctl --unit="$unit" --lines=20 --output=cat --no-pager || true
-  fi
-fi
+case "$state" in
+  *ActiveState=failed*)
+    echo Log=
+    if test -s "$staging/log"; then
+      tail -c 2000 -- "$staging/log"
+    else
+      journalctl --unit="$unit" --lines=10 --output=cat --no-pager || true
+    fi
+    ;;
+esac

@@ -1,0 +1,238 @@
+//! etcd's client API over gRPC.
+//!
+//! Every call opens a connection of its own to exactly one member. `etcd-client` balances over the
+//! endpoints it is given, and a status must be of one member; and a connection kept over a restore
+//! would carry a token of a server that is gone. A connection costs a few milliseconds, and calls
+//! are seconds apart.
+
+mod certificate;
+mod fault;
+mod settings;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions};
+use runbook_core::error::{AdapterError, Certainty};
+use runbook_core::identity::{ClusterId, MemberId};
+use runbook_core::journal::Permit;
+use runbook_core::names::EtcdUrl;
+use runbook_core::plan::{ClientEffect, Command};
+use runbook_core::ports::{EtcdClient, PortResult};
+use runbook_core::version::EtcdVersion;
+use runbook_core::world::{HashKv, ListedMember, MemberStatus};
+
+pub use certificate::{NotAfter, check_client_certificate};
+use fault::Call;
+pub use settings::{Login, Timeouts, TlsFiles};
+
+/// etcd's client API, one connection per call.
+#[derive(Debug)]
+pub struct GrpcClient {
+    tls: TlsFiles,
+    timeouts: Timeouts,
+    login: Option<Login>,
+}
+
+impl GrpcClient {
+    /// A client; nothing is connected, and no file is read, before the first call.
+    pub const fn new(tls: TlsFiles, timeouts: Timeouts, login: Option<Login>) -> Self {
+        Self {
+            tls,
+            timeouts,
+            login,
+        }
+    }
+
+    /// Asks one member for something that changes nothing.
+    async fn ask<T, F>(&self, url: &EtcdUrl, question: impl FnOnce(Client) -> F) -> PortResult<T>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        self.call(url, Call::Read, question).await
+    }
+
+    async fn call<T, F>(
+        &self,
+        url: &EtcdUrl,
+        call: Call,
+        body: impl FnOnce(Client) -> F,
+    ) -> PortResult<T>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        // With a login this is a call already; nothing has been written when it fails.
+        let endpoint = [url.as_str().to_owned()];
+        let client = Client::connect(endpoint, Some(self.options(url)));
+        let mut client = self.within(url, Call::Read, Box::pin(client)).await?;
+        if call == Call::Write {
+            // Connections are lazy. One that has answered once is sure to be there, so that only a
+            // write that may have arrived leaves a doubt behind.
+            let status = Box::pin(client.status());
+            self.within(url, Call::Read, status).await?;
+        }
+        self.within(url, call, Box::pin(body(client))).await
+    }
+
+    async fn within<T>(
+        &self,
+        url: &EtcdUrl,
+        call: Call,
+        body: Pin<Box<impl Future<Output = Result<T, etcd_client::Error>>>>,
+    ) -> PortResult<T> {
+        // The channel has the same limits; this one holds whatever state it is in.
+        let limit = self.timeouts.connect + self.timeouts.request;
+        match tokio::time::timeout(limit, body).await {
+            Ok(answer) => answer.map_err(|error| fault::of(url, call, &error)),
+            Err(_) => Err(fault::timed_out(url, call)),
+        }
+    }
+
+    fn options(&self, url: &EtcdUrl) -> ConnectOptions {
+        let mut options = ConnectOptions::new()
+            .with_connect_timeout(self.timeouts.connect)
+            .with_timeout(self.timeouts.request);
+        // etcd-client refuses TLS options for a plain URL.
+        if url.as_str().starts_with("https:") {
+            options = options.with_tls(self.tls.options());
+        }
+        if let Some(login) = &self.login {
+            options = options.with_user(&login.user, &login.password);
+        }
+        options
+    }
+}
+
+#[async_trait]
+impl EtcdClient for GrpcClient {
+    fn render(&self, effect: &ClientEffect) -> PortResult<Vec<Command>> {
+        let words = match effect {
+            ClientEffect::PutCanary { url, key, .. } => format!("put {key} through {url}"),
+            ClientEffect::DeleteCanary { url, key } => format!("delete {key} through {url}"),
+        };
+        Ok(vec![Command::api(words)])
+    }
+
+    async fn perform(&self, _: &Permit, effect: &ClientEffect) -> PortResult<()> {
+        match effect.clone() {
+            ClientEffect::PutCanary { url, key, value } => {
+                self.call(&url, Call::Write, |mut client| async move {
+                    client.put(key, value, None).await.map(drop)
+                })
+                .await
+            }
+            ClientEffect::DeleteCanary { url, key } => {
+                self.call(&url, Call::Write, |mut client| async move {
+                    client.delete(key, None).await.map(drop)
+                })
+                .await
+            }
+        }
+    }
+
+    async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {
+        let status = self
+            .ask(url, |mut client| async move { client.status().await })
+            .await?;
+        let header = status
+            .header()
+            .ok_or_else(|| odd(url, "a status without header"))?;
+        let version = EtcdVersion::parse(status.version())
+            .map_err(|error| odd(url, "a status with an odd version").caused_by(error))?;
+        Ok(MemberStatus {
+            cluster: ClusterId(header.cluster_id()),
+            member: MemberId(header.member_id()),
+            leader: (status.leader() != 0).then_some(MemberId(status.leader())),
+            revision: header.revision(),
+            version,
+            errors: status.errors().to_vec(),
+        })
+    }
+
+    async fn members(&self, url: &EtcdUrl) -> PortResult<Vec<ListedMember>> {
+        let list = self
+            .ask(url, |mut client| async move { client.member_list().await })
+            .await?;
+        let listed = |member: &etcd_client::Member| ListedMember {
+            id: MemberId(member.id()),
+            name: member.name().to_owned(),
+            peer_urls: member.peer_urls().to_vec(),
+            learner: member.is_learner(),
+        };
+        Ok(list.members().iter().map(listed).collect())
+    }
+
+    async fn alarms(&self, url: &EtcdUrl) -> PortResult<Vec<String>> {
+        let answer = self
+            .ask(url, |mut client| async move {
+                client.alarm(AlarmAction::Get, AlarmType::None, None).await
+            })
+            .await?;
+        let words = |alarm: &etcd_client::AlarmMember| {
+            let kind = match alarm.alarm() {
+                AlarmType::None => "an unknown alarm",
+                AlarmType::Nospace => "NOSPACE",
+                AlarmType::Corrupt => "CORRUPT",
+            };
+            format!("{kind} on member {}", MemberId(alarm.member_id()))
+        };
+        Ok(answer.alarms().iter().map(words).collect())
+    }
+
+    async fn hash_kv(&self, url: &EtcdUrl, revision: i64) -> PortResult<Option<HashKv>> {
+        let answer = self
+            .ask(url, |mut client| async move {
+                unless_compacted(client.hash_kv(revision).await)
+            })
+            .await?;
+        Ok(answer.map(|answer| HashKv {
+            hash: answer.hash(),
+            compact_revision: answer.compact_version(),
+        }))
+    }
+
+    async fn count(&self, url: &EtcdUrl, prefix: &str, revision: i64) -> PortResult<Option<u64>> {
+        // Not serializable: the member must have caught up with the quorum to answer. The crate
+        // turns the empty prefix into the range from \0 to \0: every key.
+        let options = GetOptions::new()
+            .with_prefix()
+            .with_count_only()
+            .with_revision(revision);
+        let answer = self
+            .ask(url, |mut client| async move {
+                unless_compacted(client.get(prefix, Some(options)).await)
+            })
+            .await?;
+        answer
+            .map(|answer| {
+                u64::try_from(answer.count()).map_err(|_| odd(url, "a negative count of keys"))
+            })
+            .transpose()
+    }
+
+    async fn get(&self, url: &EtcdUrl, key: &str) -> PortResult<Option<Vec<u8>>> {
+        let answer = self
+            .ask(url, |mut client| async move { client.get(key, None).await })
+            .await?;
+        Ok(answer.kvs().first().map(|pair| pair.value().to_vec()))
+    }
+}
+
+fn unless_compacted<T>(
+    answer: Result<T, etcd_client::Error>,
+) -> Result<Option<T>, etcd_client::Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if fault::is_compacted(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn odd(url: &EtcdUrl, what: &str) -> AdapterError {
+    AdapterError::new(
+        "etcd-answer",
+        Certainty::Refused,
+        format!("etcd at {url} answered with {what}"),
+    )
+}
