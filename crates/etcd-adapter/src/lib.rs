@@ -4,4 +4,5 @@
 
 #[cfg(feature = "grpc")]
 pub mod client;
+pub mod snapshot;
 pub mod tool;

@@ -489,3 +489,31 @@ async fn there_is_no_digest_without_a_database() {
     let path = AbsPath::new("/nonexistent").unwrap();
     assert_eq!(tool.db_digest(&node(), &path).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_snapshot_is_proven_before_anything_else() {
+    let bench = Bench::new("snap-3.4.23.db");
+    let proof = bench.tool.prove(&bench.effect.snapshot).await.unwrap();
+    assert_eq!(proof.sha256, bench.effect.sha256);
+    assert_eq!(proof.path, bench.effect.snapshot);
+    assert_eq!(proof.content.cluster_version.as_deref(), Some("3.4.0"));
+
+    let file = bench.effect.snapshot.as_str();
+    let whole = std::fs::read(file).unwrap();
+    let mut flipped = whole.clone();
+    flipped[9_000] ^= 1;
+    for (bytes, code) in [
+        (&whole[..whole.len() - 4096], "snapshot-truncated"),
+        (&flipped, "snapshot-bytes-damaged"),
+        (b"#!/bin/sh", "snapshot-not-one"),
+        (b"", "snapshot-empty"),
+    ] {
+        std::fs::write(file, bytes).unwrap();
+        let error = bench.tool.prove(&bench.effect.snapshot).await.unwrap_err();
+        assert_eq!(error.code, code, "{}", error.chain());
+        assert!(error.hint.is_some());
+    }
+    let absent = AbsPath::new("/nonexistent/snapshot.db").unwrap();
+    let error = bench.tool.prove(&absent).await.unwrap_err();
+    assert_eq!(error.code, "snapshot-io");
+}

@@ -8,6 +8,7 @@ mod answer;
 mod prove;
 mod restore;
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +20,8 @@ use runbook_core::plan::{Command, ToolEffect};
 use runbook_core::ports::{EtcdTool, Output, PortResult, Shell};
 use runbook_core::world::{SnapshotProof, Staged, ToolVersions};
 
+use crate::snapshot::Progress;
+
 pub use restore::{inner_script, unit_name};
 
 const STAGED: &str = include_str!("scripts/staged.sh");
@@ -26,16 +29,35 @@ const DIGEST: &str = include_str!("scripts/digest.sh");
 const MODULES: &str = include_str!("scripts/modules.sh");
 const VERSIONS: &str = include_str!("scripts/versions.sh");
 
+/// Who is told how far the proof of a snapshot has come.
+pub type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;
+
 /// etcd's programs, run on nodes through a [`Shell`].
-#[derive(Debug)]
 pub struct RemoteTool<S: ?Sized> {
+    watcher: Option<Watcher>,
     shell: Arc<S>,
+}
+
+impl<S: ?Sized> fmt::Debug for RemoteTool<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteTool").finish_non_exhaustive()
+    }
 }
 
 impl<S: Shell + ?Sized> RemoteTool<S> {
     /// The tool over a way to the nodes; `Arc<dyn Shell>` will do.
     pub const fn new(shell: Arc<S>) -> Self {
-        Self { shell }
+        Self {
+            watcher: None,
+            shell,
+        }
+    }
+
+    /// Has somebody told, some times a second, how far the proof of a snapshot has come.
+    #[must_use]
+    pub fn watched(mut self, watcher: Watcher) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     /// Runs a script that changes nothing and demands that it succeeds.
@@ -91,7 +113,13 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
 
     async fn prove(&self, snapshot: &AbsPath) -> PortResult<SnapshotProof> {
         let path = snapshot.clone();
-        tokio::task::spawn_blocking(move || prove::prove(&path))
+        let watcher = self.watcher.clone();
+        let mut progress = move |progress| {
+            if let Some(watcher) = &watcher {
+                watcher(progress);
+            }
+        };
+        tokio::task::spawn_blocking(move || prove::prove(&path, &mut progress))
             .await
             .map_err(|error| {
                 AdapterError::new(
