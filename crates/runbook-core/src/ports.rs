@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::error::AdapterError;
+use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{
     AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, RunId, ServiceName,
 };
-use crate::plan::{ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, ToolEffect};
+use crate::plan::{
+    Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
+};
 use crate::world::{
     BootId, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus, RoleSource, Room,
     SeenSnapshot, ServiceState, SnapshotProof, SpoolState, Staged, ToolVersions, TreeState,
@@ -42,10 +44,15 @@ pub trait ClusterManager: Send + Sync {
     async fn perform(&self, permit: &Permit, effect: &ManagerEffect) -> PortResult<()>;
     /// The part this head node plays.
     async fn head_role(&self) -> PortResult<HeadRole>;
-    /// The role `Etcd::Host` and its holders; an overlay by name, or the only one there is.
+    /// The role `Etcd::Host`: of an overlay by name, or of the only one there is.
     ///
-    /// An overlay named here is reported also when no node holds the role any more.
-    async fn etcd_role(&self, overlay: Option<OverlayName>) -> PortResult<EtcdRole>;
+    /// Reported are all holders, and every node of `nodes` whether it holds the role or not: after
+    /// the role was taken away a member's name and URLs are still needed.
+    async fn etcd_role(
+        &self,
+        overlay: Option<OverlayName>,
+        nodes: &[NodeName],
+    ) -> PortResult<EtcdRole>;
     /// Every source each of these nodes has `Etcd::Host` from, in the order asked.
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>>;
     /// The record of a node.
@@ -217,6 +224,47 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// An embedder's own steps.
     pub own: Vec<Arc<dyn OwnHandler>>,
+}
+
+impl Ports {
+    /// The handler of an embedder's own step.
+    pub fn own(&self, kind: &str) -> Option<&dyn OwnHandler> {
+        self.own
+            .iter()
+            .find(|handler| handler.kind() == kind)
+            .map(|handler| &**handler)
+    }
+
+    /// Performs an action, with leave to do so.
+    pub(crate) async fn perform(&self, permit: &Permit, action: &Action) -> PortResult<()> {
+        match action {
+            Action::Manager(effect) => self.manager.perform(permit, effect).await,
+            Action::Node(effect) => self.nodes.perform(permit, effect).await,
+            Action::Tool(effect) => self.tool.perform(permit, effect).await,
+            Action::Client(effect) => self.client.perform(permit, effect).await,
+            Action::Own(effect) => self.handler(effect)?.perform(permit, effect).await,
+        }
+    }
+
+    fn handler(&self, effect: &OwnEffect) -> PortResult<&dyn OwnHandler> {
+        self.own(&effect.kind).ok_or_else(|| {
+            let what = format!("no handler is registered for {}", effect.kind);
+            AdapterError::new("own-handler-missing", Certainty::Refused, what)
+                .hint("run the plan with the program that made it")
+        })
+    }
+}
+
+impl Render for Ports {
+    fn render(&self, action: &Action) -> PortResult<Vec<Command>> {
+        match action {
+            Action::Manager(effect) => self.manager.render(effect),
+            Action::Node(effect) => self.nodes.render(effect),
+            Action::Tool(effect) => self.tool.render(effect),
+            Action::Client(effect) => self.client.render(effect),
+            Action::Own(effect) => self.handler(effect)?.render(effect),
+        }
+    }
 }
 
 impl std::fmt::Debug for Ports {

@@ -125,6 +125,9 @@ pub struct Allowances {
     /// Go on although a quorum of the old cluster still answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<String>,
+    /// Restore a snapshot without a single Kubernetes key: a started etcd would look empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_snapshot: Option<String>,
     /// Lower `datanode` on these categories while their members are reprovisioned.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub category_datanode: BTreeMap<crate::names::CategoryName, String>,
@@ -370,7 +373,7 @@ members:
         }
         let two: String = THREE
             .lines()
-            .take(7)
+            .take(8)
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!(Spec::from_yaml(&two).unwrap_err().code(), "spec-value");

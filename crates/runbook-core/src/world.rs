@@ -49,11 +49,11 @@ pub struct EtcdRole {
     pub overlay: OverlayName,
     /// etcd's data directory.
     pub spool: AbsPath,
-    /// Who holds the role, from wherever.
+    /// Who holds the role, from wherever, and who was asked about.
     pub holders: Vec<RoleHolder>,
 }
 
-/// A node that holds the role.
+/// A node that holds the role, or would be a member if it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleHolder {
     /// The node.
@@ -64,7 +64,7 @@ pub struct RoleHolder {
     pub peer_url: EtcdUrl,
     /// The client URL the member advertises, `$ip` substituted.
     pub client_url: EtcdUrl,
-    /// Every source the role comes from.
+    /// Every source the role comes from; empty when the node does not hold it.
     pub sources: Vec<RoleSource>,
 }
 

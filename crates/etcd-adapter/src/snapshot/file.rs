@@ -151,6 +151,17 @@ impl Gate {
         self.moved.notify_all();
     }
 
+    /// Shuts the gate when dropped, so that nobody waits for a reading that a panic has ended.
+    pub(super) fn shut_at_last(&self) -> impl Drop {
+        struct ShutAtLast<'a>(&'a Gate);
+        impl Drop for ShutAtLast<'_> {
+            fn drop(&mut self) {
+                self.0.shut();
+            }
+        }
+        ShutAtLast(self)
+    }
+
     /// Lets everything through.
     pub(super) fn open(&self) {
         self.open_to(u64::MAX);

@@ -132,6 +132,11 @@ pub struct Registry {
 }
 
 /// A hash of the keys and values at a revision, equal on all members of a healthy cluster.
+///
+/// To compare it, ask a member for its hash at `revision` (`endpoint hashkv --rev`), or at its current
+/// one (0) while that is still `revision`; the latter is the only way when `revision` equals
+/// `compact_revision`, where etcd calls the revision compacted, or answers with a hash that it kept
+/// from before the compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct HashKv {
     /// The hash.

@@ -66,7 +66,8 @@ pub struct Proof {
     pub size_bytes: u64,
     /// Bytes of the database in it, which is what `snapshot status` calls its total size.
     pub database_bytes: u64,
-    /// SHA-256 of the content: everything but the trailer, which it equals.
+    /// SHA-256 of the content: everything but the trailer, which it equals. In what
+    /// [`ProofError::NoTrailer`] carries, that of the whole file.
     #[serde(serialize_with = "as_hex")]
     pub sha256: [u8; 32],
     /// Bytes of a page.
@@ -102,7 +103,8 @@ pub enum Phase {
     Walking,
 }
 
-/// Proves the file at `path`, telling `progress` about it some times a second on this thread.
+/// Proves the file at `path`, telling `progress` about it on this thread: after each 256 KiB read, and
+/// ten times a second afterwards.
 ///
 /// # Errors
 ///
@@ -188,6 +190,7 @@ fn read(
         return Ok((digest?, content));
     }
     thread::scope(|scope| {
+        let _shut = gate.shut_at_last();
         // The walker's end is told by the sender's.
         let (alive, ended) = mpsc::channel::<()>();
         let walker = scope.spawn(move || {

@@ -129,10 +129,17 @@ impl Entry {
 }
 
 /// A child of a branch page.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Child {
-    pub(super) key: Range<usize>,
+    key: u32,
+    end: u32,
     pub(super) page: u64,
+}
+
+impl Child {
+    pub(super) fn key(self) -> Range<usize> {
+        self.key as usize..self.end as usize
+    }
 }
 
 /// Decodes the pairs of a leaf into `entries`: all inside `node`, none overlapping another, keys in
@@ -194,11 +201,12 @@ pub(super) fn branch_children(node: &[u8], count: u16) -> Result<Vec<Child>, &'s
         free = end;
         let page = u64_at(element, 8).unwrap_or_default();
         let child = Child {
-            key: start..end,
+            key: small(start),
+            end: small(end),
             page,
         };
         if let Some(previous) = children.last()
-            && node[previous.key.clone()] >= node[child.key.clone()]
+            && node[previous.key()] >= node[child.key()]
         {
             return Err("keys are out of order");
         }

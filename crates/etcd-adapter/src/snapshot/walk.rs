@@ -12,7 +12,7 @@ use super::verdict::Fault;
 
 /// A path longer than any that 2^64 keys would need.
 const MAX_DEPTH: usize = 64;
-/// Bytes. etcd puts up to four pairs into one node, however large; its default limit for a request is
+/// Bytes, children decoded included. etcd puts up to four pairs into one node, however large; its default limit for a request is
 /// 1.5 MiB, and it warns above 10 MiB.
 const NODE_BUDGET: usize = 64 << 20;
 /// Pages: 2 TiB of 4 KiB pages, a bitmap of 64 MiB.
@@ -225,7 +225,7 @@ impl<'a> Walk<'a> {
             Some(Kind::Branch) => {
                 let children =
                     page::branch_children(node.bytes(), node.header.count).map_err(fault)?;
-                let key = |child: &Child| &node.bytes()[child.key.clone()];
+                let key = |child: &Child| &node.bytes()[child.key()];
                 within(
                     place,
                     children.first().map(key).zip(children.last().map(key)),
@@ -254,14 +254,13 @@ impl<'a> Walk<'a> {
             } else {
                 children.len() - 1 - step
             };
-            let next = children
-                .get(i + 1)
-                .map(|next| &node.bytes()[next.key.clone()]);
+            let next = children.get(i + 1).map(|next| &node.bytes()[next.key()]);
             let place = Place {
                 page: children[i].page,
                 depth: above.depth + 1,
-                held: above.held + node.length,
-                low: &node.bytes()[children[i].key.clone()],
+                // The node, and its children decoded: as many bytes again at the most.
+                held: above.held + 2 * node.length,
+                low: &node.bytes()[children[i].key()],
                 high: next.or(above.high),
             };
             self.node(place, order, visit)?;
@@ -301,7 +300,7 @@ impl<'a> Walk<'a> {
             .ok()
             .and_then(|span| span.checked_mul(size));
         let length = length
-            .filter(|length| place.held + length <= NODE_BUDGET)
+            .filter(|length| place.held.saturating_add(*length) <= NODE_BUDGET)
             .ok_or(Fault::Limit("a node of the tree is larger than 64 MiB"))?;
         if length > size {
             grow(&mut buffer, length);

@@ -135,6 +135,18 @@ pub enum NodeEffect {
         /// The run whose guard is expected.
         run: RunId,
     },
+    /// Undo of [`NodeEffect::Arm`]: move the restored tree back to its staging directory and put the
+    /// guard in its place again.
+    Disarm {
+        /// The node.
+        node: NodeName,
+        /// Where the restored tree came from.
+        staged: AbsPath,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// The run.
+        run: RunId,
+    },
     /// Undo of [`NodeEffect::SetAside`]: take the run's guard away and move the old data back.
     ReturnSpool {
         /// The node.
@@ -290,9 +302,14 @@ impl ManagerEffect {
                     mode: *mode,
                 }]
             }
-            Self::Reboot { node } | Self::PowerOn { node } => {
-                vec![Check::Rebooted { node: node.clone() }]
-            }
+            Self::Reboot { node } => vec![Check::Rebooted {
+                node: node.clone(),
+                was_up: true,
+            }],
+            Self::PowerOn { node } => vec![Check::Rebooted {
+                node: node.clone(),
+                was_up: false,
+            }],
         }
     }
 }
@@ -306,6 +323,7 @@ impl NodeEffect {
             | Self::PlaceGuard { node, .. }
             | Self::OwnTree { node, .. }
             | Self::Arm { node, .. }
+            | Self::Disarm { node, .. }
             | Self::ReturnSpool { node, .. } => node,
         }
     }
@@ -334,7 +352,10 @@ impl NodeEffect {
                     run: *run,
                 },
             ],
-            Self::PlaceGuard { node, spool, run } => {
+            Self::PlaceGuard { node, spool, run }
+            | Self::Disarm {
+                node, spool, run, ..
+            } => {
                 vec![Check::Guarded {
                     node: node.clone(),
                     spool: spool.clone(),
@@ -436,6 +457,9 @@ impl fmt::Display for NodeEffect {
             Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
             Self::Arm { staged, spool, .. } => {
                 write!(f, "replace the guard at {spool} by {staged}")
+            }
+            Self::Disarm { staged, spool, .. } => {
+                write!(f, "move {spool} back to {staged}, guard {spool}")
             }
             Self::ReturnSpool { spool, aside, .. } => {
                 write!(f, "replace the guard at {spool} by {aside}")

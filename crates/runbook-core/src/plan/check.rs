@@ -158,6 +158,8 @@ pub enum Check {
     Rebooted {
         /// The node.
         node: NodeName,
+        /// Whether it was up before, and not merely off.
+        was_up: bool,
     },
     /// The disk is a new one: neither the run's guard nor the moved spool is on it.
     DiskIsFresh {
@@ -367,7 +369,7 @@ impl fmt::Display for Check {
             Self::NextInstallModeIs { node, mode: None } => {
                 write!(f, "nextinstallmode of {node} is empty")
             }
-            Self::Rebooted { node } => {
+            Self::Rebooted { node, .. } => {
                 write!(f, "{node} is UP, answers ssh, and has a new boot id")
             }
             Self::DiskIsFresh {

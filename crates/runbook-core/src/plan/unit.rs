@@ -132,14 +132,110 @@ impl fmt::Display for Command {
     }
 }
 
+/// Typed construction: what a phase writes, and what an embedder writes for an own step.
 impl Unit {
-    /// The nodes whose data it destroys, for the seal's invariants.
-    pub(crate) fn wipes(&self) -> Option<&NodeName> {
-        if self.destructive && self.skip.is_none() {
-            self.member.as_ref()
-        } else {
-            None
+    /// A unit with an effect. It is done when the effect's own checks hold.
+    pub fn act(id: UnitId, phase: Phase, action: Action, why: impl Into<String>) -> Self {
+        let done_when = action.done_when();
+        let title = action.to_string();
+        Self {
+            act: Some(action),
+            ..Self::blank(id, phase, title, why.into(), done_when)
         }
+    }
+
+    /// A gate: it only looks, and nothing behind it begins before it holds.
+    pub fn gate(
+        id: UnitId,
+        phase: Phase,
+        title: impl Into<String>,
+        why: impl Into<String>,
+        done_when: Vec<Check>,
+    ) -> Self {
+        Self::blank(id, phase, title.into(), why.into(), done_when)
+    }
+
+    /// A step of the procedure that does not apply here, with the reason a reviewer reads.
+    pub fn skipped(
+        id: UnitId,
+        phase: Phase,
+        title: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        let skip = Some(reason.into());
+        Self {
+            skip,
+            ..Self::blank(id, phase, title.into(), String::new(), Vec::new())
+        }
+    }
+
+    fn blank(id: UnitId, phase: Phase, title: String, why: String, done_when: Vec<Check>) -> Self {
+        Self {
+            id,
+            phase,
+            member: None,
+            title,
+            why,
+            needs: Vec::new(),
+            require: Vec::new(),
+            act: None,
+            commands: Vec::new(),
+            done_when,
+            deadline_s: 60,
+            undo: Undo::Nothing("it changes nothing".into()),
+            destructive: false,
+            skip: None,
+        }
+    }
+
+    /// The node the unit is about.
+    #[must_use]
+    pub fn on(mut self, node: &NodeName) -> Self {
+        self.member = Some(node.clone());
+        self
+    }
+
+    /// A unit of the same phase that must be done first.
+    #[must_use]
+    pub fn after(mut self, unit: &UnitId) -> Self {
+        self.needs.push(unit.clone());
+        self
+    }
+
+    /// What must be true right before the action.
+    #[must_use]
+    pub fn only_if(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.require.extend(checks);
+        self
+    }
+
+    /// What must hold besides the action's own checks.
+    #[must_use]
+    pub fn and_when(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.done_when.extend(checks);
+        self
+    }
+
+    /// How long to wait for it, in seconds.
+    #[must_use]
+    pub const fn within(mut self, deadline_s: u32) -> Self {
+        self.deadline_s = deadline_s;
+        self
+    }
+
+    /// How it is undone.
+    #[must_use]
+    pub fn undone(mut self, undo: Undo) -> Self {
+        self.undo = undo;
+        self
+    }
+
+    /// Marks it as destroying something for good.
+    #[must_use]
+    pub fn destroys(mut self, what: impl Into<String>) -> Self {
+        self.destructive = true;
+        self.undo = Undo::Impossible(what.into());
+        self
     }
 }
 

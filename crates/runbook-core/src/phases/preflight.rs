@@ -1,0 +1,110 @@
+//! Preflight: may this run begin at all? Nothing is changed.
+//!
+//! The article only warns that its steps are for the loss of the entire cluster. Here every gate
+//! must hold before the first change: what is proven now cannot be proven any more once disks are
+//! gone (`snapshot status` never checks the SHA-256 trailer, and `snapshot restore` checks it last).
+
+use super::{Context, Member, id, not_here};
+use crate::plan::{Check, Phase, Unit};
+
+const PHASE: Phase = Phase::Preflight;
+
+/// Restore writes a copy of the database and preallocates a 64 MiB write-ahead log, twice for a moment.
+const WAL_BYTES: u64 = 2 * 64 * 1024 * 1024;
+
+pub(super) fn units(cx: &Context) -> Vec<Unit> {
+    let mut units = vec![head_is_active(), snapshot_is_proven(cx), quorum_is_lost(cx)];
+    for member in &cx.members {
+        units.extend(node_is_fit(cx, member));
+    }
+    units
+}
+
+fn head_is_active() -> Unit {
+    Unit::gate(
+        id(PHASE, None, "head"),
+        PHASE,
+        "this head node is the active one",
+        "on a passive head node /cm/shared shows stale local files, and cmsh may be redirected",
+        vec![Check::HeadIsActive],
+    )
+}
+
+fn snapshot_is_proven(cx: &Context) -> Unit {
+    let snapshot = &cx.world.snapshot;
+    Unit::gate(
+        id(PHASE, None, "snapshot"),
+        PHASE,
+        format!("{} is proven", snapshot.path),
+        "nothing may be stopped, let alone destroyed, for a file that cannot be restored",
+        vec![Check::SnapshotProven {
+            path: snapshot.path.clone(),
+            sha256: snapshot.sha256,
+        }],
+    )
+    // Reading 8 GB from a slow share takes its time.
+    .within(cx.spec.deadlines.restore_s)
+}
+
+fn quorum_is_lost(cx: &Context) -> Unit {
+    let allowed = cx.spec.allow.quorum.clone();
+    Unit::gate(
+        id(PHASE, None, "quorum"),
+        PHASE,
+        "no quorum of the old cluster answers",
+        "while a quorum answers, replacing the broken members is the better way: nothing is lost then",
+        vec![Check::QuorumLost {
+            urls: cx.client_urls(),
+            allowed,
+        }],
+    )
+}
+
+fn node_is_fit(cx: &Context, member: &Member) -> Vec<Unit> {
+    let node = member.node();
+    if member.host().is_none() {
+        let reason =
+            format!("{node} is off; the same is checked once it is provisioned, before Restore");
+        return vec![not_here(
+            PHASE,
+            node,
+            "fit",
+            "the node can take the restore",
+            &reason,
+        )];
+    }
+    let gate = Unit::gate(
+        id(PHASE, Some(node), "fit"),
+        PHASE,
+        "the node can take the restore",
+        "a snapshot that lies on the disk to be wiped, a full disk or another release end a restore half way",
+        fitness(cx, member, member.reprovision),
+    );
+    vec![gate.on(node).within(cx.spec.deadlines.quick_s)]
+}
+
+/// What a node must have before the restore can run on it.
+pub(super) fn fitness(cx: &Context, member: &Member, must_survive_wipe: bool) -> Vec<Check> {
+    let node = member.node().clone();
+    let snapshot = &cx.world.snapshot;
+    vec![
+        Check::SnapshotSeen {
+            node: node.clone(),
+            path: snapshot.path.clone(),
+            sha256: snapshot.sha256,
+            spool: cx.spool().clone(),
+            must_survive_wipe,
+        },
+        Check::RoomFor {
+            node: node.clone(),
+            dir: cx.spool().parent(),
+            disk_bytes: snapshot.size_bytes + WAL_BYTES,
+            memory_bytes: snapshot.size_bytes + snapshot.size_bytes / 10,
+        },
+        Check::ToolsMatch {
+            node,
+            module: cx.module.clone(),
+            version: cx.version,
+        },
+    ]
+}

@@ -1,0 +1,83 @@
+//! Stop: the role is taken away and etcd stopped, everywhere.
+//!
+//! The article: "First stop Etcd service(s). Even if the nodes are SHUTOFF, we ensure that Bright
+//! Cluster Manager won't try to start Etcd before the backup has been restored." One commit for all
+//! nodes, so that there is no moment in which one member is held and another is not.
+
+use super::{Context, Member, id, not_here};
+use crate::plan::{Action, Check, ManagerEffect, NodeEffect, Phase, Undo, Unit};
+
+const PHASE: Phase = Phase::Stop;
+
+pub(super) fn units(cx: &Context) -> Vec<Unit> {
+    let unassign = unassign(cx);
+    let stops = cx
+        .members
+        .iter()
+        .map(|member| stop(cx, member).after(&unassign.id));
+    let stops: Vec<Unit> = stops.collect();
+    std::iter::once(unassign).chain(stops).collect()
+}
+
+fn unassign(cx: &Context) -> Unit {
+    let id = id(PHASE, None, "unassign");
+    let holding: Vec<_> = cx
+        .members
+        .iter()
+        .filter(|m| !m.seen.role_from.is_empty())
+        .map(|m| m.node().clone())
+        .collect();
+    if holding.is_empty() {
+        let title = format!("take the members out of overlay {}", cx.overlay());
+        return Unit::skipped(id, PHASE, title, "no member holds Etcd::Host any more");
+    }
+    let assign = ManagerEffect::AssignRole {
+        overlay: cx.overlay().clone(),
+        nodes: holding.clone(),
+    };
+    let effect = ManagerEffect::UnassignRole {
+        overlay: cx.overlay().clone(),
+        nodes: holding,
+    };
+    let why = "while a node has Etcd::Host, CMDaemon starts etcd on it, on an empty disk too, and Kubernetes takes an empty etcd for its desired state";
+    Unit::act(id, PHASE, Action::Manager(effect), why)
+        .and_when([Check::RoleAbsent { nodes: cx.nodes() }])
+        .within(cx.spec.deadlines.quick_s)
+        .undone(Undo::By(Action::Manager(assign)))
+}
+
+fn stop(cx: &Context, member: &Member) -> Unit {
+    let node = member.node();
+    let service = &cx.spec.service;
+    if member.host().is_none() {
+        let reason =
+            format!("{node} is off, and without its role nothing starts etcd when it comes up");
+        return not_here(
+            PHASE,
+            node,
+            service.as_str(),
+            &format!("stop {service}"),
+            &reason,
+        );
+    }
+    let effect = NodeEffect::StopService {
+        node: node.clone(),
+        service: service.clone(),
+    };
+    let why = "CMDaemon stops etcd after a delay; a member that still runs could undo the restore, so this is not left to it";
+    Unit::act(
+        id(PHASE, Some(node), service.as_str()),
+        PHASE,
+        Action::Node(effect),
+        why,
+    )
+    .and_when([Check::PortsClosed {
+        node: node.clone(),
+        ports: member.ports(),
+    }])
+    .on(node)
+    .within(cx.spec.deadlines.stop_s)
+    .undone(Undo::Nothing(format!(
+        "CMDaemon starts {service} itself when the role is given back"
+    )))
+}

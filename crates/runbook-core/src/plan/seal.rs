@@ -1,0 +1,241 @@
+//! The invariants of a plan, checked when it is sealed and again when it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, Check, ManagerEffect, NodeEffect, Phase, Plan, PlanKind, RestoreEffect, ToolEffect,
+    Unit,
+};
+use crate::names::{NodeName, UnitId};
+
+/// A plan that contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unit {unit}: {fault}")]
+pub struct Broken {
+    /// The unit at fault.
+    pub unit: UnitId,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+impl Broken {
+    pub(crate) fn new(unit: &UnitId, fault: impl Into<String>) -> Self {
+        Self {
+            unit: unit.clone(),
+            fault: fault.into(),
+        }
+    }
+}
+
+/// The first unit that cannot be taken back: something is destroyed, or etcd may start.
+pub(super) fn point_of_no_return(units: &[Unit]) -> Option<UnitId> {
+    let final_step = |unit: &&Unit| unit.destructive || assigned(unit).is_some();
+    units.iter().find(final_step).map(|unit| unit.id.clone())
+}
+
+pub(super) fn check(plan: &Plan) -> Result<(), Broken> {
+    shape(&plan.units)?;
+    datanode_comes_back(&plan.units)?;
+    match plan.kind {
+        PlanKind::Restore => {
+            phases_in_order(&plan.units)?;
+            nothing_destroyed_before_the_proof(&plan.units)?;
+            nothing_starts_before_every_restore(plan)?;
+            one_cluster(plan)
+        }
+        PlanKind::Undo { .. } => undo_starts_only_old_data(&plan.units),
+    }
+}
+
+/// Ids are unique, a phase is one block, needs point backwards inside it, and whoever acts can tell
+/// whether it is done.
+fn shape(units: &[Unit]) -> Result<(), Broken> {
+    let mut seen: BTreeMap<&UnitId, Phase> = BTreeMap::new();
+    let mut past: BTreeSet<Phase> = BTreeSet::new();
+    let mut current = None;
+    for unit in units {
+        if current != Some(unit.phase) {
+            if !past.insert(unit.phase) {
+                return Err(Broken::new(&unit.id, "its phase was left already"));
+            }
+            current = Some(unit.phase);
+        }
+        for need in &unit.needs {
+            if seen.get(need) != Some(&unit.phase) {
+                return Err(Broken::new(
+                    &unit.id,
+                    format!("it needs {need}, which is no earlier unit of its phase"),
+                ));
+            }
+        }
+        if seen.insert(&unit.id, unit.phase).is_some() {
+            return Err(Broken::new(&unit.id, "its id is used twice"));
+        }
+        if unit.skip.is_some() && unit.act.is_some() {
+            return Err(Broken::new(&unit.id, "a skipped unit cannot act"));
+        }
+        if unit.skip.is_none() && unit.done_when.is_empty() {
+            return Err(Broken::new(&unit.id, "nothing tells when it is done"));
+        }
+        if unit.deadline_s == 0 {
+            return Err(Broken::new(&unit.id, "its deadline is zero seconds"));
+        }
+    }
+    Ok(())
+}
+
+fn phases_in_order(units: &[Unit]) -> Result<(), Broken> {
+    match units.windows(2).find(|pair| pair[0].phase > pair[1].phase) {
+        Some(pair) => Err(Broken::new(&pair[1].id, "its phase comes too late")),
+        None => Ok(()),
+    }
+}
+
+/// Before anything is destroyed the snapshot was proven in Preflight, and is proven again.
+fn nothing_destroyed_before_the_proof(units: &[Unit]) -> Result<(), Broken> {
+    let proves = |check: &Check| matches!(check, Check::SnapshotProven { .. });
+    let mut proven = false;
+    for unit in units {
+        proven |= unit.phase == Phase::Preflight && unit.done_when.iter().any(proves);
+        if unit.destructive && !(proven && unit.require.iter().any(proves)) {
+            return Err(Broken::new(
+                &unit.id,
+                "it destroys something before the snapshot is proven",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A member is armed only after all are restored alike, and started only after all are armed.
+fn nothing_starts_before_every_restore(plan: &Plan) -> Result<(), Broken> {
+    let members: BTreeSet<&NodeName> = plan.identity.members.iter().map(|m| &m.node).collect();
+    let (mut restored, mut armed) = (BTreeMap::new(), BTreeMap::new());
+    let mut alike = false;
+    for unit in &plan.units {
+        alike |= unit.phase == Phase::Restore
+            && unit.done_when.iter().any(|check| matches!(check, Check::StagedAlike { stagings, .. } if stagings.len() == members.len()));
+        if let Some(effect) = restore(unit) {
+            restored.insert(&effect.node, unit.phase);
+        } else if let Some(Action::Node(NodeEffect::Arm { node, .. })) = &unit.act {
+            if !alike || !all_before(&members, &restored, unit.phase) {
+                return Err(Broken::new(
+                    &unit.id,
+                    "it arms a member before all are restored",
+                ));
+            }
+            armed.insert(node, unit.phase);
+        } else if assigned(unit).is_some() && !all_before(&members, &armed, unit.phase) {
+            return Err(Broken::new(
+                &unit.id,
+                "it lets etcd start before all members are armed",
+            ));
+        } else if matches!(unit.act, Some(Action::Node(NodeEffect::ReturnSpool { .. }))) {
+            return Err(Broken::new(
+                &unit.id,
+                "a restore never puts the old data back",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn all_before(
+    members: &BTreeSet<&NodeName>,
+    done: &BTreeMap<&NodeName, Phase>,
+    phase: Phase,
+) -> bool {
+    members
+        .iter()
+        .all(|node| done.get(node).is_some_and(|earlier| *earlier < phase))
+}
+
+/// Every member is restored from the same bytes into the same cluster.
+fn one_cluster(plan: &Plan) -> Result<(), Broken> {
+    let mut first: Option<&RestoreEffect> = None;
+    for unit in &plan.units {
+        let Some(effect) = restore(unit) else {
+            continue;
+        };
+        let model = *first.get_or_insert(effect);
+        let same = effect.sha256 == plan.world.snapshot.sha256
+            && effect.token == plan.identity.token
+            && effect.run == plan.run
+            && effect.initial_cluster == model.initial_cluster
+            && effect.revision_bump == model.revision_bump
+            && effect.tool == model.tool;
+        if !same {
+            return Err(Broken::new(
+                &unit.id,
+                "it does not restore the same snapshot into the same cluster",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever lowers `datanode` raises it again later.
+fn datanode_comes_back(units: &[Unit]) -> Result<(), Broken> {
+    let value = |unit: &Unit| match &unit.act {
+        Some(Action::Manager(ManagerEffect::SetDatanode { node, value })) => {
+            Some((node.to_string(), *value))
+        }
+        Some(Action::Manager(ManagerEffect::SetCategoryDatanode { category, value })) => {
+            Some((format!("category {category}"), *value))
+        }
+        _ => None,
+    };
+    for (at, unit) in units.iter().enumerate() {
+        let Some((of, false)) = value(unit) else {
+            continue;
+        };
+        if unit.phase == Phase::Datanode {
+            // The undo of raising it: it was low before the run, and stays the operator's choice.
+            continue;
+        }
+        if !units[at..]
+            .iter()
+            .filter_map(value)
+            .any(|later| later == (of.clone(), true))
+        {
+            return Err(Broken::new(
+                &unit.id,
+                format!("datanode of {of} is never raised again"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Giving the role back in an undo demands that the old data stands there again.
+fn undo_starts_only_old_data(units: &[Unit]) -> Result<(), Broken> {
+    for unit in units {
+        if unit.destructive {
+            return Err(Broken::new(&unit.id, "an undo destroys nothing"));
+        }
+        for node in assigned(unit).into_iter().flatten() {
+            let holds = |check: &Check| matches!(check, Check::SpoolHoldsData { node: of, .. } if of == node);
+            if !unit.require.iter().any(holds) {
+                return Err(Broken::new(
+                    &unit.id,
+                    format!("{node} could start without its old data"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn assigned(unit: &Unit) -> Option<&[NodeName]> {
+    match &unit.act {
+        Some(Action::Manager(ManagerEffect::AssignRole { nodes, .. })) => Some(nodes),
+        _ => None,
+    }
+}
+
+fn restore(unit: &Unit) -> Option<&RestoreEffect> {
+    match &unit.act {
+        Some(Action::Tool(ToolEffect::Restore(effect))) => Some(effect),
+        _ => None,
+    }
+}
