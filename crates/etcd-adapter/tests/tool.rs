@@ -14,6 +14,7 @@ use common::permit::{permit, run_id};
 use common::{LocalShell, abs, fixture, node};
 use etcd_adapter::tool::{RemoteTool, inner_script};
 use runbook_core::digest::Digest;
+use runbook_core::error::Certainty;
 use runbook_core::names::{AbsPath, EtcdUrl, MemberName, ModuleName};
 use runbook_core::plan::{RestoreEffect, ToolEffect};
 use runbook_core::ports::{EtcdTool as _, Output};
@@ -443,7 +444,12 @@ async fn versions_come_from_the_module() {
         .await
         .unwrap_err();
     assert_eq!(error.code, "module-not-loaded");
+    // A node about to be wiped may lack it: a fact, not a trouble with the connection.
     let error = tool.tools(&node(), module("nope/1")).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        ("module-missing", Certainty::Refused)
+    );
     assert!(
         error.what.contains("module load nope/1 has failed"),
         "{error}"

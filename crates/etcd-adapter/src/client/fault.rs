@@ -57,6 +57,26 @@ pub(super) fn is_compacted(error: &Error) -> bool {
             && status.message().contains("required revision has been compacted"))
 }
 
+/// The connection was made, and closed before etcd had said anything.
+pub(super) fn is_hangup(error: &Error) -> bool {
+    let whole = error.to_string();
+    let says = |word| whole.contains(word);
+    says("tonic::transport::Error(Transport")
+        && !says("ConnectError(")
+        && !says("TimeoutExpired")
+        && !says("fatal alert")
+}
+
+/// The member hangs up on us.
+pub(super) fn hung_up(url: &EtcdUrl) -> AdapterError {
+    AdapterError::new(
+        "etcd-hangs-up",
+        Certainty::Refused,
+        format!("etcd at {url} takes the connection and closes it without an answer"),
+    )
+    .hint("its log says why: often it does not trust the client's certificate, or the URL should be https")
+}
+
 /// No answer in time.
 pub(super) fn timed_out(url: &EtcdUrl, call: Call) -> AdapterError {
     AdapterError::new(
@@ -121,10 +141,7 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
             "etcd-unavailable",
             call.unanswered(),
             format!("etcd at {url} cannot answer now"),
-        )
-        // With TLS 1.3 a server turns a client's certificate down after the handshake, and its
-        // alert may be lost with the connection.
-        .hint("if it stays so, ask its log whether it trusts this client's certificate"),
+        ),
         Some(code::OUT_OF_RANGE) => AdapterError::new(
             "etcd-behind",
             Certainty::NotDone,

@@ -62,17 +62,32 @@ impl GrpcClient {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        // With a login this is a call already; nothing has been written when it fails.
-        let endpoint = [url.as_str().to_owned()];
-        let client = Client::connect(endpoint, Some(self.options(url)));
-        let mut client = self.within(url, Call::Read, Box::pin(client)).await?;
-        if call == Call::Write {
-            // Connections are lazy. One that has answered once is sure to be there, so that only a
-            // write that may have arrived leaves a doubt behind.
-            let status = Box::pin(client.status());
-            self.within(url, Call::Read, status).await?;
-        }
+        let client = match self.open(url).await? {
+            Some(client) => client,
+            // A server that is going down may hang up once; one that does so again means it.
+            None => self.open(url).await?.ok_or_else(|| fault::hung_up(url))?,
+        };
         self.within(url, call, Box::pin(body(client))).await
+    }
+
+    /// A connection that has answered once; none when the other side has hung up instead.
+    ///
+    /// Connections are lazy, and with TLS 1.3 a server turns a client's certificate down only after
+    /// the handshake, by hanging up. Asking for the status first tells a member that does not want
+    /// us from one that cannot answer: the second has lost its quorum, the first has not. It also
+    /// means that a write which fails without a doubt left was never sent.
+    async fn open(&self, url: &EtcdUrl) -> PortResult<Option<Client>> {
+        let opened = async {
+            // With a login this is a call already.
+            let endpoint = [url.as_str().to_owned()];
+            let mut client = Client::connect(endpoint, Some(self.options(url))).await?;
+            match client.status().await {
+                Ok(_) => Ok(Some(client)),
+                Err(error) if fault::is_hangup(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.within(url, Call::Read, Box::pin(opened)).await
     }
 
     async fn within<T>(

@@ -62,22 +62,25 @@ impl<S: Shell + ?Sized> RemoteTool<S> {
 
     /// Runs a script that changes nothing and demands that it succeeds.
     async fn ask(&self, node: &NodeName, argv: &[String]) -> PortResult<String> {
+        let what = "a question about etcd";
         let output = self.shell.query(node, argv).await?;
-        if output.status == 0 {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(failed(
-            "etcd-node-query",
-            Certainty::NotDone,
-            node,
-            "a question about etcd",
-            &output,
-        ))
+        said(&output)
+            .ok_or_else(|| failed("etcd-node-query", Certainty::NotDone, node, what, &output))
+    }
+
+    /// The same about modules: a node without them is a fact, and no reason to ask again.
+    async fn ask_modules(&self, node: &NodeName, argv: &[String]) -> PortResult<String> {
+        let what = "a question about environment modules";
+        let output = self.shell.query(node, argv).await?;
+        said(&output).ok_or_else(|| {
+            failed("module-missing", Certainty::Refused, node, what, &output)
+                .hint("look at `module avail etcd` in a login shell on the node")
+        })
     }
 
     /// The one etcd module of a node.
     async fn only_module(&self, node: &NodeName) -> PortResult<ModuleName> {
-        let listed = self.ask(node, &login(MODULES, &[])).await?;
+        let listed = self.ask_modules(node, &login(MODULES, &[])).await?;
         answer::only_module(node, &listed)
     }
 }
@@ -136,7 +139,9 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
             Some(module) => module,
             None => self.only_module(node).await?,
         };
-        let said = self.ask(node, &login(VERSIONS, &[module.as_str()])).await?;
+        let said = self
+            .ask_modules(node, &login(VERSIONS, &[module.as_str()]))
+            .await?;
         answer::versions(node, &module, &said)
     }
 
@@ -169,6 +174,10 @@ fn shell_argv(option: &str, script: &str, args: &[&str]) -> Vec<String> {
         .chain(args)
         .map(|word| (*word).to_owned())
         .collect()
+}
+
+fn said(output: &Output) -> Option<String> {
+    (output.status == 0).then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn failed(
