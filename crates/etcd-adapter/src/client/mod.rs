@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions};
+use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions, HashKvResponse};
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::identity::{ClusterId, MemberId};
 use runbook_core::journal::Permit;
@@ -196,11 +196,7 @@ impl EtcdClient for GrpcClient {
     }
 
     async fn hash_kv(&self, url: &EtcdUrl, revision: i64) -> PortResult<Option<HashKv>> {
-        let answer = self
-            .ask(url, |mut client| async move {
-                unless_compacted(client.hash_kv(revision).await)
-            })
-            .await?;
+        let answer = self.ask(url, |client| hash_kv(client, revision)).await?;
         Ok(answer.map(|answer| HashKv {
             hash: answer.hash(),
             compact_revision: answer.compact_version(),
@@ -232,6 +228,25 @@ impl EtcdClient for GrpcClient {
             .await?;
         Ok(answer.kvs().first().map(|pair| pair.value().to_vec()))
     }
+}
+
+/// `HashKV` at a revision, also at the one that was compacted last.
+///
+/// etcd 3.4.23 counts the compact revision itself as compacted, unless it is the newest and asked for
+/// as 0 (seen with a snapshot that was compacted up to its end). A revision that is the newest once
+/// the answer is there was the newest all along.
+async fn hash_kv(
+    mut client: Client,
+    revision: i64,
+) -> Result<Option<HashKvResponse>, etcd_client::Error> {
+    if let Some(answer) = unless_compacted(client.hash_kv(revision).await)? {
+        return Ok(Some(answer));
+    }
+    let newest = client.hash_kv(0).await?;
+    let same = newest
+        .header()
+        .is_some_and(|header| header.revision() == revision);
+    Ok(same.then_some(newest))
 }
 
 fn unless_compacted<T>(

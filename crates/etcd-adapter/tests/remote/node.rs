@@ -1,6 +1,4 @@
-//! What the tests share: this machine as a node, and leave to change it.
-
-pub(crate) mod permit;
+//! This machine as a node.
 
 use std::path::{Path, PathBuf};
 

@@ -1,20 +1,10 @@
 //! The client API against real etcd with TLS on loopback.
-#![cfg(feature = "grpc")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed step of a test is a failed test"
-)]
-
-#[path = "common/permit.rs"]
-mod permit;
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles, check_client_certificate};
-use permit::permit;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::identity::{cluster_id, member_id};
 use runbook_core::names::EtcdUrl;
@@ -23,151 +13,8 @@ use runbook_core::ports::{EtcdClient as _, PortResult};
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::HashKv;
 
-/// Keys and certificates: an authority with a server and a client, and a stranger's.
-const PKI: &str = r#"
-set -eu
-authority() {
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
-    -subj "/CN=$1" -keyout "$1.key" -out "$1.crt"
-}
-leaf() {
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
-    -keyout "$1.key" -out "$1.csr"
-  echo "subjectAltName=IP:127.0.0.1" >san
-  openssl x509 -req -in "$1.csr" -CA "$2.crt" -CAkey "$2.key" -CAcreateserial -days 30 \
-    -extfile san -out "$1.crt"
-}
-authority ca
-authority stranger
-leaf server ca
-leaf client ca
-leaf intruder stranger
-"#;
-
-/// One etcd cluster on loopback, ended with the value.
-struct Etcd {
-    dir: tempfile::TempDir,
-    members: Vec<(EtcdUrl, Child)>,
-    peers: Vec<EtcdUrl>,
-}
-
-impl Etcd {
-    fn start(size: usize, flags: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let made = Command::new("bash")
-            .args(["-c", PKI])
-            .current_dir(dir.path())
-            .stderr(Stdio::null())
-            .status()
-            .expect("openssl makes the certificates");
-        assert!(made.success());
-        let ports: Vec<[u16; 2]> = (0..size).map(|_| free_ports()).collect();
-        let url = |port| EtcdUrl::new(format!("https://127.0.0.1:{port}")).unwrap();
-        let peers: Vec<EtcdUrl> = ports.iter().map(|[_, peer]| url(*peer)).collect();
-        let members = ports
-            .iter()
-            .enumerate()
-            .map(|(n, [client, _])| {
-                let client = url(*client);
-                let child = member(dir.path(), n, &client, &peers, flags);
-                (client, child)
-            })
-            .collect();
-        Self {
-            dir,
-            members,
-            peers,
-        }
-    }
-
-    fn url(&self, member: usize) -> &EtcdUrl {
-        &self.members[member].0
-    }
-
-    fn tls(&self, authority: &str, client: &str) -> TlsFiles {
-        let read = |name: String| std::fs::read(self.dir.path().join(name)).unwrap();
-        TlsFiles {
-            ca: read(format!("{authority}.crt")),
-            certificate: read(format!("{client}.crt")),
-            key: read(format!("{client}.key")),
-        }
-    }
-
-    fn client(&self) -> GrpcClient {
-        GrpcClient::new(self.tls("ca", "client"), Timeouts::default(), None)
-    }
-
-    /// etcd's own client, for a second opinion.
-    fn etcdctl(&self, args: &[&str]) -> String {
-        let output = Command::new("etcdctl")
-            .env("ETCDCTL_API", "3")
-            .args(["--cacert=ca.crt", "--cert=client.crt", "--key=client.key"])
-            .arg(format!("--endpoints={}", self.url(0)))
-            .args(args)
-            .current_dir(self.dir.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Waits until a member has a leader and serves.
-    async fn ready(&self) {
-        let client = self.client();
-        while client.get(self.url(0), "none").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        for (_, child) in &mut self.members {
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
-}
-
-fn member(dir: &Path, n: usize, client: &EtcdUrl, peers: &[EtcdUrl], flags: &[&str]) -> Child {
-    let cluster: Vec<String> = peers
-        .iter()
-        .enumerate()
-        .map(|(n, url)| format!("m{n}={url}"))
-        .collect();
-    let log = std::fs::File::create(dir.join(format!("m{n}.log"))).unwrap();
-    // It must not outlive the test, even one that is killed.
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "etcd"])
-        .args(["--name", &format!("m{n}"), "--data-dir", &format!("m{n}")])
-        .args(["--listen-client-urls", client.as_str()])
-        .args(["--advertise-client-urls", client.as_str()])
-        .args(["--listen-peer-urls", peers[n].as_str()])
-        .args(["--initial-advertise-peer-urls", peers[n].as_str()])
-        .args(["--initial-cluster", &cluster.join(",")])
-        .args(["--client-cert-auth", "--trusted-ca-file", "ca.crt"])
-        .args(["--cert-file", "server.crt", "--key-file", "server.key"])
-        .args([
-            "--peer-client-cert-auth",
-            "--peer-trusted-ca-file",
-            "ca.crt",
-        ])
-        .args(["--peer-cert-file", "server.crt"])
-        .args(["--peer-key-file", "server.key"])
-        .args(flags)
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .expect("etcd-server and util-linux are installed")
-}
-
-fn free_ports() -> [u16; 2] {
-    let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let (one, two) = (listen(), listen());
-    [one, two].map(|listener| listener.local_addr().unwrap().port())
-}
+use crate::cluster::{Etcd, free_ports};
+use crate::permit::permit;
 
 fn put(url: &EtcdUrl, key: &str, value: &str) -> ClientEffect {
     ClientEffect::PutCanary {
@@ -290,9 +137,7 @@ async fn a_full_store_raises_an_alarm() {
 async fn without_a_quorum_nothing_is_promised() {
     let mut etcd = Etcd::start(2, &[]);
     etcd.ready().await;
-    let (_, mut other) = etcd.members.pop().unwrap();
-    other.kill().unwrap();
-    other.wait().unwrap();
+    etcd.kill_last();
     let client = etcd.client();
     let url = etcd.url(0);
     // The survivor needs an election timeout to notice.

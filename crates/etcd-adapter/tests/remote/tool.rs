@@ -1,17 +1,8 @@
 //! etcd's programs on a node: what is rendered, and what it does on a real machine.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed step of a test is a failed test"
-)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::permit::{permit, run_id};
-use common::{LocalShell, abs, fixture, node};
 use etcd_adapter::tool::{RemoteTool, inner_script};
 use runbook_core::digest::Digest;
 use runbook_core::error::Certainty;
@@ -20,6 +11,9 @@ use runbook_core::plan::{RestoreEffect, ToolEffect};
 use runbook_core::ports::{EtcdTool as _, Output};
 use runbook_core::version::{EtcdVersion, RestoreTool};
 use runbook_core::world::Staged;
+
+use crate::node::{LocalShell, abs, fixture, node};
+use crate::permit::{permit, run_id};
 
 /// A restore of the first of three members.
 fn effect(snapshot: AbsPath, sha256: Digest, staging: AbsPath) -> RestoreEffect {
@@ -46,14 +40,14 @@ fn effect(snapshot: AbsPath, sha256: Digest, staging: AbsPath) -> RestoreEffect 
 }
 
 /// A node with a snapshot, and the restore of it into a fresh place.
-struct Bench {
+pub(crate) struct Bench {
     shell: Arc<LocalShell>,
-    tool: RemoteTool<LocalShell>,
-    effect: RestoreEffect,
+    pub(crate) tool: RemoteTool<LocalShell>,
+    pub(crate) effect: RestoreEffect,
 }
 
 impl Bench {
-    fn new(snapshot: &str) -> Self {
+    pub(crate) fn new(snapshot: &str) -> Self {
         let shell = Arc::new(LocalShell::new());
         let (path, sha256) = fixture(snapshot);
         let copy = shell.home().join("snapshot.db");
@@ -66,11 +60,11 @@ impl Bench {
         }
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         Path::new(self.effect.staging.as_str()).join(below)
     }
 
-    async fn perform(&self) {
+    pub(crate) async fn perform(&self) {
         let effect = ToolEffect::Restore(Box::new(self.effect.clone()));
         self.tool.perform(&permit(), &effect).await.unwrap();
     }
@@ -88,7 +82,7 @@ impl Bench {
         self.shell.run(&["bash", "-lc", &script].map(String::from))
     }
 
-    async fn complete(&self) -> Digest {
+    pub(crate) async fn complete(&self) -> Digest {
         match self.staged().await {
             Staged::Complete(digest) => {
                 let data = self.effect.staging.join("data");
