@@ -9,8 +9,11 @@ mod certificate;
 mod fault;
 mod settings;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions, HashKvResponse};
@@ -19,7 +22,7 @@ use runbook_core::identity::{ClusterId, MemberId};
 use runbook_core::journal::Permit;
 use runbook_core::names::EtcdUrl;
 use runbook_core::plan::{ClientEffect, Command};
-use runbook_core::ports::{EtcdClient, PortResult};
+use runbook_core::ports::{CommandEntry, CommandLog, EtcdClient, NoLog, PortResult};
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::{HashKv, ListedMember, MemberStatus};
 
@@ -28,21 +31,38 @@ use fault::Call;
 pub use settings::{Login, Timeouts, TlsFiles};
 
 /// etcd's client API, one connection per call.
-#[derive(Debug)]
 pub struct GrpcClient {
     tls: TlsFiles,
     timeouts: Timeouts,
     login: Option<Login>,
+    log: Arc<dyn CommandLog>,
+}
+
+impl fmt::Debug for GrpcClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcClient")
+            .field("timeouts", &self.timeouts)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
 }
 
 impl GrpcClient {
     /// A client; nothing is connected, and no file is read, before the first call.
-    pub const fn new(tls: TlsFiles, timeouts: Timeouts, login: Option<Login>) -> Self {
+    pub fn new(tls: TlsFiles, timeouts: Timeouts, login: Option<Login>) -> Self {
         Self {
             tls,
             timeouts,
             login,
+            log: Arc::new(NoLog),
         }
+    }
+
+    /// Has a log take note of every write.
+    #[must_use]
+    pub fn logged(mut self, log: Arc<dyn CommandLog>) -> Self {
+        self.log = log;
+        self
     }
 
     /// Asks one member for something that changes nothing.
@@ -104,6 +124,23 @@ impl GrpcClient {
         }
     }
 
+    async fn write(&self, effect: ClientEffect) -> PortResult<()> {
+        match effect {
+            ClientEffect::PutCanary { url, key, value } => {
+                self.call(&url, Call::Write, |mut client| async move {
+                    client.put(key, value, None).await.map(drop)
+                })
+                .await
+            }
+            ClientEffect::DeleteCanary { url, key } => {
+                self.call(&url, Call::Write, |mut client| async move {
+                    client.delete(key, None).await.map(drop)
+                })
+                .await
+            }
+        }
+    }
+
     fn options(&self, url: &EtcdUrl) -> ConnectOptions {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(self.timeouts.connect)
@@ -130,20 +167,21 @@ impl EtcdClient for GrpcClient {
     }
 
     async fn perform(&self, _: &Permit, effect: &ClientEffect) -> PortResult<()> {
-        match effect.clone() {
-            ClientEffect::PutCanary { url, key, value } => {
-                self.call(&url, Call::Write, |mut client| async move {
-                    client.put(key, value, None).await.map(drop)
-                })
-                .await
-            }
-            ClientEffect::DeleteCanary { url, key } => {
-                self.call(&url, Call::Write, |mut client| async move {
-                    client.delete(key, None).await.map(drop)
-                })
-                .await
-            }
+        let begun = Instant::now();
+        let written = self.write(effect.clone()).await;
+        for command in self.render(effect)? {
+            self.log.record(&CommandEntry {
+                command,
+                effect: true,
+                status: written.is_ok().then_some(0),
+                output: written
+                    .as_ref()
+                    .err()
+                    .map_or_else(String::new, AdapterError::chain),
+                took: begun.elapsed(),
+            });
         }
+        written
     }
 
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {

@@ -182,3 +182,72 @@ fn unclear(node: &NodeName, what: &str, said: &str) -> AdapterError {
         format!("{node} answered {:?} where {what} was asked", tail(said)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn node() -> NodeName {
+        NodeName::new("node001").unwrap()
+    }
+
+    #[test]
+    fn a_log_cannot_pass_for_an_answer() {
+        let log = "Result=exit-code\nActiveState=failed\nTree=partial\nLog=\nActiveState=inactive\nTree=complete\n\u{1b}[2J";
+        let Ok(Staged::Failed(said)) = staged(&node(), log) else {
+            panic!()
+        };
+        assert!(said.starts_with("exit-code: ActiveState=inactive"));
+        assert!(!said.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn half_an_answer_is_none() {
+        for said in [
+            "",
+            "ActiveState=\n",
+            "ActiveState=inactive\n",
+            "ActiveState=inactive\nTree=complete\n",
+            "ActiveState=inactive\nDigest=12\nTree=taken\n",
+            "ActiveState=maintenance\nTree=nothing\n",
+            "Tree=nothing\n",
+        ] {
+            let error = staged(&node(), said).unwrap_err();
+            assert_eq!(error.code, "etcd-node-answer", "{said:?}");
+        }
+        assert!(digest(&node(), "Digest=xyz\n").is_err());
+        assert!(digest(&node(), "").is_err());
+    }
+
+    #[test]
+    fn what_a_profile_prints_is_not_taken_for_versions() {
+        let asked = ModuleName::new("etcd/a").unwrap();
+        let said = "etcd Version: 9.9.9\nrestore-runbook:loaded=gcc/12:etcd/a/3.5.16\n\
+                    restore-runbook:etcd=etcd Version: 3.5.16\nrestore-runbook:etcdctl=\n\
+                    restore-runbook:etcdutl=etcdutl version: 3.5.16\n";
+        let seen = versions(&node(), &asked, said).unwrap();
+        assert_eq!(seen.module.as_str(), "etcd/a/3.5.16");
+        assert_eq!(seen.etcd, EtcdVersion::new(3, 5, 16));
+        assert_eq!((seen.etcdctl, seen.etcdutl), (None, Some(seen.etcd)));
+        let odd = said.replace("etcdutl version: 3.5.16", "Error: unknown command");
+        assert!(versions(&node(), &asked, &odd).is_err());
+        let none = said.replace("etcd=etcd Version: 3.5.16", "etcd=");
+        assert_eq!(
+            versions(&node(), &asked, &none).unwrap_err().code,
+            "etcd-missing"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(said in "(?s)(ActiveState=|Digest=|Tree=|Log=|restore-runbook:|loaded=|etcd|[a-z0-9:/()@ ]|\n|.){0,60}") {
+            let asked = ModuleName::new("etcd").unwrap();
+            staged(&node(), &said).ok();
+            digest(&node(), &said).ok();
+            only_module(&node(), &said).ok();
+            versions(&node(), &asked, &said).ok();
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles, check_client_certificate};
@@ -9,7 +10,7 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::identity::{cluster_id, member_id};
 use runbook_core::names::EtcdUrl;
 use runbook_core::plan::ClientEffect;
-use runbook_core::ports::{EtcdClient as _, PortResult};
+use runbook_core::ports::{CommandEntry, CommandLog, EtcdClient as _, PortResult};
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::HashKv;
 
@@ -26,6 +27,17 @@ fn put(url: &EtcdUrl, key: &str, value: &str) -> ClientEffect {
 
 async fn write(client: &GrpcClient, url: &EtcdUrl) -> PortResult<()> {
     client.perform(&permit(), &put(url, "k", "v")).await
+}
+
+/// A log that keeps.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl CommandLog for Notes {
+    fn record(&self, entry: &CommandEntry) {
+        let line = format!("{}: {:?}", entry.command, entry.status);
+        self.0.lock().unwrap().push(line);
+    }
 }
 
 fn wrong<T: std::fmt::Debug>(result: PortResult<T>) -> (&'static str, Certainty, String) {
@@ -85,8 +97,12 @@ async fn keys_are_written_counted_and_compacted() {
         url: url.clone(),
         key: "/registry/a".into(),
     };
-    client.perform(&permit(), &gone).await.unwrap();
-    client.perform(&permit(), &gone).await.unwrap();
+    let log = Arc::new(Notes::default());
+    let noted = etcd.client().logged(log.clone());
+    noted.perform(&permit(), &gone).await.unwrap();
+    noted.perform(&permit(), &gone).await.unwrap();
+    let line = format!("delete /registry/a through {url}: Some(0)");
+    assert_eq!(*log.0.lock().unwrap(), [line.clone(), line]);
     assert_eq!(client.get(url, "/registry/a").await.unwrap(), None);
 
     let before = client.hash_kv(url, newest).await.unwrap().unwrap();
