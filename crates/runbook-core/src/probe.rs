@@ -99,7 +99,8 @@ pub async fn one(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Fin
         | Check::Staged { .. }
         | Check::StagedAlike { .. }
         | Check::Armed { .. } => tool(ports, check).await,
-        Check::QuorumLost { .. }
+        Check::CredentialsGood
+        | Check::QuorumLost { .. }
         | Check::Identity { .. }
         | Check::OneLeader { .. }
         | Check::HashesAlike { .. }
@@ -543,6 +544,7 @@ async fn armed(
 async fn client(ports: &Ports, check: &Check) -> PortResult<Finding> {
     let client = &ports.client;
     Ok(match check {
+        Check::CredentialsGood => Holds(client.credentials().await?),
         Check::QuorumLost { urls, allowed } => quorum_lost(ports, urls, allowed.as_deref()).await,
         Check::Identity {
             url,
