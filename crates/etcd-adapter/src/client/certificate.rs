@@ -16,25 +16,33 @@ pub struct NotAfter(pub Timestamp);
 /// # Errors
 /// Refused with code `certificate-unreadable`, `certificate-early` or `certificate-expired`.
 pub fn check_client_certificate(pem: &[u8], now: Timestamp) -> PortResult<NotAfter> {
+    check("the client's certificate", pem, now)
+}
+
+/// The same for the certificate of the authority that the servers' come from.
+pub(super) fn check_authority(pem: &[u8], now: Timestamp) -> PortResult<NotAfter> {
+    check("the authority's certificate", pem, now)
+}
+
+fn check(whose: &str, pem: &[u8], now: Timestamp) -> PortResult<NotAfter> {
+    let unreadable = |why: &str| {
+        let what = format!("{whose} cannot be read: {why}");
+        refused("certificate-unreadable", what)
+    };
     let block = first_block(pem).ok_or_else(|| unreadable("it is not PEM of a certificate"))?;
     let first = Certificate::from_pem(block)
         .map_err(|error| unreadable("it is no certificate").caused_by(error))?;
     let validity = &first.tbs_certificate.validity;
+    let moment = |time| moment(time).ok_or_else(|| unreadable("its dates are beyond reason"));
     let (from, to) = (moment(validity.not_before)?, moment(validity.not_after)?);
-    let refused = |code, what| AdapterError::new(code, Certainty::Refused, what);
     if now < from {
-        return Err(refused(
-            "certificate-early",
-            format!("the client's certificate is not valid before {from}"),
-        )
-        .hint("check the clock of this machine"));
+        let what = format!("{whose} is not valid before {from}");
+        return Err(refused("certificate-early", what).hint("check the clock of this machine"));
     }
     if now > to {
-        return Err(refused(
-            "certificate-expired",
-            format!("the client's certificate expired at {to}"),
-        )
-        .hint("renew it before the run: nothing can be verified without it"));
+        let what = format!("{whose} expired at {to}");
+        return Err(refused("certificate-expired", what)
+            .hint("renew it before the run: nothing can be verified without it"));
     }
     Ok(NotAfter(to))
 }
@@ -49,17 +57,11 @@ fn first_block(pem: &[u8]) -> Option<&str> {
     Some(&text[..text.find(END)? + END.len()])
 }
 
-fn moment(time: Time) -> PortResult<Timestamp> {
-    i64::try_from(time.to_unix_duration().as_secs())
-        .ok()
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .ok_or_else(|| unreadable("its dates are beyond reason"))
+fn moment(time: Time) -> Option<Timestamp> {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok()?;
+    Timestamp::from_second(seconds).ok()
 }
 
-fn unreadable(why: &str) -> AdapterError {
-    AdapterError::new(
-        "certificate-unreadable",
-        Certainty::Refused,
-        format!("the client's certificate cannot be read: {why}"),
-    )
+fn refused(code: &'static str, what: String) -> AdapterError {
+    AdapterError::new(code, Certainty::Refused, what)
 }

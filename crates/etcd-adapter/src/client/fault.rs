@@ -77,6 +77,17 @@ pub(super) fn hung_up(url: &EtcdUrl) -> AdapterError {
     .hint("its log says why: often it does not trust the client's certificate, or the URL should be https")
 }
 
+/// No client can be made of the certificate, the key and the authority.
+pub(super) fn unusable(error: &Error) -> AdapterError {
+    AdapterError::new(
+        "etcd-tls",
+        Certainty::Refused,
+        "the client's certificate and key cannot be used",
+    )
+    .hint("check that the key belongs to the certificate, and that both are PEM")
+    .caused_by(Causes(causes(error)))
+}
+
 /// No answer in time.
 pub(super) fn timed_out(url: &EtcdUrl, call: Call) -> AdapterError {
     AdapterError::new(

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions, HashKvResponse};
+use jiff::Timestamp;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::identity::{ClusterId, MemberId};
 use runbook_core::journal::Permit;
@@ -182,6 +183,19 @@ impl EtcdClient for GrpcClient {
             });
         }
         written
+    }
+
+    async fn credentials(&self) -> PortResult<String> {
+        let now = Timestamp::now();
+        certificate::check_authority(&self.tls.ca, now)?;
+        let NotAfter(end) = check_client_certificate(&self.tls.certificate, now)?;
+        // Making a client reads the key and compares it with the certificate; without a login it
+        // connects to nobody.
+        let options = ConnectOptions::new().with_tls(self.tls.options());
+        Client::connect(["https://localhost:2379"], Some(options))
+            .await
+            .map_err(|error| fault::unusable(&error))?;
+        Ok(format!("the client's certificate is valid until {end}"))
     }
 
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {

@@ -236,6 +236,35 @@ async fn strangers_are_refused_on_either_side() {
 }
 
 #[tokio::test]
+async fn credentials_are_judged_without_a_server() {
+    let etcd = Etcd::prepare(1);
+    let judged = async |tls| {
+        let client = GrpcClient::new(tls, Timeouts::default(), None);
+        client.credentials().await
+    };
+    let said = judged(etcd.tls("ca", "client")).await.unwrap();
+    assert!(said.starts_with("the client's certificate is valid until 2"));
+    let mut mixed = etcd.tls("ca", "client");
+    mixed.key = etcd.tls("ca", "server").key;
+    let mut keyless = etcd.tls("ca", "client");
+    keyless.key = Vec::new();
+    let mut lawless = etcd.tls("ca", "client");
+    lawless.ca = Vec::new();
+    let mut nobody = etcd.tls("ca", "client");
+    nobody.certificate = nobody.key.clone();
+    for (tls, code) in [
+        (mixed, "etcd-tls"),
+        (keyless, "etcd-tls"),
+        (lawless, "certificate-unreadable"),
+        (nobody, "certificate-unreadable"),
+    ] {
+        let seen = wrong(judged(tls).await);
+        assert_eq!((seen.0, seen.1), (code, Certainty::Refused), "{}", seen.2);
+        assert!(!seen.2.contains("BEGIN"));
+    }
+}
+
+#[tokio::test]
 async fn a_store_with_users_wants_a_login() {
     let etcd = Etcd::start(1, &[]);
     etcd.ready().await;
