@@ -14,6 +14,7 @@ use record::LineFault;
 pub use record::{
     Actor, Baseline, Entry, Format, JOURNAL_FORMAT, LINE_LIMIT_BYTES, Outcome, Record,
 };
+pub(crate) use store::sync_directory;
 pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, MemoryStore, peek};
 
 use crate::names::UnitId;
