@@ -53,12 +53,12 @@ pub enum StateError {
         fault: String,
     },
     /// Another process works on the cluster.
-    #[error("another process works on cluster {cluster}: {}", whose(holder.as_ref()))]
+    #[error("another process works on cluster {cluster}: {}", whose(holder.as_deref()))]
     Locked {
         /// The cluster.
         cluster: ClusterLabel,
         /// Who, as far as the lock says.
-        holder: Option<Actor>,
+        holder: Option<Box<Actor>>,
     },
     /// The plan has had its run.
     #[error("run {run} has been begun already")]
@@ -76,7 +76,7 @@ pub enum StateError {
         run: RunId,
         /// Why.
         #[source]
-        source: PlanError,
+        source: Box<PlanError>,
     },
 }
 
@@ -313,7 +313,7 @@ fn take(file: &mut File, cluster: &ClusterLabel, path: &Path) -> Result<()> {
     }
     Err(StateError::Locked {
         cluster: cluster.clone(),
-        holder: read_actor(file),
+        holder: read_actor(file).map(Box::new),
     })
 }
 
@@ -364,7 +364,10 @@ impl RunDir {
     pub fn plan(&self) -> Result<SealedPlan> {
         let bytes = read_private(&self.path.join(PLAN), PLAN_LIMIT_BYTES as u64)?;
         let run = self.run;
-        let refused = |source| StateError::Plan { run, source };
+        let refused = |source| StateError::Plan {
+            run,
+            source: Box::new(source),
+        };
         let plan = SealedPlan::read(&bytes).map_err(refused)?;
         if plan.run == run && plan.cluster == self.cluster {
             Ok(plan)
