@@ -1,1 +1,3 @@
-//! Under construction.
+//! What the tool knows about etcd.
+
+pub mod snapshot;

@@ -373,7 +373,7 @@ members:
         }
         let two: String = THREE
             .lines()
-            .take(7)
+            .take(8)
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!(Spec::from_yaml(&two).unwrap_err().code(), "spec-value");

@@ -33,8 +33,8 @@ impl Draft {
     ///
     /// # Errors
     /// [`PlanError::Refused`] with what is in the way and what to do about it.
-    pub fn restore(spec: Spec, world: World, run: RunId) -> Result<Self, PlanError> {
-        let cx = Context::new(&spec, &world, run)?;
+    pub fn restore(spec: &Spec, world: &World, run: RunId) -> Result<Self, PlanError> {
+        let cx = Context::new(spec, world, run)?;
         let mut units = Vec::new();
         for phase in [
             preflight::units,

@@ -1,0 +1,68 @@
+# Two commands matter, each sets up everything on a bare Debian 12 as root:
+#   make demo   a three-node etcd loses everything, and restore-runbook brings it back
+#   make test   lints, unit, property and lab end-to-end tests
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test lint unit e2e deny audit lab-up lab-shell lab-down setup clean help
+
+# rustup installs here; setup may just have done so.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+CARGO ?= cargo
+DENY_VERSION := 0.20.2
+DENY := target/tools/bin/cargo-deny
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	$(CARGO) build --release --workspace --bins
+	@scripts/demo.sh target/release
+
+test: setup lint deny
+	$(CARGO) build --workspace --bins
+	@status=0; $(CARGO) test --workspace --all-features || status=$$?; \
+	target/debug/lab sweep; exit $$status
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --all-features --no-deps
+
+deny: $(DENY)
+	$(DENY) --all-features check --hide-inclusion-graph bans licenses sources
+
+audit: $(DENY)
+	$(DENY) --all-features check advisories
+
+# Built once per checkout, in its own target directory: its lock file is not ours.
+$(DENY):
+	$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root target/tools --target-dir target/tools/build
+	rm -rf target/tools/build
+
+# Without the lab: any user, no packages but the build's.
+unit:
+	$(CARGO) test --workspace --all-features --exclude lab --exclude restore-runbook
+
+# Only the lab's tests: make e2e T=three_members
+e2e: setup
+	$(CARGO) build --workspace --bins
+	@status=0; $(CARGO) test -p restore-runbook --test e2e -- $(T) || status=$$?; \
+	target/debug/lab sweep; exit $$status
+
+# A lab to play with.
+lab-up: setup
+	$(CARGO) build --workspace --bins
+	target/debug/lab up --keep --keys 20000
+
+lab-shell:
+	target/debug/lab shell
+
+lab-down:
+	target/debug/lab down
+
+clean:
+	$(CARGO) clean

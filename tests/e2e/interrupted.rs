@@ -1,0 +1,142 @@
+//! A restore that is killed, cut off or halted, and goes on.
+
+use std::io::Read as _;
+use std::process::Child;
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::{Cluster, until};
+
+/// The unit whose intent, or for phases without effects whose record, tells that a phase is on.
+const MOMENTS: [(&str, &str); 9] = [
+    ("preflight", "preflight/"),
+    ("stop", "stop/"),
+    ("move-spool", "move-spool/"),
+    ("reprovision", "reprovision/"),
+    ("restore", "restore/"),
+    ("chown", "chown/"),
+    ("reassign", "reassign/"),
+    ("datanode", "datanode/"),
+    ("verify", "verify/"),
+];
+
+/// A number that differs from run to run, told when a test fails.
+fn dice() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+fn kill(mut child: Child) {
+    child.kill().expect("SIGKILL");
+    child.wait().expect("wait");
+}
+
+/// Kills the tool once in every phase, at a random moment, and lets `resume` finish.
+fn killed_in_every_phase(cluster: &Cluster) {
+    let mut seed = dice();
+    eprintln!("seed {seed}");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    for (phase, prefix) in MOMENTS {
+        until(phase, || {
+            let on = |unit: &String| unit.starts_with(prefix);
+            let begun = cluster.entries("intent").iter().any(on) || cluster.entries("done").iter().any(on);
+            begun || life.try_wait().expect("wait").is_some()
+        });
+        thread::sleep(Duration::from_millis(seed % 700));
+        seed = seed.rotate_left(9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        kill(life);
+        assert!(!cluster.journal().is_empty());
+        life = cluster.start(&["resume", "--yes"]);
+    }
+    let mut said = String::new();
+    life.stderr.take().expect("stderr").read_to_string(&mut said).expect("stderr");
+    let status = life.wait().expect("wait");
+    // The last kill may have come after the end: then there is nothing to resume.
+    assert!(status.success() || said.contains("no open run"), "{status}: {said}");
+    cluster.everything_is_back();
+}
+
+#[test]
+fn killed_in_every_phase_wiped() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| true, "");
+    killed_in_every_phase(&cluster);
+}
+
+#[test]
+fn killed_in_every_phase_in_place() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    killed_in_every_phase(&cluster);
+}
+
+/// A node loses its power while the restore runs on it; what it had staged was never complete.
+#[test]
+fn power_loss_of_a_node_in_restore() {
+    let cluster = Cluster::of(3);
+    let victim = cluster.nodes()[2].to_string();
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    let begun = format!("restore/{victim}/restore");
+    until("the restore begins", || cluster.entries("intent").contains(&begun));
+    cluster.lab.hook(&["power-fail", &victim]).expect("power");
+    cluster.lab.hook(&["power-on", &victim]).expect("power");
+    let status = life.wait().expect("wait");
+    if !status.success() {
+        cluster.lab.wait_ssh(cluster.nodes()[2]).expect("the node is back");
+        cluster.resume().done();
+    }
+    cluster.everything_is_back();
+}
+
+/// Ctrl-C once: what is in flight is finished, nothing new begins, and the run can go on.
+#[test]
+fn an_interrupt_drains_and_halts() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until("stop begins", || cluster.entries("intent").iter().any(|u| u.starts_with("stop/")));
+    let interrupted = std::process::Command::new("kill").args(["-INT", &life.id().to_string()]).status();
+    assert!(interrupted.expect("kill").success());
+    let status = life.wait().expect("wait");
+    assert!(!status.success());
+    let (intents, done) = (cluster.entries("intent"), cluster.entries("done"));
+    assert!(intents.iter().all(|unit| done.contains(unit)), "{intents:?} {done:?}");
+    assert_eq!(cluster.entries("halted").len(), 1);
+    let status = cluster.tool(&["status"]).done();
+    assert!(status.stdout.contains("resume"), "{status}");
+    cluster.resume().done();
+    cluster.everything_is_back();
+}
+
+/// A restore that fails on a node leaves a half tree in the staging directory; nothing ever starts from it.
+#[test]
+fn a_failed_restore_is_never_started() {
+    let disk = Some(160 * 1024 * 1024);
+    let cluster = Cluster::with(lab::LabOptions { disk_bytes: disk, ..lab::LabOptions::default() });
+    let victim = cluster.nodes()[0];
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    // Room for the database, not for its write-ahead log.
+    let mut life = cluster.start_run(&digest);
+    until("the node is found fit", || {
+        cluster.entries("done").contains(&format!("restore/{victim}/fit"))
+    });
+    cluster.lab.ssh(victim, "head -c 150M /dev/zero > /var/lib/filler; true").expect("ssh");
+    let status = life.wait().expect("wait");
+    if !status.success() {
+        let live = cluster.lab.ssh(victim, "test -f /var/lib/etcd && echo guarded").expect("ssh");
+        assert_eq!(live.trim(), "guarded");
+        cluster.lab.ssh(victim, "rm -f /var/lib/filler").expect("ssh");
+        cluster.resume().done();
+    }
+    cluster.everything_is_back();
+}

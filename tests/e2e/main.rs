@@ -1,0 +1,11 @@
+//! End to end: the real binary on the head node of a lab with real etcd, systemd, sshd and modules.
+//!
+//! Every test ends with the watcher's verdict: at no moment did any etcd of the cluster answer with
+//! fewer keys than the snapshot holds.
+#![expect(missing_docs, clippy::print_stderr, reason = "tests talk to whoever reads their output")]
+
+mod harness;
+mod interrupted;
+mod refused;
+mod undo;
+mod whole;

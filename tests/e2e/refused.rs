@@ -1,0 +1,190 @@
+//! What the tool refuses to do, and what it leaves behind when it does: nothing.
+
+use std::fs;
+
+use crate::harness::{Cluster, until};
+
+/// `discover`, `plan` and `plan --probe` leave no trace: not with the cluster manager, not on a disk.
+#[test]
+fn a_dry_run_leaves_no_trace() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| true, "");
+    let disks = || {
+        let list = "find /var/lib /etc /opt /usr/local /root -xdev -not -path '/var/lib/systemd/*' -printf '%p %s %T@ %m %u\\n' | sort | sha256sum";
+        cluster.nodes().into_iter().map(|n| cluster.lab.ssh(n, list).expect("ssh")).collect::<Vec<_>>()
+    };
+    let (before, changes) = (disks(), cluster.changes().len());
+    let snapshot = cluster.snapshot.display().to_string();
+    cluster.tool(&["discover", "--snapshot", &snapshot]).done();
+    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).done();
+    cluster.tool(&["plan", "--spec", "/root/spec.yaml", "--format", "md"]).done();
+    cluster.tool(&["plan", "--spec", "/root/spec.yaml", "--probe"]);
+    assert_eq!(cluster.changes().len(), changes, "{:?}", cluster.changes());
+    assert_eq!(disks(), before);
+    assert!(cluster.runs().is_empty());
+}
+
+#[test]
+fn discover_writes_a_spec_that_plans() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    let snapshot = cluster.snapshot.display().to_string();
+    let found = cluster.tool(&["discover", "--snapshot", &snapshot]).done();
+    fs::write(cluster.on_head("/root/spec.yaml"), &found.stdout).expect("spec");
+    cluster.plan();
+}
+
+/// The snapshot is proven before anything is stopped.
+#[test]
+fn a_corrupted_snapshot_stops_nothing() {
+    let cluster = Cluster::of(3);
+    cluster.spec(|_| false, "allow: {quorum: \"a test\"}\n");
+    let digest = cluster.plan();
+    let file = cluster.lab.shared().join("backup/etcd").join(cluster.snapshot.file_name().expect("name"));
+    let mut bytes = fs::read(&file).expect("snapshot");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).expect("snapshot");
+    let changes = cluster.changes().len();
+    cluster.run(&digest).refused("snapshot-");
+    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("snapshot-");
+    assert_eq!(cluster.changes().len(), changes);
+    cluster.lab.etcd().healthy().expect("nothing was stopped");
+    cluster.everything_is_back();
+}
+
+/// While a quorum answers, members are replaced instead.
+#[test]
+fn a_quorum_that_answers_is_not_stopped() {
+    let cluster = Cluster::of(3);
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    cluster.run(&digest).refused("quorum-answers");
+    cluster.lab.etcd().healthy().expect("nothing was stopped");
+    // With a reason it goes on.
+    cluster.spec(|_| false, "allow: {quorum: \"the data was damaged by hand\"}\n");
+    cluster.restore().done();
+    cluster.everything_is_back();
+}
+
+#[test]
+fn a_plan_with_a_changed_byte_or_another_digest() {
+    let cluster = Cluster::of(1);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let other = format!("sha256:{}", "0".repeat(64));
+    cluster.run(&other).refused("approv");
+    let file = cluster.on_head("/root/plan.json");
+    let plan = fs::read_to_string(&file).expect("plan");
+    fs::write(&file, plan.replacen("node001", "node002", 1)).expect("plan");
+    assert_ne!(cluster.run(&digest).code, Some(0));
+    // One more space, in a place no parser minds.
+    fs::write(&file, plan.replacen(": ", ":  ", 1)).expect("plan");
+    assert_ne!(cluster.run(&digest).code, Some(0));
+    assert!(cluster.entries("intent").is_empty());
+}
+
+#[test]
+fn a_world_that_has_drifted() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| true, "");
+    let digest = cluster.plan();
+    cluster.cmsh("device; use node002; set datanode no; commit");
+    let ran = cluster.run(&digest).refused("drift");
+    assert!(ran.stderr.contains("datanode"), "{ran}");
+    assert!(cluster.entries("intent").is_empty());
+}
+
+/// A role that also comes from the category would let CMDaemon start etcd in the middle.
+#[test]
+fn a_role_that_also_comes_from_the_category() {
+    let mut config = lab::bright_config(3);
+    config["categories"][0]["roles"] = serde_json::json!([{ "type": "Etcd::Host", "etcdcluster": "kube-default" }]);
+    let manager = lab::Manager::BrightWith(config);
+    let cluster = Cluster::with(lab::LabOptions { manager, ..lab::LabOptions::default() });
+    cluster.spec(|_| true, "allow: {quorum: \"a test\"}\n");
+    let ran = cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("role-elsewhere");
+    assert!(ran.stderr.contains("category default"), "{ran}");
+}
+
+#[test]
+fn a_second_operator() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until("the run begins", || !cluster.entries("intent").is_empty());
+    // While it works, and while it lies open after a kill.
+    cluster.tool(&["run", "--plan", "/root/plan.json", "--approve", &digest]).refused("run-");
+    cluster.tool(&["resume", "--yes"]).refused("run-");
+    life.kill().expect("kill");
+    life.wait().expect("wait");
+    cluster.tool(&["run", "--plan", "/root/plan.json", "--approve", &digest]).refused("run-");
+    cluster.resume().done();
+    cluster.everything_is_back();
+}
+
+#[test]
+fn a_passive_head_node() {
+    let mut config = lab::bright_config(1);
+    config["head_role"] = "passive".into();
+    let manager = lab::Manager::BrightWith(config);
+    let cluster = Cluster::with(lab::LabOptions { nodes: 1, manager, ..lab::LabOptions::default() });
+    cluster.spec(|_| false, "");
+    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("head-passive");
+}
+
+/// The watcher itself: with the interlock broken on purpose it sees the disaster.
+#[test]
+fn the_watcher_sees_a_broken_interlock() {
+    let cluster = Cluster::of(3);
+    cluster.lab.lose_all_disks().expect("disaster");
+    cluster.spec(|_| true, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until("all nodes are back and guarded", || {
+        cluster.entries("done").iter().filter(|u| u.starts_with("reprovision/") && u.ends_with("/guard")).count() == 3
+    });
+    life.kill().expect("kill");
+    life.wait().expect("wait");
+    cluster.nobody_saw_less();
+    // What no part of the tool does: take the guards away, and give the role back.
+    for node in cluster.nodes() {
+        cluster.lab.ssh(node, "rm -rf /var/lib/etcd").expect("ssh");
+    }
+    cluster.cmsh("configurationoverlay; use kube-default-etcd; append nodes node001 node002 node003; commit");
+    until("an empty etcd is seen", || cluster.watcher.verdict().is_err());
+    // And the tool does not go on from there.
+    assert_ne!(cluster.resume().code, Some(0));
+}
+
+/// With the guard in place, even a role that was assigned by hand starts nothing.
+#[test]
+fn the_guard_holds_against_an_assigned_role() {
+    let cluster = Cluster::of(3);
+    cluster.lab.lose_all_disks().expect("disaster");
+    cluster.spec(|_| true, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until("all nodes are back and guarded", || {
+        cluster.entries("done").iter().filter(|u| u.starts_with("reprovision/") && u.ends_with("/guard")).count() == 3
+    });
+    life.kill().expect("kill");
+    life.wait().expect("wait");
+    cluster.cmsh("configurationoverlay; use kube-default-etcd; append nodes node001 node002 node003; commit");
+    until("CMDaemon has tried to start etcd", || {
+        cluster.nodes().iter().all(|node| {
+            let tried = cluster.lab.ssh(*node, "journalctl -u etcd --no-pager | grep -c . || true");
+            tried.is_ok_and(|lines| lines.trim().parse::<u32>().unwrap_or(0) > 0)
+        })
+    });
+    let halted = cluster.resume();
+    assert_ne!(halted.code, Some(0), "{halted}");
+    cluster.cmsh("configurationoverlay; use kube-default-etcd; removefrom nodes node001 node002 node003; commit");
+    until("the role is away and etcd stopped", || cluster.resume().code == Some(0));
+    cluster.everything_is_back();
+}

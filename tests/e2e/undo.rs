@@ -1,0 +1,55 @@
+//! Undo, up to the point of no return.
+
+use crate::harness::{Cluster, until};
+
+fn interrupted_after(cluster: &Cluster, unit: &str) {
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until(unit, || cluster.entries("done").iter().any(|u| u == unit));
+    life.kill().expect("kill");
+    life.wait().expect("wait");
+}
+
+fn undo(cluster: &Cluster) {
+    let shown = cluster.tool(&["undo"]);
+    assert_ne!(shown.code, Some(0), "an undo needs approval: {shown}");
+    let words = shown.stdout.split_whitespace().chain(shown.stderr.split_whitespace());
+    let digest = words.filter(|word| word.starts_with("sha256:")).last().expect("a digest").to_owned();
+    cluster.tool(&["undo", "--approve", &digest]).done();
+}
+
+/// Before the point of no return everything is put back: the old data, the role, the flags.
+#[test]
+fn everything_is_put_back() {
+    let cluster = Cluster::of(3);
+    let look = || {
+        let of_node = |node: &lab::Node| {
+            let flags = cluster.cmsh(&format!("device; get {node} datanode; get {node} nextinstallmode"));
+            let spool = cluster.lab.ssh(*node, "ls -A /var/lib/etcd; ls -d /var/lib/etcd.old-* 2>/dev/null; true");
+            (flags, spool.expect("ssh"))
+        };
+        let overlay = cluster.cmsh("configurationoverlay; use kube-default-etcd; get nodes");
+        (overlay, cluster.nodes().iter().map(of_node).collect::<Vec<_>>())
+    };
+    let before = look();
+    cluster.spec(|_| true, "allow: {quorum: \"a test\"}\n");
+    interrupted_after(&cluster, "move-spool/node002/aside");
+    assert_ne!(look(), before);
+    undo(&cluster);
+    until("etcd is back", || cluster.lab.etcd().healthy().is_ok());
+    assert_eq!(look(), before);
+    cluster.everything_is_back();
+    cluster.tool(&["resume", "--yes"]).refused("run-");
+}
+
+/// Behind it there is only the way forward.
+#[test]
+fn behind_the_point_of_no_return() {
+    let cluster = Cluster::of(1);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| true, "");
+    interrupted_after(&cluster, "reprovision/node001/boot");
+    cluster.tool(&["undo"]).refused("past-no-return");
+    cluster.resume().done();
+    cluster.everything_is_back();
+}

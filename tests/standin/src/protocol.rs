@@ -1,0 +1,134 @@
+//! What client and daemon say to each other: one JSON line each way on a Unix socket.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::Dialect;
+use crate::model::{Cluster, Object};
+use crate::schema::Kind;
+use crate::state::Answer;
+
+/// Where the client looks for the daemon unless the environment says otherwise.
+pub(crate) const DEFAULT_SOCKET: &str = "/var/spool/cmd/standin.sock";
+/// The environment variable that names the socket.
+pub(crate) const SOCKET_VARIABLE: &str = "CMSH_STANDIN_SOCKET";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PowerOperation {
+    On,
+    Off,
+    Reset,
+    Status,
+    Reboot,
+    Shutdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ServiceAction {
+    Start,
+    Stop,
+    Restart,
+    Reset,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Request {
+    Hello {
+        pid: u32,
+        argv: Vec<String>,
+        text: String,
+    },
+    /// A line read from stdin.
+    Line {
+        text: String,
+    },
+    Read,
+    Commit {
+        kind: Kind,
+        objects: Vec<Object>,
+        wait: bool,
+    },
+    Validate {
+        kind: Kind,
+        object: Object,
+    },
+    Power {
+        operation: PowerOperation,
+        nodes: Vec<String>,
+    },
+    Service {
+        node: String,
+        service: String,
+        action: ServiceAction,
+    },
+    Interactions {
+        nodes: Vec<String>,
+        answer: Option<Answer>,
+        wait: bool,
+    },
+    Events {
+        since: u64,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    Welcome(Box<Welcome>),
+    View(Box<View>),
+    Problems(Vec<Problem>),
+    /// Per node, whether it went well, and the state or text to show.
+    Results(Vec<NodeResult>),
+    Events {
+        next: u64,
+        lines: Vec<String>,
+    },
+    Error(String),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    pub(crate) cluster: String,
+    pub(crate) version: String,
+    pub(crate) head: String,
+    pub(crate) cmha: Option<String>,
+    pub(crate) dialect: Dialect,
+    pub(crate) cmshrc: Option<PathBuf>,
+    pub(crate) next_event: u64,
+}
+
+/// Everything a session can read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct View {
+    pub(crate) cluster: Cluster,
+    pub(crate) status: BTreeMap<String, NodeView>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct NodeView {
+    pub(crate) state: String,
+    /// What follows in brackets, for example `(switching to local root)`.
+    pub(crate) message: String,
+    pub(crate) note: String,
+    /// The state of each service that belongs to a role.
+    pub(crate) services: BTreeMap<String, String>,
+}
+
+/// A row of the table that refuses a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Problem {
+    pub(crate) field: String,
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeResult {
+    pub(crate) node: String,
+    pub(crate) ok: bool,
+    pub(crate) text: String,
+}

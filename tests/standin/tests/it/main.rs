@@ -1,0 +1,8 @@
+//! The built daemon and client, with nodes made of files.
+
+#[cfg(test)]
+mod effects;
+#[cfg(test)]
+mod grammar;
+#[cfg(test)]
+mod support;
