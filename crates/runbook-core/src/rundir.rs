@@ -90,7 +90,7 @@ impl StateError {
         match self {
             Self::Io { .. } => "state-io",
             Self::Unsafe { .. } => "state-unsafe",
-            Self::Locked { .. } => "cluster-locked",
+            Self::Locked { .. } => "run-locked",
             Self::RunExists { .. } => "run-exists",
             Self::Journal(error) => error.code(),
             Self::Plan { .. } => "run-plan-refused",
@@ -227,13 +227,8 @@ impl StateDir {
             lock.cluster, plan.cluster,
             "the lock is the plan's cluster's"
         );
-        let runs = self.root.join(lock.cluster.as_str()).join("runs");
-        make_directory(&runs)?;
-        let dir = RunDir {
-            path: runs.join(plan.run.to_string()),
-            cluster: plan.cluster.clone(),
-            run: plan.run,
-        };
+        let dir = self.run_dir(plan);
+        make_directory(&self.root.join(plan.cluster.as_str()).join("runs"))?;
         match fs::symlink_metadata(&dir.path) {
             Ok(_) => dir.clear_for_another_start(plan)?,
             Err(_) => make_directory(&dir.path)?,
@@ -244,6 +239,16 @@ impl StateDir {
         let journal = dir.path.join(JOURNAL);
         let store = FileStore::create(&journal).map_err(StateError::io(&journal, "made"))?;
         Ok((dir, store))
+    }
+
+    /// Where a plan's run is kept, or would be.
+    pub fn run_dir(&self, plan: &SealedPlan) -> RunDir {
+        let runs = self.root.join(plan.cluster.as_str()).join("runs");
+        RunDir {
+            path: runs.join(plan.run.to_string()),
+            cluster: plan.cluster.clone(),
+            run: plan.run,
+        }
     }
 
     /// Every run there is, the oldest first.
@@ -425,7 +430,7 @@ impl RunDir {
         let exists = StateError::RunExists { run: self.run };
         match self.standing() {
             Standing::NeverBegan => {}
-            Standing::Over(Outcome::Abandoned(_), history) if untouched(&history) => {}
+            Standing::Over(Outcome::Abandoned(_), history) if history.changed_nothing() => {}
             _ => return Err(exists),
         }
         if self.path.join(PLAN).exists() && self.plan()?.digest() != plan.digest() {
@@ -442,14 +447,6 @@ impl RunDir {
         }
         Ok(())
     }
-}
-
-/// Whether nothing was ever intended.
-fn untouched(history: &History) -> bool {
-    !history
-        .records
-        .iter()
-        .any(|record| matches!(record.entry, Entry::Intent { .. } | Entry::Unknown))
 }
 
 fn entries(dir: &Path) -> Result<Vec<String>> {

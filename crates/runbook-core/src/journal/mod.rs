@@ -207,6 +207,12 @@ impl History {
         Ok(record)
     }
 
+    /// Whether nothing was ever intended: the run has changed nothing, in no life.
+    pub fn changed_nothing(&self) -> bool {
+        let may_change = |entry: &Entry| matches!(entry, Entry::Intent { .. } | Entry::Unknown);
+        !self.records.iter().any(|record| may_change(&record.entry))
+    }
+
     /// How the run ended, if it has.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.records
