@@ -1,1 +1,70 @@
-//! Under construction.
+//! Bright Cluster Manager (NVIDIA Base Command Manager), and its nodes: two of `runbook-core`'s ports.
+//!
+//! * [`Cmsh`] is the cluster manager, through `cmsh` in batch mode.
+//! * [`SshNode`] is the nodes, through any [`Shell`](runbook_core::ports::Shell).
+//! * [`Ssh`] is such a shell: plain `ssh`, one shared connection per node.
+//!
+//! What a plan shows is what runs: `perform` runs the argument vectors of `render`. There are two
+//! exceptions, both smaller than the plan: a change to an overlay leaves out the nodes for which it is
+//! true already, and is not run at all when nothing is left.
+//!
+//! # What is believed of cmsh
+//! Neither its exit codes, nor its wording, nor which stream an error goes to is documented. So every
+//! write is read back, and a read counts only when all of it parses as what was asked for. Still
+//! relied on are, with the administrator manual's section:
+//!
+//! * batch mode and its options, and `"…"` around a name (2.5.1, 2.5.2);
+//! * `list -f … -d {}` printing a JSON list of objects, the key's column marked ` (key)` (2.5.5);
+//! * the properties `type` (`HeadNode`, …`Node`), `category`, `ip`, `datanode` and `nextinstallmode` of
+//!   a device; `priority`, `allheadnodes`, `nodes`, `categories` and `roles` of an overlay, the last one
+//!   holding role names: the names are in the product, lists of them were seen in the field;
+//! * the properties `spool` (KB article), `membername`, `advertisepeerurls` and `advertiseclienturls` of
+//!   `Etcd::Host` (the product's names in lower case), with `$hostname` and `$ip` as placeholders, `ip`
+//!   being the device's;
+//! * `clear nextinstallmode` emptying it (2.5.3), an empty value being listed as an empty text;
+//! * `home; <mode>; use "x"; get name; roles; list`, the list in JSON or as a table under a line of
+//!   dashes, an inherited role marked in brackets in front (2.5.2);
+//! * `cmha status` beginning with `Node Status: running in active master mode` (chapter 15); where it
+//!   says nothing clear, one head node among the devices means a cluster without a second one.
+//!
+//! # What is needed on a node
+//! A POSIX `sh`, GNU coreutils (`mv -T -n`, `ln -T`, `stat -c`, `df --output`), `findutils`, `grep`,
+//! `systemctl` and `/proc`. Root's start-up files must print nothing for `ssh node true`.
+//!
+//! # Errors
+//! Every error has one of the stable codes in [`codes`], a certainty, and where there is something to
+//! do, a hint.
+//!
+//! # Example
+//! ```no_run
+//! use std::sync::Arc;
+//! use bright_adapter::{Cmsh, CmshConfig, Ssh, SshConfig, SshNode};
+//! use runbook_core::ports::{ClusterManager, Node, NoLog};
+//!
+//! # async fn example() -> Result<(), runbook_core::error::AdapterError> {
+//! let manager = Cmsh::new(CmshConfig::default(), Arc::new(NoLog));
+//! let mut config = SshConfig::default();
+//! config.control_path_dir = Some("/run/restore-runbook".into());
+//! let shell = Arc::new(Ssh::new(config, Arc::new(NoLog))?);
+//! let nodes = SshNode::new(Arc::clone(&shell));
+//!
+//! let role = manager.etcd_role(None, &[]).await?;
+//! for holder in &role.holders {
+//!     let state = nodes.spool(&holder.node, &role.spool).await?;
+//!     assert_eq!(state.to_string(), "etcd data");
+//! }
+//! shell.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod cmsh;
+pub mod codes;
+mod node;
+mod process;
+mod ssh;
+mod text;
+
+pub use cmsh::{Cmsh, CmshConfig};
+pub use node::SshNode;
+pub use ssh::{HostKeys, Ssh, SshConfig};

@@ -1,3 +1,8 @@
-//! What the tool knows about etcd.
+//! What the tool knows about etcd: the proof of a snapshot, etcd's own programs on a node, and its
+//! client API. It knows nothing of the cluster manager, and no way to a node but the `Shell` it is
+//! given.
 
+#[cfg(feature = "grpc")]
+pub mod client;
 pub mod snapshot;
+pub mod tool;

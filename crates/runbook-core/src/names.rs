@@ -208,7 +208,12 @@ fn letters(text: &str, max: usize, extra: &str) -> Result<(), &'static str> {
 }
 
 fn host_rule(text: &str) -> Result<(), &'static str> {
-    letters(text, 253, ".-")
+    letters(text, 253, ".-")?;
+    // cmsh takes `node001..node003` for three nodes (administrator manual 2.5.5).
+    if text.split('.').any(str::is_empty) {
+        return Err("it has an empty part between dots");
+    }
+    Ok(())
 }
 
 fn word_rule(text: &str) -> Result<(), &'static str> {
@@ -346,6 +351,7 @@ mod tests {
             assert!(ModuleName::new(bad).is_err(), "{bad:?}");
         }
         assert!(NodeName::new("n".repeat(4096)).is_err());
+        assert!(NodeName::new("node001..node003").is_err());
     }
 
     #[test]

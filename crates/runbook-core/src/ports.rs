@@ -122,6 +122,10 @@ pub trait EtcdClient: Send + Sync {
     fn render(&self, effect: &ClientEffect) -> PortResult<Vec<Command>>;
     /// Does what `render` says.
     async fn perform(&self, permit: &Permit, effect: &ClientEffect) -> PortResult<()>;
+    /// This program's own credentials towards etcd, in words.
+    ///
+    /// An error of certainty *refused* when they are missing, unreadable or expired.
+    async fn credentials(&self) -> PortResult<String>;
     /// A member's status.
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus>;
     /// The member list as one member has it.

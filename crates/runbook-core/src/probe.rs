@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::AdapterError;
+use crate::error::{AdapterError, Certainty};
 use crate::identity::{ARTICLE_CLUSTER_ID, ClusterId, MemberId};
 use crate::journal::Baseline;
 use crate::names::{AbsPath, EtcdUrl, MemberName, NodeName, OverlayName, RunId};
@@ -99,7 +99,8 @@ pub async fn one(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Fin
         | Check::Staged { .. }
         | Check::StagedAlike { .. }
         | Check::Armed { .. } => tool(ports, check).await,
-        Check::QuorumLost { .. }
+        Check::CredentialsGood
+        | Check::QuorumLost { .. }
         | Check::Identity { .. }
         | Check::OneLeader { .. }
         | Check::HashesAlike { .. }
@@ -543,6 +544,7 @@ async fn armed(
 async fn client(ports: &Ports, check: &Check) -> PortResult<Finding> {
     let client = &ports.client;
     Ok(match check {
+        Check::CredentialsGood => Holds(client.credentials().await?),
         Check::QuorumLost { urls, allowed } => quorum_lost(ports, urls, allowed.as_deref()).await,
         Check::Identity {
             url,
@@ -594,24 +596,26 @@ async fn client(ports: &Ports, check: &Check) -> PortResult<Finding> {
 async fn quorum_lost(ports: &Ports, urls: &[EtcdUrl], allowed: Option<&str>) -> Finding {
     for url in urls {
         // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
-        if ports
-            .client
-            .get(url, "restore-runbook/quorum")
-            .await
-            .is_ok()
-        {
-            let seen = format!("a quorum answers through {url}");
-            return match allowed {
-                Some(reason) => Holds(format!("{seen}; allowed: {reason}")),
-                None => never(
-                    "quorum-answers",
-                    seen,
-                    "replace the broken members one by one instead; to restore all the same, give a reason: `allow: {quorum: \"<reason>\"}` in the spec",
-                ),
-            };
+        match ports.client.get(url, "restore-runbook/quorum").await {
+            Ok(_) => return quorum_answers(url, allowed),
+            // A refused certificate or password says nothing about the quorum.
+            Err(error) if error.certainty == Certainty::Refused => return Blind(error),
+            Err(_) => {}
         }
     }
     Holds("no quorum answers".into())
+}
+
+fn quorum_answers(url: &EtcdUrl, allowed: Option<&str>) -> Finding {
+    let seen = format!("a quorum answers through {url}");
+    match allowed {
+        Some(reason) => Holds(format!("{seen}; allowed: {reason}")),
+        None => never(
+            "quorum-answers",
+            seen,
+            "replace the broken members one by one instead; to restore all the same, give a reason: `allow: {quorum: \"<reason>\"}` in the spec",
+        ),
+    }
 }
 
 async fn identity(

@@ -28,6 +28,7 @@
 //! Sources: bbolt's `internal/common` and `tx_check.go`, etcd's `etcdutl/snapshot`,
 //! `server/storage/mvcc` and `server/storage/schema`; each module names its own.
 
+mod content;
 mod crc;
 mod file;
 mod layout;
@@ -46,14 +47,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crc::Run;
-use file::{Gate, Pages, Source};
+use content::Content;
+use file::{Gate, Source};
 use layout::{Ending, Layout};
 pub use meaning::{Alarm, AlarmKind, Emptiness, HashKv, Meaning, Member, Registry};
 use records::MAX_FINGERPRINTS;
 use verdict::Fault;
 pub use verdict::{ProofError, Unreadable};
-use walk::Walk;
 
 /// Below this many bytes the layers are proved one after the other: a thread would cost more.
 const SMALL: u64 = 1 << 20;
@@ -226,71 +226,6 @@ fn reading(total_bytes: u64, progress: &mut dyn FnMut(Progress)) -> impl FnMut(u
             done_bytes,
             total_bytes,
         });
-    }
-}
-
-/// What the walk gives.
-struct Content {
-    status_hash: u32,
-    total_key: u64,
-    meaning: Meaning,
-}
-
-impl Content {
-    fn read(
-        pages: &Pages<'_>,
-        layout: &Layout,
-        fingerprints: usize,
-        visited: &AtomicU64,
-    ) -> Result<Self, Fault> {
-        let mut walk = Walk::new(pages, visited)?;
-        let buckets = walk.buckets(layout.meta.root)?;
-        if !buckets
-            .iter()
-            .any(|bucket| matches!(&*bucket.name, b"key" | b"meta"))
-        {
-            return Err(Fault::NotEtcd(
-                "a bolt database, but without etcd's buckets".into(),
-            ));
-        }
-        let mut surroundings = meaning::Surroundings::default();
-        let mut total_key = 0;
-        let mut runs = Vec::with_capacity(buckets.len());
-        for bucket in &buckets {
-            let mut run = Run::EMPTY;
-            if bucket.name != b"key" {
-                let mut reader = surroundings.reader(&bucket.name);
-                walk.bucket(bucket, walk::Order::Forward, &mut reader)?;
-                run = reader.run;
-                total_key += reader.pairs;
-            }
-            runs.push(run);
-        }
-        // The keys come last, when the compact revision is known.
-        let mut records = None;
-        if let Some(at) = buckets.iter().position(|bucket| bucket.name == b"key") {
-            let found = records::survey(
-                &mut walk,
-                &buckets[at],
-                surroundings.compaction,
-                fingerprints,
-            )?;
-            runs[at] = found.all;
-            total_key += found.count;
-            records = Some(found);
-        }
-        walk.freelist(layout.meta.freelist)?;
-        let status = buckets
-            .iter()
-            .zip(runs)
-            .fold(Run::EMPTY, |status, (bucket, run)| {
-                status.then(Run::of(&bucket.name)).then(run)
-            });
-        Ok(Self {
-            status_hash: status.crc(),
-            total_key,
-            meaning: surroundings.meaning(records),
-        })
     }
 }
 

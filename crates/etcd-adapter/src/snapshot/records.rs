@@ -7,7 +7,7 @@
 //! met of a key is its newest. What has to be remembered is a set of keys, kept as 64-bit
 //! fingerprints (`SipHash` with keys drawn anew for each proof, so that no file can be made to collide):
 //! 9 bytes for each of at most 3,670,016 keys, 38 MB (57 MB while the set grows). A store with more
-//! keys is read again, once for each 1.8 million records, each time for the keys of one part of the
+//! keys is read again, once for each 3.4 million records, each time for the keys of one part of the
 //! fingerprints, which leaves one bit for each record; and once more for the result. The odds that
 //! any two keys share a fingerprint are `n²/2^65`: one in three million for 3.6 million keys. A shared
 //! one would make the live count one too small, and the hashes wrong.
@@ -32,6 +32,8 @@ use super::walk::{Bucket, Leaf, Order, Visit, Walk};
 
 /// Keys whose fingerprints are held at one time: what a hash set of 2^22 places takes.
 pub(super) const MAX_FINGERPRINTS: usize = (1 << 22) / 8 * 7;
+/// Bytes of a database for each key that room is made for; keys in a denser one make the set grow.
+const BYTES_PER_KEY: u64 = 128;
 /// Records: one bit for each is 64 MiB.
 const MAX_RECORDS: u64 = 1 << 29;
 /// Kinds that are counted by name; the rest are counted together.
@@ -131,9 +133,11 @@ pub(super) fn survey(
     compaction: Compaction,
     limit: usize,
 ) -> Result<Records, Fault> {
+    // Room for all from the start, so that the set need not be moved while it grows.
+    let room = usize::try_from(walk.bytes() / BYTES_PER_KEY).unwrap_or(limit);
     let fingerprints = Fingerprints {
         keys: RandomState::new(),
-        seen: HashSet::default(),
+        seen: HashSet::with_capacity_and_hasher(room.min(limit), BuildHasherDefault::default()),
         limit,
     };
     let mut survey = Survey::new(compaction, Newest::Seen(fingerprints));
@@ -156,13 +160,15 @@ fn newest_of_many(
     if records > MAX_RECORDS {
         return Err(Fault::Limit("the store has more than 2^29 records"));
     }
-    // Twice as many parts as records would fill: parts are never exactly equal.
-    let parts = (2 * records).div_ceil(limit.max(1) as u64).max(1);
+    // A sixteenth more than the records would fill: parts are never exactly equal.
+    let parts = (records + records / 16)
+        .div_ceil(limit.max(1) as u64)
+        .max(1);
     let words = usize::try_from(records.div_ceil(64)).unwrap_or_default();
-    let keys = RandomState::new();
+    let room = usize::try_from(records / parts).unwrap_or(limit);
     let mut marks = Marks {
-        keys,
-        seen: HashSet::default(),
+        keys: RandomState::new(),
+        seen: HashSet::with_capacity_and_hasher(room.min(limit), BuildHasherDefault::default()),
         part: 0,
         parts,
         at: 0,
@@ -245,7 +251,7 @@ impl Visit for Marks {
         for entry in leaf.entries.iter().rev() {
             let record = KeyValue::read(leaf.value(*entry)).unwrap_or_default();
             let fingerprint = self.keys.hash_one(record.key);
-            if fingerprint % self.parts == self.part
+            if part_of(fingerprint, self.parts) == self.part
                 && self.seen.insert(fingerprint)
                 && let Some(word) = usize::try_from(self.at / 64)
                     .ok()
@@ -257,6 +263,12 @@ impl Visit for Marks {
         }
         Ok(())
     }
+}
+
+/// Which of `parts` a fingerprint is in, by bits that a hash set does not go by: it takes the lowest
+/// for the place and the highest seven for a tag.
+fn part_of(fingerprint: u64, parts: u64) -> u64 {
+    (fingerprint >> 24 & 0xFFFF_FFFF) % parts
 }
 
 /// Which runs a record belongs to.

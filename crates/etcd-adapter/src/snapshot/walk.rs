@@ -146,6 +146,11 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Bytes of the database.
+    pub(super) fn bytes(&self) -> u64 {
+        self.pages.count.saturating_mul(self.pages.size as u64)
+    }
+
     /// The buckets in the tree at `root`, in the order of their names.
     pub(super) fn buckets(&mut self, root: u64) -> Result<Vec<Bucket>, Fault> {
         let mut buckets = Buckets {

@@ -224,6 +224,9 @@ fn same_nodes(spec: &Spec, world: &World) -> Result<(), PlanError> {
 fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result<(), PlanError> {
     let (node, seen) = (member.node(), member.seen);
     role_can_be_taken_away(world, seen)?;
+    if let Some(host) = member.host() {
+        spool_can_be_replaced(world, node, host)?;
+    }
     if member.reprovision {
         return can_be_reprovisioned(spec, seen);
     }
@@ -236,7 +239,7 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
             ),
         ));
     }
-    let Some(host) = member.host() else {
+    if member.host().is_none() {
         return Err(PlanError::refused(
             "node-off",
             format!("{node} does not answer, and the spec restores it in place"),
@@ -244,8 +247,8 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
                 "power {node} on once its role is unassigned, or say `reprovision: yes` for it"
             ),
         ));
-    };
-    spool_can_be_replaced(world, node, host)
+    }
+    Ok(())
 }
 
 fn role_can_be_taken_away(world: &World, seen: &ObservedMember) -> Result<(), PlanError> {
@@ -284,11 +287,7 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
             ),
         ));
     }
-    // A mount point of its own matters on a wiped node too: it comes back.
-    match seen.host.as_ref().map(|host| &host.spool) {
-        Some(SpoolState::MountPoint) => Err(mount_point(node)),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn mount_point(node: &NodeName) -> PlanError {

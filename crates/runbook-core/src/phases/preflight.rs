@@ -13,7 +13,12 @@ const PHASE: Phase = Phase::Preflight;
 const WAL_BYTES: u64 = 2 * 64 * 1024 * 1024;
 
 pub(super) fn units(cx: &Context) -> Vec<Unit> {
-    let mut units = vec![head_is_active(), snapshot_is_proven(cx), quorum_is_lost(cx)];
+    let mut units = vec![
+        head_is_active(),
+        snapshot_is_proven(cx),
+        credentials_are_good(),
+        quorum_is_lost(cx).after(&id(PHASE, None, "credentials")),
+    ];
     for member in &cx.members {
         units.extend(node_is_fit(cx, member));
     }
@@ -44,6 +49,16 @@ fn snapshot_is_proven(cx: &Context) -> Unit {
     )
     // Reading 8 GB from a slow share takes its time.
     .within(cx.spec.deadlines.restore_s)
+}
+
+fn credentials_are_good() -> Unit {
+    Unit::gate(
+        id(PHASE, None, "credentials"),
+        PHASE,
+        "this tool may talk to etcd",
+        "with a refused certificate a quorum would look lost, and Verify could not look at what comes up",
+        vec![Check::CredentialsGood],
+    )
 }
 
 fn quorum_is_lost(cx: &Context) -> Unit {

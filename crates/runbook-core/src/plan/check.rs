@@ -43,6 +43,8 @@ pub enum Check {
         /// Whether it must lie on storage that the node's provisioning does not wipe.
         must_survive_wipe: bool,
     },
+    /// This program's own credentials towards etcd are there and valid now.
+    CredentialsGood,
     /// No quorum of the old cluster answers.
     QuorumLost {
         /// The members' client URLs.
@@ -289,6 +291,7 @@ impl fmt::Display for Check {
                 }
                 Ok(())
             }
+            Self::CredentialsGood => f.write_str("the client certificate towards etcd is valid"),
             Self::QuorumLost { allowed: None, .. } => {
                 f.write_str("no quorum of the old cluster answers")
             }

@@ -1,0 +1,148 @@
+//! Bright Cluster Manager through `cmsh` in batch mode.
+
+mod answer;
+mod config;
+mod groups;
+mod head;
+mod read;
+mod roles;
+mod script;
+mod status;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runbook_core::error::{AdapterError, Certainty};
+use runbook_core::journal::Permit;
+use runbook_core::names::{CategoryName, NodeName, OverlayName};
+use runbook_core::plan::{Command, ManagerEffect};
+use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
+use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
+
+use self::answer::Answer;
+pub use self::config::CmshConfig;
+use self::script::Script;
+use crate::codes;
+use crate::process::{Failure, Finished, Job};
+use crate::text::clean;
+
+/// The cluster manager behind `cmsh`.
+pub struct Cmsh {
+    config: CmshConfig,
+    log: Arc<dyn CommandLog>,
+}
+
+impl std::fmt::Debug for Cmsh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cmsh").field(&self.config).finish()
+    }
+}
+
+impl Cmsh {
+    /// A client; nothing is run yet.
+    pub fn new(config: CmshConfig, log: Arc<dyn CommandLog>) -> Self {
+        Self { config, log }
+    }
+
+    /// The command of a batch.
+    ///
+    /// `-n` keeps aliases of a start-up file out, `-q` ends the batch at its first error (administrator
+    /// manual 2.5.1).
+    fn command(&self, script: &Script) -> Command {
+        let program = self.config.program.to_string_lossy();
+        let options = ["-n", "--color=no", "--hide-events", "-q", "-c"];
+        let words = std::iter::once(&*program).chain(options);
+        Command::on_head(words.chain([script.text()]))
+    }
+
+    /// Runs a batch that changes nothing.
+    async fn ask(&self, script: &Script) -> PortResult<Answer> {
+        let answer = self.run(script, false).await;
+        answer
+            .map_err(|failure| self.failed(script, failure))?
+            .accepted()
+    }
+
+    async fn run(&self, script: &Script, effect: bool) -> Result<Answer, Failure> {
+        let command = self.command(script);
+        let done = self.execute(&self.config.program, command, effect).await?;
+        Ok(Answer {
+            script: script.text().into(),
+            status: done.status,
+            stdout: clean(&done.stdout.text()),
+            stderr: clean(&done.stderr.text()),
+        })
+    }
+
+    async fn execute(
+        &self,
+        program: &Path,
+        command: Command,
+        effect: bool,
+    ) -> Result<Finished, Failure> {
+        let args = command.argv[1..].to_vec();
+        let job = Job {
+            program,
+            args: &args,
+            timeout: self.config.timeout,
+            output_limit: self.config.output_limit,
+        };
+        job.run_logged(&*self.log, command, effect).await
+    }
+
+    /// A batch that gave no answer at all.
+    fn failed(&self, script: &Script, failure: Failure) -> AdapterError {
+        let program = self.config.program.display();
+        match failure {
+            Failure::Start(_) => {
+                let what = format!("{program} cannot be run");
+                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
+                    .hint("run this on a head node, or say where cmsh is")
+                    .caused_by(failure)
+            }
+            Failure::Timeout(_) => {
+                let what = format!("no answer of cmsh to {:?}", script.text());
+                AdapterError::new(codes::CMSH_TIMEOUT, Certainty::NotDone, what)
+                    .hint("see whether CMDaemon is busy: systemctl status cmd, /var/log/cmdaemon")
+                    .caused_by(failure)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ClusterManager for Cmsh {
+    fn render(&self, effect: &ManagerEffect) -> PortResult<Vec<Command>> {
+        Ok(vec![self.command(&script::of(effect)?)])
+    }
+
+    async fn perform(&self, _: &Permit, effect: &ManagerEffect) -> PortResult<()> {
+        self.write(effect).await
+    }
+
+    async fn head_role(&self) -> PortResult<HeadRole> {
+        self.read_head_role().await
+    }
+
+    async fn etcd_role(
+        &self,
+        overlay: Option<OverlayName>,
+        nodes: &[NodeName],
+    ) -> PortResult<EtcdRole> {
+        self.read_etcd_role(overlay, nodes).await
+    }
+
+    async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>> {
+        self.read_role_sources(nodes).await
+    }
+
+    async fn device(&self, node: &NodeName) -> PortResult<Device> {
+        self.read_device(node).await
+    }
+
+    async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
+        self.read_category(category).await
+    }
+}

@@ -1,0 +1,224 @@
+//! Questions about devices, categories and overlays.
+
+use runbook_core::error::{AdapterError, Certainty};
+use runbook_core::names::{CategoryName, NameError, NodeName, OverlayName};
+use runbook_core::ports::PortResult;
+use runbook_core::world::{Device, InstallMode};
+
+use super::answer::Row;
+use super::script::Script;
+use super::{Cmsh, status};
+use crate::codes;
+use crate::text::shown;
+
+/// A row of `device; list`.
+#[derive(Debug)]
+pub(super) struct DeviceRow {
+    row: Row,
+    pub(super) hostname: String,
+    pub(super) head_node: bool,
+    /// Whether it has roles at all: switches and power distribution units have none.
+    pub(super) node: bool,
+    /// Empty for a head node, which has none.
+    pub(super) category: String,
+    pub(super) ip: String,
+}
+
+/// A row of `configurationoverlay; list`.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    row: Row,
+    pub(super) name: String,
+    /// Priority -1 disables an overlay (administrator manual 2.1.6).
+    pub(super) enabled: bool,
+    pub(super) etcd: bool,
+}
+
+/// The name `Etcd::Host`, which cmsh takes and prints in either case.
+pub(super) const ETCD_HOST: &str = "etcd::host";
+
+pub(super) fn absent(what: &str, name: &str) -> AdapterError {
+    let what = format!("Bright knows no {what} {name}");
+    AdapterError::new(codes::CMSH_ABSENT, Certainty::Refused, what)
+}
+
+/// A name that Bright has and this tool cannot use.
+pub(super) fn unusable(error: NameError) -> AdapterError {
+    let what = "Bright answered with a name that cannot be used";
+    AdapterError::new(codes::CMSH_ANSWER, Certainty::Refused, what).caused_by(error)
+}
+
+impl DeviceRow {
+    fn read(row: Row) -> PortResult<Self> {
+        let kind = row.text("type")?.to_lowercase();
+        // Bright before 9 says MasterNode.
+        let head_node = matches!(kind.as_str(), "headnode" | "masternode");
+        Ok(Self {
+            hostname: row.text("hostname")?,
+            head_node,
+            node: kind.ends_with("node"),
+            category: row.text_or_empty("category")?,
+            ip: row.text_or_empty("ip")?,
+            row,
+        })
+    }
+
+    pub(super) fn name(&self) -> PortResult<NodeName> {
+        NodeName::new(self.hostname.as_str()).map_err(unusable)
+    }
+
+    pub(super) fn datanode(&self) -> PortResult<bool> {
+        self.row.flag("datanode")
+    }
+
+    pub(super) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
+        let text = self.row.text("nextinstallmode")?;
+        match text.to_uppercase().as_str() {
+            "" => Ok(None),
+            "AUTO" => Ok(Some(InstallMode::Auto)),
+            "FULL" => Ok(Some(InstallMode::Full)),
+            "MAIN" => Ok(Some(InstallMode::Main)),
+            "NOSYNC" => Ok(Some(InstallMode::Nosync)),
+            "SKIP" => Ok(Some(InstallMode::Skip)),
+            _ => Err(self
+                .row
+                .bad("nextinstallmode", &format!("reads {}", shown(&text)))),
+        }
+    }
+}
+
+impl Cmsh {
+    pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
+        let columns = "list -f hostname,type,category,ip,status,datanode,nextinstallmode -d {}";
+        let script = Script::default().then("device").then(columns);
+        let rows = self.ask(&script).await?.rows()?;
+        let devices: Vec<DeviceRow> = rows
+            .into_iter()
+            .map(DeviceRow::read)
+            .collect::<PortResult<_>>()?;
+        unique(
+            &script,
+            devices.iter().map(|device| device.hostname.as_str()),
+        )?;
+        Ok(devices)
+    }
+
+    pub(super) async fn device_row(&self, node: &NodeName) -> PortResult<DeviceRow> {
+        let devices = self.devices().await?;
+        let found = devices.into_iter().find(|d| d.hostname == node.as_str());
+        found.ok_or_else(|| absent("device", node.as_str()))
+    }
+
+    pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
+        let device = self.device_row(node).await?;
+        let status = status::parse(&device.row.text("status")?);
+        if device.head_node {
+            // A head node is in no category and never provisioned: it has no use for the rest.
+            let category = CategoryName::new("headnode").map_err(unusable)?;
+            return Ok(Device {
+                category,
+                head_node: true,
+                status,
+                datanode: false,
+                category_datanode: false,
+                next_install_mode: None,
+            });
+        }
+        let category = CategoryName::new(device.category.as_str()).map_err(unusable)?;
+        Ok(Device {
+            category_datanode: self.category_datanode(&category).await?,
+            category,
+            head_node: false,
+            status,
+            datanode: device.datanode()?,
+            next_install_mode: device.next_install_mode()?,
+        })
+    }
+
+    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+        let script = Script::default()
+            .then("category")
+            .then("list -f name,datanode -d {}");
+        for row in self.ask(&script).await?.rows()? {
+            if row.text("name")? == category.as_str() {
+                return row.flag("datanode");
+            }
+        }
+        Err(absent("category", category.as_str()))
+    }
+
+    pub(super) async fn read_category(
+        &self,
+        category: &CategoryName,
+    ) -> PortResult<(bool, Vec<NodeName>)> {
+        let datanode = self.category_datanode(category).await?;
+        let devices = self.devices().await?;
+        let members = devices.iter().filter(|d| d.category == category.as_str());
+        Ok((
+            datanode,
+            members.map(DeviceRow::name).collect::<PortResult<_>>()?,
+        ))
+    }
+
+    pub(super) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
+        let columns = "list -f name,priority,allheadnodes,nodes,categories,roles -d {}";
+        let script = Script::default().then("configurationoverlay").then(columns);
+        let rows = self.ask(&script).await?.rows()?;
+        let overlays: Vec<Overlay> = rows
+            .into_iter()
+            .map(Overlay::read)
+            .collect::<PortResult<_>>()?;
+        unique(
+            &script,
+            overlays.iter().map(|overlay| overlay.name.as_str()),
+        )?;
+        Ok(overlays)
+    }
+
+    pub(super) async fn overlay(&self, name: &OverlayName) -> PortResult<Overlay> {
+        let overlays = self.overlays().await?;
+        let found = overlays.into_iter().find(|o| o.name == name.as_str());
+        found.ok_or_else(|| absent("configuration overlay", name.as_str()))
+    }
+}
+
+impl Overlay {
+    fn read(row: Row) -> PortResult<Self> {
+        let priority = row.text("priority")?;
+        let priority: i64 = priority
+            .parse()
+            .map_err(|_| row.bad("priority", &format!("reads {}", shown(&priority))))?;
+        let roles = row.items("roles")?;
+        Ok(Self {
+            name: row.text("name")?,
+            enabled: priority >= 0,
+            etcd: roles
+                .iter()
+                .any(|role| role.eq_ignore_ascii_case(ETCD_HOST)),
+            row,
+        })
+    }
+
+    pub(super) fn nodes(&self) -> PortResult<Vec<String>> {
+        self.row.nodes("nodes")
+    }
+
+    pub(super) fn categories(&self) -> PortResult<Vec<String>> {
+        self.row.items("categories")
+    }
+
+    pub(super) fn all_head_nodes(&self) -> PortResult<bool> {
+        self.row.flag("allheadnodes")
+    }
+}
+
+fn unique<'a>(script: &Script, names: impl Iterator<Item = &'a str>) -> PortResult<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            let what = format!("names {} twice", shown(name));
+            return Err(super::answer::unreadable(script.text(), &what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Writes, each read back.
+
+use runbook_core::error::{AdapterError, Certainty};
+use runbook_core::names::{NodeName, OverlayName};
+use runbook_core::plan::ManagerEffect;
+use runbook_core::ports::PortResult;
+
+use super::{Cmsh, script};
+use crate::codes;
+use crate::text::shown;
+
+impl Cmsh {
+    /// Makes an effect true, and looks whether it is.
+    pub(super) async fn write(&self, effect: &ManagerEffect) -> PortResult<()> {
+        match effect {
+            ManagerEffect::UnassignRole { overlay, nodes } => {
+                // Whether `removefrom` of a value that is not there is an error is not documented,
+                // and an error would keep the commit from the others.
+                let rest = self.among(overlay, nodes, true).await?;
+                let overlay = overlay.clone();
+                let nodes = rest;
+                self.write_unless_empty(ManagerEffect::UnassignRole { overlay, nodes })
+                    .await
+            }
+            ManagerEffect::AssignRole { overlay, nodes } => {
+                let rest = self.among(overlay, nodes, false).await?;
+                let overlay = overlay.clone();
+                let nodes = rest;
+                self.write_unless_empty(ManagerEffect::AssignRole { overlay, nodes })
+                    .await
+            }
+            ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. } => {
+                self.command_power(effect).await
+            }
+            ManagerEffect::SetDatanode { .. }
+            | ManagerEffect::SetCategoryDatanode { .. }
+            | ManagerEffect::SetNextInstallMode { .. } => self.write_and_read(effect).await,
+        }
+    }
+
+    /// Those of the nodes that the overlay lists, or those that it does not.
+    async fn among(
+        &self,
+        overlay: &OverlayName,
+        nodes: &[NodeName],
+        listed: bool,
+    ) -> PortResult<Vec<NodeName>> {
+        if nodes.is_empty() {
+            let what = format!("a change to overlay {overlay} that names no node");
+            return Err(AdapterError::new(
+                codes::EFFECT_REFUSED,
+                Certainty::Refused,
+                what,
+            ));
+        }
+        let there = self.overlay(overlay).await?.nodes()?;
+        let mut rest: Vec<NodeName> = nodes.to_vec();
+        rest.sort();
+        rest.dedup();
+        rest.retain(|node| there.iter().any(|n| n == node.as_str()) == listed);
+        Ok(rest)
+    }
+
+    async fn write_unless_empty(&self, effect: ManagerEffect) -> PortResult<()> {
+        match &effect {
+            ManagerEffect::UnassignRole { nodes, .. } | ManagerEffect::AssignRole { nodes, .. }
+                if nodes.is_empty() =>
+            {
+                Ok(())
+            }
+            _ => self.write_and_read(&effect).await,
+        }
+    }
+
+    async fn write_and_read(&self, effect: &ManagerEffect) -> PortResult<()> {
+        let script = script::of(effect)?;
+        let result = self.run(&script, true).await;
+        let seen = self.reads(effect).await;
+        // The world decides: what reads back as wanted is done, whatever cmsh said.
+        if matches!(seen, Ok(None)) {
+            return Ok(());
+        }
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let mut error = self.failed(&script, failure);
+                if error.code == codes::CMSH_TIMEOUT {
+                    error.certainty = Certainty::Unknown;
+                }
+                return Err(error);
+            }
+        };
+        let complaint = answer.complaint();
+        let failed = complaint.is_some() || answer.status != Some(0);
+        match seen {
+            // The object is not there: nothing can have happened to it.
+            Err(error) if error.code == codes::CMSH_ABSENT => Err(error),
+            Err(error) => {
+                let what = format!(
+                    "cmsh ran {:?}, and its effect cannot be read",
+                    script.text()
+                );
+                Err(
+                    AdapterError::new(codes::CMSH_READ_BACK, Certainty::Unknown, what)
+                        .caused_by(error),
+                )
+            }
+            Ok(Some(is)) if failed => {
+                let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
+                let what = format!("cmsh refused {:?}: {text}; {is}", script.text());
+                Err(AdapterError::new(
+                    codes::CMSH_REFUSED,
+                    Certainty::Refused,
+                    what,
+                ))
+            }
+            Ok(is) => {
+                let is = is.unwrap_or_default();
+                let what = format!("cmsh took {:?} without complaint, yet {is}", script.text());
+                Err(
+                    AdapterError::new(codes::CMSH_READ_BACK, Certainty::Unknown, what)
+                        .hint("look at the object in cmsh: someone else may be changing it"),
+                )
+            }
+        }
+    }
+
+    /// None when the world is as the effect wants it; else what it is instead.
+    async fn reads(&self, effect: &ManagerEffect) -> PortResult<Option<String>> {
+        match effect {
+            ManagerEffect::UnassignRole { overlay, nodes } => {
+                let left = self.among(overlay, nodes, true).await?;
+                Ok(told(&left, |names| {
+                    format!("overlay {overlay} still lists {names}")
+                }))
+            }
+            ManagerEffect::AssignRole { overlay, nodes } => {
+                let missing = self.among(overlay, nodes, false).await?;
+                Ok(told(&missing, |names| {
+                    format!("overlay {overlay} does not list {names}")
+                }))
+            }
+            ManagerEffect::SetDatanode { node, value } => {
+                let is = self.device_row(node).await?.datanode()?;
+                Ok((is != *value).then(|| format!("datanode of {node} reads {}", yes_no(is))))
+            }
+            ManagerEffect::SetCategoryDatanode { category, value } => {
+                let is = self.category_datanode(category).await?;
+                Ok((is != *value).then(|| format!("datanode of {category} reads {}", yes_no(is))))
+            }
+            ManagerEffect::SetNextInstallMode { node, mode } => {
+                let is = self.device_row(node).await?.next_install_mode()?;
+                let word = is.map_or("empty".into(), |mode| mode.to_string());
+                Ok((is != *mode).then(|| format!("nextinstallmode of {node} reads {word}")))
+            }
+            ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. } => Ok(None),
+        }
+    }
+
+    /// Power commands have nothing to read back: the boot id tells, later.
+    async fn command_power(&self, effect: &ManagerEffect) -> PortResult<()> {
+        let script = script::of(effect)?;
+        let answer = self.run(&script, true).await.map_err(|failure| {
+            let mut error = self.failed(&script, failure);
+            if error.code == codes::CMSH_TIMEOUT {
+                error.certainty = Certainty::Unknown;
+            }
+            error
+        })?;
+        let complaint = answer.complaint();
+        let certainty = match (&complaint, answer.status) {
+            (None, Some(0)) => return Ok(()),
+            (Some(_), _) => Certainty::Refused,
+            (None, _) => Certainty::Unknown,
+        };
+        let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
+        let what = format!("cmsh refused {:?}: {text}", script.text());
+        Err(AdapterError::new(codes::CMSH_REFUSED, certainty, what)
+            .hint("see `device power status` in cmsh, and the node's console"))
+    }
+}
+
+fn told(nodes: &[NodeName], sentence: impl Fn(&str) -> String) -> Option<String> {
+    let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    (!names.is_empty()).then(|| sentence(&names.join(", ")))
+}
+
+const fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}

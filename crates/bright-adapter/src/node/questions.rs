@@ -1,0 +1,199 @@
+//! Questions to a node: one small script each, and the strict reading of its answer.
+
+use runbook_core::digest::Digest;
+use runbook_core::names::{AbsPath, RunId, ServiceName};
+use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
+
+use super::scripts::{GUARD_MARK, LOOK, set};
+
+/// What a reader of an answer says when it cannot read it.
+pub(super) type Read<T> = Option<T>;
+
+const SPOOL: &str = r#"
+if ! there "$path"; then echo absent
+elif [ -L "$path" ]; then echo other
+elif [ -d "$path" ]; then
+  if mounted "$path"; then echo mounted
+  elif empty_dir "$path"; then echo empty
+  elif there "$path/member"; then echo data
+  else echo foreign; fi
+elif [ -f "$path" ]; then
+  line=$(head -c 200 -- "$path" | head -n 1)
+  case $line in "$mark "*) echo "guard ${line#"$mark "}";; *) echo other;; esac
+else echo other; fi"#;
+
+const SNAPSHOT: &str = r#"
+if ! there "$path"; then echo absent; exit 0; fi
+[ -f "$path" ] || refuse 80 "$path is no file"
+near=$spool
+until there "$near"; do near=${near%/*}; near=${near:-/}; done
+stat -L -c 'size %s' -- "$path"
+echo "trailer $(tail -c 32 -- "$path" | od -An -v -tx1 | tr -d ' \n')"
+echo "disks $(stat -L -c %d -- "$path") $(stat -L -c %d -- "$near") $(stat -c %d -- /)""#;
+
+const ROOM: &str = r#"
+until there "$dir"; do dir=${dir%/*}; dir=${dir:-/}; done
+df --output=avail,iavail,itotal -B1 -- "$dir" | tail -n 1
+grep '^MemAvailable:' /proc/meminfo"#;
+
+const TREE: &str = r#"
+there "$tree" || refuse 85 "there is nothing at $tree"
+stat -c '%U:%G %a' -- "$tree"
+user=$(stat -c %u -- "$tree"); group=$(stat -c %g -- "$tree")
+strangers=$(find "$tree" '(' ! -uid "$user" -o ! -gid "$group" ')' -printf x)
+echo "${#strangers}""#;
+
+/// Listening sockets only (state 0A): a busy node has thousands of others. No match is status 1.
+const LISTENING: &str = r#"for table in /proc/net/tcp /proc/net/tcp6; do
+  [ ! -e "$table" ] || grep -E '^ *[0-9]+: [0-9A-F]+:[0-9A-F]{4} [0-9A-F]+:[0-9A-F]{4} 0A ' "$table" || [ $? -eq 1 ]
+done
+echo end"#;
+
+pub(super) const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
+
+pub(super) fn spool(path: &AbsPath) -> String {
+    let values = [("path", path.as_str()), ("mark", GUARD_MARK)];
+    format!("{}{LOOK}{SPOOL}", set(&values))
+}
+
+pub(super) fn exists(path: &AbsPath) -> String {
+    let values = set(&[("path", path.as_str())]);
+    format!("{values}{LOOK}\nif there \"$path\"; then echo yes; else echo no; fi")
+}
+
+/// Without `--value`, which the oldest systemd of a supported Bright does not know.
+pub(super) fn service(service: &ServiceName) -> String {
+    let values = set(&[("unit", service.as_str())]);
+    format!("{values}systemctl show -p LoadState -p ActiveState -- \"$unit\"")
+}
+
+pub(super) fn listening() -> String {
+    LISTENING.to_owned()
+}
+
+pub(super) fn snapshot(path: &AbsPath, spool: &AbsPath) -> String {
+    let values = [("path", path.as_str()), ("spool", spool.as_str())];
+    format!("{}{LOOK}{SNAPSHOT}", set(&values))
+}
+
+pub(super) fn room(dir: &AbsPath) -> String {
+    format!("{}{LOOK}{ROOM}", set(&[("dir", dir.as_str())]))
+}
+
+pub(super) fn tree(tree: &AbsPath) -> String {
+    format!("{}{LOOK}{TREE}", set(&[("tree", tree.as_str())]))
+}
+
+pub(super) fn read_boot_id(text: &str) -> Read<BootId> {
+    let id = text.trim_end_matches('\n');
+    let fine = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    fine.then(|| BootId(id.to_owned()))
+}
+
+pub(super) fn read_spool(text: &str) -> Read<SpoolState> {
+    Some(match text.strip_suffix('\n')? {
+        "absent" => SpoolState::Absent,
+        "empty" => SpoolState::EmptyDirectory,
+        "data" => SpoolState::Data,
+        "foreign" => SpoolState::ForeignDirectory,
+        "mounted" => SpoolState::MountPoint,
+        "other" => SpoolState::Other,
+        // A file that begins as a guard and names no run is nobody's guard.
+        guard => match RunId::parse(guard.strip_prefix("guard ")?) {
+            Ok(run) if guard == format!("guard {run}") => SpoolState::Guard(run),
+            _ => SpoolState::Other,
+        },
+    })
+}
+
+pub(super) fn read_exists(text: &str) -> Read<bool> {
+    match text {
+        "yes\n" => Some(true),
+        "no\n" => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn read_service(text: &str) -> Read<ServiceState> {
+    let value = |key: &str| {
+        let mut found = text.lines().filter_map(|line| line.strip_prefix(key));
+        found.next().filter(|_| found.next().is_none())
+    };
+    value("LoadState=")?;
+    match value("ActiveState=")? {
+        "inactive" | "failed" => Some(ServiceState::Inactive),
+        "active" | "activating" | "deactivating" | "reloading" | "refreshing" | "maintenance" => {
+            Some(ServiceState::Active)
+        }
+        _ => None,
+    }
+}
+
+/// The ports of `/proc/net/tcp` and `tcp6`, in hexadecimal behind the local address.
+pub(super) fn read_listening(text: &str) -> Read<Vec<u16>> {
+    let rows = text.strip_suffix("end\n")?;
+    rows.lines()
+        .map(|line| {
+            let local = line.split_whitespace().nth(1)?;
+            u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()
+        })
+        .collect()
+}
+
+pub(super) fn read_snapshot(text: &str) -> Read<Option<SeenSnapshot>> {
+    if text == "absent\n" {
+        return Some(None);
+    }
+    let [size, trailer, disks] = text.lines().collect::<Vec<_>>().try_into().ok()?;
+    let disks: Vec<u64> = disks
+        .strip_prefix("disks ")?
+        .split(' ')
+        .map(|disk| disk.parse().ok())
+        .collect::<Option<_>>()?;
+    let [own, spool, root] = disks.try_into().ok()?;
+    Some(Some(SeenSnapshot {
+        size_bytes: size.strip_prefix("size ")?.parse().ok()?,
+        trailer: digest(trailer.strip_prefix("trailer ")?)?,
+        on_wiped_disk: own == spool || own == root,
+    }))
+}
+
+/// A file under 32 bytes has no trailer; all zeroes match no snapshot.
+fn digest(hex: &str) -> Option<Digest> {
+    if hex.len() < 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return super::digest_of_hex(&"0".repeat(64));
+    }
+    super::digest_of_hex(hex)
+}
+
+pub(super) fn read_room(text: &str) -> Read<Room> {
+    let [disk, memory] = text.lines().collect::<Vec<_>>().try_into().ok()?;
+    let [bytes, free, total] = disk
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()?;
+    let memory = memory.strip_prefix("MemAvailable:")?.trim();
+    let kib: u64 = memory.strip_suffix("kB")?.trim().parse().ok()?;
+    // Some filesystems (btrfs, NFS) count no inodes: they do not run out of them.
+    let inodes = if matches!(total, "0" | "-") {
+        u64::MAX
+    } else {
+        free.parse().ok()?
+    };
+    Some(Room {
+        disk_bytes: bytes.parse().ok()?,
+        inodes,
+        memory_bytes: kib.checked_mul(1024)?,
+    })
+}
+
+pub(super) fn read_tree(text: &str) -> Read<TreeState> {
+    let [top, strangers] = text.lines().collect::<Vec<_>>().try_into().ok()?;
+    let (owner, mode) = top.split_once(' ')?;
+    Some(TreeState {
+        owner: owner.to_owned(),
+        mode: u32::from_str_radix(mode, 8).ok()?,
+        strangers: strangers.parse().ok()?,
+    })
+}

@@ -1,0 +1,333 @@
+//! The cluster manager's port against a program that answers like `cmsh`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bright_adapter::{Cmsh, CmshConfig, codes};
+use runbook_core::error::Certainty;
+use runbook_core::names::{CategoryName, OverlayName};
+use runbook_core::plan::ManagerEffect;
+use runbook_core::ports::ClusterManager;
+use runbook_core::world::{DeviceStatus, HeadRole, InstallMode, RoleSource};
+use tempfile::TempDir;
+
+use crate::support::{Log, node, permit, program};
+
+const DEVICES: &str = r#"Tue Mar 22 07:14:05 2022 [notice] node001: Service etcd was stopped
+[ { "hostname (key)": "basecm", "type": "HeadNode", "category": "", "ip": "10.141.255.254", "status": "[ UP ]", "datanode": "", "nextinstallmode": "" },
+  { "hostname (key)": "switch01", "type": "EthernetSwitch", "ip": "10.141.0.99", "status": "[ UP ]" },
+  { "hostname (key)": "node001", "type": "PhysicalNode", "category": "default", "ip": "10.141.0.1", "status": "[ UP ]", "datanode": "yes", "nextinstallmode": "" },
+  { "hostname (key)": "node002", "type": "PhysicalNode", "category": "gpu", "ip": "10.141.0.2", "status": "[ INSTALLING ] (provisioning started, waiting for completion)", "datanode": "no", "nextinstallmode": "FULL" } ]"#;
+
+const CATEGORIES: &str = r#"[ { "name (key)": "default", "datanode": "no" }, { "name (key)": "gpu", "datanode": "yes" } ]"#;
+
+/// A fake whose overlay's node list is a file, and whose other answers are fixed.
+struct Fake {
+    dir: TempDir,
+    log: Log,
+    cmsh: Cmsh,
+}
+
+impl Fake {
+    fn new() -> Self {
+        Self::answering("")
+    }
+
+    /// `first` are cases of the dispatcher that come before the usual ones.
+    fn answering(first: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("devices"), DEVICES).unwrap();
+        std::fs::write(dir.path().join("categories"), CATEGORIES).unwrap();
+        std::fs::write(dir.path().join("nodes"), "node001..node002").unwrap();
+        let log = Log::default();
+        let mut config = CmshConfig::default();
+        config.program = program(dir.path(), "cmsh", &dispatcher(dir.path(), first));
+        config.cmha = dir.path().join("cmha");
+        config.state_file = dir.path().join("state");
+        let cmsh = Cmsh::new(config, Arc::new(log.clone()));
+        Self { dir, log, cmsh }
+    }
+
+    fn nodes(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("nodes")).unwrap()
+    }
+
+    fn effects(&self) -> Vec<String> {
+        let entries = self.log.entries();
+        let effects = entries.iter().filter(|entry| entry.effect);
+        effects.map(|entry| entry.command.argv[6].clone()).collect()
+    }
+}
+
+fn dispatcher(dir: &Path, first: &str) -> String {
+    let dir = dir.display();
+    let name = r#"use "kube-default-etcd""#;
+    format!(
+        r#"[ "$1 $2 $3 $4 $5" = "-n --color=no --hide-events -q -c" ] || exit 9
+d={dir}
+case $6 in
+{first}
+"device; list "*) cat $d/devices;;
+"category; list "*) cat $d/categories;;
+"configurationoverlay; list "*)
+  printf '[{{"name (key)": "kube-default-etcd", "priority": "500", "allheadnodes": "no", "nodes": "%s", "categories": "", "roles": "Etcd::Host"}},' "$(cat $d/nodes)"
+  echo '{{"name (key)": "odd one!", "priority": "500", "allheadnodes": "no", "nodes": "<3 in submode>", "categories": "a b", "roles": "X"}}]';;
+'configurationoverlay; {name}; removefrom nodes node001; commit') echo node002 >$d/nodes;;
+'configurationoverlay; {name}; append nodes node001; commit') echo node001,node002 >$d/nodes;;
+'configurationoverlay; {name}; roles; use etcd::host; get spool') echo /var/lib/etcd;;
+*'use etcd::host; get membername') echo '$hostname';;
+*'use etcd::host; get advertisepeerurls') echo 'https://$ip:2380';;
+*'use etcd::host; get advertiseclienturls') echo 'https://$ip:2379';;
+"home; "*) # Roles: every object's name before and after its list.
+  echo "$6" | tr ';' '\n' | sed -n 's/^ use "\(.*\)"/\1/p';;
+"device; reboot node001") echo "node001: Reboot in progress ...";;
+*) echo "no answer to: $6" >&2; exit 3;;
+esac"#
+    )
+}
+
+fn overlay() -> OverlayName {
+    OverlayName::new("kube-default-etcd").unwrap()
+}
+
+fn unassign(names: &[&str]) -> ManagerEffect {
+    ManagerEffect::UnassignRole {
+        overlay: overlay(),
+        nodes: names.iter().map(|name| node(name)).collect(),
+    }
+}
+
+#[tokio::test]
+async fn the_role_and_its_holders() {
+    let role = Fake::new().cmsh.etcd_role(None, &[]).await.unwrap();
+    assert_eq!(
+        (role.overlay, role.spool.as_str()),
+        (overlay(), "/var/lib/etcd")
+    );
+    assert_eq!(role.holders.len(), 2);
+    let first = &role.holders[0];
+    assert_eq!(first.member.as_str(), "node001");
+    assert_eq!(first.peer_url.as_str(), "https://10.141.0.1:2380");
+    assert_eq!(first.sources, [RoleSource::OverlayNode(overlay())]);
+}
+
+#[tokio::test]
+async fn several_urls_are_refused() {
+    let fake = Fake::answering(
+        r"*'get advertisepeerurls') printf 'https://$ip:2380\nhttps://10.0.0.1:2380\n';;",
+    );
+    let error = fake.cmsh.etcd_role(None, &[]).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::ETCD_ROLE, Certainty::Refused)
+    );
+}
+
+#[tokio::test]
+async fn two_etcd_overlays_need_a_name() {
+    let list = r#""configurationoverlay; list "*) echo '[{"name": "a", "priority": 500, "allheadnodes": "no", "nodes": [], "categories": [], "roles": ["Etcd::Host"]},{"name": "b", "priority": 500, "allheadnodes": "no", "nodes": ["node002"], "categories": [], "roles": ["Etcd::Host"]},{"name": "off", "priority": -1, "allheadnodes": "yes", "nodes": ["node001"], "categories": [], "roles": ["Etcd::Host"]}]';;"#;
+    let fake = Fake::answering(&format!("{list}\n*'get spool') echo /spool;;"));
+    let error = fake.cmsh.etcd_role(None, &[]).await.unwrap_err();
+    assert_eq!(error.code, codes::ETCD_OVERLAY);
+    assert!(error.what.ends_with("a, b"), "{error}");
+    let named = |name| {
+        fake.cmsh
+            .etcd_role(Some(OverlayName::new(name).unwrap()), &[])
+    };
+    let role = named("a").await.unwrap();
+    assert!(role.holders.is_empty() && role.spool.as_str() == "/spool");
+    let a = Some(OverlayName::new("a").unwrap());
+    let role = fake.cmsh.etcd_role(a, &[node("node001")]).await.unwrap();
+    assert_eq!(role.holders[0].peer_url.as_str(), "https://10.141.0.1:2380");
+    assert!(role.holders.len() == 1 && role.holders[0].sources.is_empty());
+    assert_eq!(named("off").await.unwrap_err().code, codes::ETCD_OVERLAY);
+    assert_eq!(named("none").await.unwrap_err().code, codes::CMSH_ABSENT);
+}
+
+#[tokio::test]
+async fn roles_of_categories_and_nodes_are_found() {
+    let table = r"printf 'Name (key)\n------------\n[category:default] Etcd::Host\nEtcd::Host\n'";
+    let json = r#"echo '[{"name (key)": "Etcd::Host"}]'"#;
+    let fake = Fake::answering(&format!(
+        r#""home; category; "*) echo default; {json}; echo default;;
+"home; device; "*) echo node001; {table}; echo node001;;"#
+    ));
+    let sources = fake.cmsh.role_sources(&[node("node001")]).await.unwrap();
+    let category = CategoryName::new("default").unwrap();
+    assert_eq!(
+        sources,
+        [[
+            RoleSource::OverlayNode(overlay()),
+            RoleSource::Category(category),
+            RoleSource::Node,
+        ]]
+    );
+}
+
+#[tokio::test]
+async fn devices_and_categories() {
+    let cmsh = Fake::new().cmsh;
+    // The directory with the fake is gone: the port says so, not "no such device".
+    let error = cmsh.device(&node("node001")).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_MISSING, Certainty::Refused)
+    );
+
+    let fake = Fake::new();
+    let device = fake.cmsh.device(&node("node001")).await.unwrap();
+    assert!(device.datanode && !device.category_datanode && !device.head_node);
+    assert_eq!(
+        (device.status, device.next_install_mode),
+        (DeviceStatus::Up, None)
+    );
+    let device = fake.cmsh.device(&node("node002")).await.unwrap();
+    assert!(!device.datanode && device.category_datanode);
+    assert_eq!(device.next_install_mode, Some(InstallMode::Full));
+    assert!(matches!(device.status, DeviceStatus::Booting(word) if word.contains("provisioning")));
+    assert!(fake.cmsh.device(&node("basecm")).await.unwrap().head_node);
+    let error = fake.cmsh.device(&node("node009")).await.unwrap_err();
+    assert_eq!(error.code, codes::CMSH_ABSENT);
+    let gpu = CategoryName::new("gpu").unwrap();
+    let category = fake.cmsh.category(&gpu).await.unwrap();
+    assert_eq!(category, (true, vec![node("node002")]));
+}
+
+#[tokio::test]
+async fn unassign_runs_what_is_left_to_do_and_reads_it_back() {
+    let fake = Fake::new();
+    let effect = unassign(&["node001"]);
+    fake.cmsh.perform(&permit(), &effect).await.unwrap();
+    assert_eq!(fake.nodes().trim(), "node002");
+    let rendered = fake.cmsh.render(&effect).unwrap();
+    assert_eq!(fake.effects(), [rendered[0].argv[6].clone()]);
+    // Done already: nothing is run.
+    fake.cmsh.perform(&permit(), &effect).await.unwrap();
+    fake.cmsh
+        .perform(&permit(), &unassign(&["node001", "node001"]))
+        .await
+        .unwrap();
+    assert_eq!(fake.effects().len(), 1);
+    let assign = ManagerEffect::AssignRole {
+        overlay: overlay(),
+        nodes: vec![node("node001"), node("node002")],
+    };
+    fake.cmsh.perform(&permit(), &assign).await.unwrap();
+    assert_eq!(fake.nodes().trim(), "node001,node002");
+}
+
+#[tokio::test]
+async fn a_write_counts_when_it_reads_back() {
+    // Silent, and without effect.
+    let fake = Fake::answering("*removefrom*) exit 0;;");
+    let error = fake
+        .cmsh
+        .perform(&permit(), &unassign(&["node001"]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_READ_BACK, Certainty::Unknown)
+    );
+    assert!(error.what.contains("still lists node001"), "{error}");
+    // The validation table on standard output, and exit status 0.
+    let fake = Fake::answering(
+        "*removefrom*) printf 'Code Field Message\\n----- ---- ----\\n1 nodes An odd number of nodes is needed\\n';;",
+    );
+    let error = fake
+        .cmsh
+        .perform(&permit(), &unassign(&["node001"]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_REFUSED, Certainty::Refused)
+    );
+    assert!(error.what.contains("An odd number"), "{error}");
+    // A complaint and a bad status, and yet it is so.
+    let fake = Fake::answering("*removefrom*) echo node002 >$d/nodes; echo error >&2; exit 1;;");
+    fake.cmsh
+        .perform(&permit(), &unassign(&["node001"]))
+        .await
+        .unwrap();
+    // It happened, and nobody can look any more.
+    let fake = Fake::answering("*removefrom*) echo node002 >$d/nodes; rm $d/cmsh;;");
+    let error = fake
+        .cmsh
+        .perform(&permit(), &unassign(&["node001"]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_READ_BACK, Certainty::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn power_commands() {
+    let fake = Fake::new();
+    let reboot = |name: &str| ManagerEffect::Reboot { node: node(name) };
+    fake.cmsh
+        .perform(&permit(), &reboot("node001"))
+        .await
+        .unwrap();
+    let fake = Fake::answering("*reboot*) echo 'node001: not found';;\n*power*) exit 1;;");
+    let error = fake
+        .cmsh
+        .perform(&permit(), &reboot("node001"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_REFUSED, Certainty::Refused)
+    );
+    let on = ManagerEffect::PowerOn {
+        node: node("node001"),
+    };
+    let error = fake.cmsh.perform(&permit(), &on).await.unwrap_err();
+    assert_eq!(error.certainty, Certainty::Unknown);
+}
+
+#[tokio::test]
+async fn answers_that_are_none() {
+    for (answer, code) in [
+        (
+            "echo 'Connection to CMDaemon lost' >&2; exit 1",
+            codes::CMSH_REFUSED,
+        ),
+        ("exit 0", codes::CMSH_ANSWER),
+        ("echo '[]'; echo '[]'", codes::CMSH_ANSWER),
+        (
+            r#"echo '[{"hostname (key)": "node001"}]'"#,
+            codes::CMSH_ANSWER,
+        ),
+        (
+            r"cat $d/devices; echo 'session ended' >&2",
+            codes::CMSH_REFUSED,
+        ),
+    ] {
+        let fake = Fake::answering(&format!(r#""device; list "*) {answer};;"#));
+        let error = fake.cmsh.device(&node("node001")).await.unwrap_err();
+        assert_eq!(
+            (error.code, error.certainty),
+            (code, Certainty::NotDone),
+            "{answer}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_part_of_this_head_node() {
+    let fake = Fake::new();
+    assert_eq!(fake.cmsh.head_role().await.unwrap(), HeadRole::Single);
+    for (word, role) in [("active", HeadRole::Active), ("passive", HeadRole::Passive)] {
+        let line = format!("[ $1 = status ] && echo 'Node Status: running in {word} master mode'");
+        program(fake.dir.path(), "cmha", &line);
+        assert_eq!(fake.cmsh.head_role().await.unwrap(), role);
+    }
+    std::fs::write(fake.dir.path().join("state"), "ACTIVE\n").unwrap();
+    assert_eq!(
+        fake.cmsh.head_role().await.unwrap_err().code,
+        codes::HEAD_UNKNOWN
+    );
+}

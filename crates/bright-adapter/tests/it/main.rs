@@ -1,0 +1,10 @@
+//! The adapter against real processes: `sh` on this machine, and stand-ins for `cmsh` and `ssh`.
+
+#[cfg(test)]
+mod cmsh;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod ssh;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,211 @@
+//! The shell on the nodes against a program that behaves like `ssh`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bright_adapter::{HostKeys, Ssh, SshConfig, SshNode, codes};
+use runbook_core::error::{AdapterError, Certainty};
+use runbook_core::ports::{Node, Shell};
+use tempfile::TempDir;
+
+use crate::support::{Log, node, permit, program};
+
+/// Runs the last argument as the remote shell would, unless `first` has exited; notes every call.
+fn fake(dir: &Path, first: &str) -> SshConfig {
+    let script = format!(
+        "d={}\necho \"$*\" >>$d/calls\n{first}\nfor word; do last=$word; done\nexec sh -c \"$last\"",
+        dir.display()
+    );
+    let mut config = SshConfig::default();
+    config.program = program(dir, "ssh", &script);
+    config
+}
+
+fn calls(dir: &TempDir) -> Vec<String> {
+    let text = std::fs::read_to_string(dir.path().join("calls")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+async fn both(ssh: &Ssh) -> (AdapterError, AdapterError) {
+    let (here, argv) = (node("node001"), words(&["true"]));
+    let query = ssh.query(&here, &argv).await.unwrap_err();
+    let effect = ssh.effect(&permit(), &here, &argv).await.unwrap_err();
+    (query, effect)
+}
+
+#[tokio::test]
+async fn arguments_arrive_as_they_were() {
+    let dir = TempDir::new().unwrap();
+    let log = Log::default();
+    let ssh = Ssh::new(fake(dir.path(), ""), Arc::new(log.clone())).unwrap();
+    let hostile = "a b'c\"$(id)`id`\n;{x,y}|*\\~!";
+    let argv = words(&["printf", "%s|%s", hostile, ""]);
+    let output = ssh.query(&node("node001"), &argv).await.unwrap();
+    assert_eq!(output.status, 0);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("{hostile}|")
+    );
+    let entry = &log.entries()[0];
+    assert_eq!(
+        (entry.command.argv.clone(), entry.effect, entry.status),
+        (argv, false, Some(0))
+    );
+    let nul = ssh
+        .query(&node("node001"), &words(&["a\0b"]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (nul.code, nul.certainty),
+        (codes::EFFECT_REFUSED, Certainty::Refused)
+    );
+}
+
+#[tokio::test]
+async fn a_commands_own_failure_is_an_answer() {
+    let dir = TempDir::new().unwrap();
+    let ssh = Ssh::new(fake(dir.path(), ""), Arc::new(Log::default())).unwrap();
+    let argv = words(&["sh", "-c", "echo x; echo y >&2; exit 81"]);
+    let output = ssh.query(&node("node001"), &argv).await.unwrap();
+    assert_eq!(
+        (output.status, &*output.stdout, &*output.stderr),
+        (81, &b"x\n"[..], &b"y\n"[..])
+    );
+}
+
+#[tokio::test]
+async fn no_connection_means_not_done() {
+    let dir = TempDir::new().unwrap();
+    let first = "echo 'ssh: connect to host node001 port 22: Connection refused' >&2; exit 255";
+    let ssh = Arc::new(Ssh::new(fake(dir.path(), first), Arc::new(Log::default())).unwrap());
+    let (query, effect) = both(&ssh).await;
+    for error in [query, effect] {
+        assert_eq!(
+            (error.code, error.certainty),
+            (codes::SSH_UNREACHABLE, Certainty::NotDone)
+        );
+    }
+    let nodes = SshNode::new(ssh);
+    assert_eq!(nodes.boot_id(&node("node001")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_lost_connection_leaves_an_effect_unknown() {
+    let dir = TempDir::new().unwrap();
+    let first = "echo 'Connection to node001 closed by remote host.' >&2; exit 255";
+    let ssh = Ssh::new(fake(dir.path(), first), Arc::new(Log::default())).unwrap();
+    let (query, effect) = both(&ssh).await;
+    assert_eq!(
+        (query.code, query.certainty),
+        (codes::SSH_LOST, Certainty::NotDone)
+    );
+    assert_eq!(
+        (effect.code, effect.certainty),
+        (codes::SSH_LOST, Certainty::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn a_changed_host_key_is_refused_with_advice() {
+    let dir = TempDir::new().unwrap();
+    let first = "printf '@@@@\\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\\n@@@@\\n\
+                 IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\\n\
+                 SHA256:x.\\nHost key verification failed.\\n' >&2; exit 255";
+    let ssh = Arc::new(Ssh::new(fake(dir.path(), first), Arc::new(Log::default())).unwrap());
+    let (query, _) = both(&ssh).await;
+    assert_eq!(
+        (query.code, query.certainty),
+        (codes::SSH_HOST_KEY, Certainty::Refused)
+    );
+    assert!(
+        query
+            .what
+            .ends_with(": SHA256:x. | Host key verification failed.")
+    );
+    assert!(query.hint.unwrap().contains("ssh-keygen -R node001"));
+    let nodes = SshNode::new(ssh);
+    let error = nodes.boot_id(&node("node001")).await.unwrap_err();
+    assert_eq!(error.code, codes::SSH_HOST_KEY);
+}
+
+#[tokio::test]
+async fn a_dead_master_is_replaced_once() {
+    let dir = TempDir::new().unwrap();
+    let first = "case \"$*\" in *'-O exit'*) exit 0;; esac\n\
+                 if [ ! -e $d/once ]; then touch $d/once\n\
+                 echo 'mux_client_request_session: read from master failed: Broken pipe' >&2; exit 255; fi";
+    let mut config = fake(dir.path(), first);
+    config.control_path_dir = Some(dir.path().join("c"));
+    let ssh = Ssh::new(config, Arc::new(Log::default())).unwrap();
+    let output = ssh
+        .effect(&permit(), &node("node001"), &words(&["echo", "x"]))
+        .await
+        .unwrap();
+    assert_eq!(output.stdout, b"x\n");
+    let calls = calls(&dir);
+    assert_eq!(calls.len(), 3, "{calls:#?}");
+    assert!(calls[1].contains("-O exit"));
+    let socket = |call: &str| {
+        call.split("ControlPath=")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(socket(&calls[0]), socket(&calls[1]));
+    assert_ne!(socket(&calls[0]), socket(&calls[2]));
+}
+
+#[tokio::test]
+async fn only_a_wiped_node_may_have_a_new_key() {
+    let dir = TempDir::new().unwrap();
+    let mut config = fake(dir.path(), "");
+    config.host_keys = HostKeys::ReplaceAfterWipe {
+        run_known_hosts: dir.path().join("known_hosts"),
+    };
+    let ssh = Ssh::new(config, Arc::new(Log::default())).unwrap();
+    ssh.expect_new_key(&node("node001")).await;
+    for name in ["node001", "node002"] {
+        ssh.query(&node(name), &words(&["true"])).await.unwrap();
+    }
+    let calls = calls(&dir);
+    assert!(calls[0].contains("StrictHostKeyChecking=accept-new"));
+    assert!(calls[0].contains("UpdateHostKeys=no"));
+    assert!(calls[1].contains("StrictHostKeyChecking=yes"));
+    assert!(!calls.join(" ").contains("StrictHostKeyChecking=no"));
+}
+
+#[tokio::test]
+async fn time_runs_out() {
+    let dir = TempDir::new().unwrap();
+    let mut config = fake(dir.path(), "exec sleep 600");
+    config.command_timeout = std::time::Duration::from_millis(50);
+    let ssh = Ssh::new(config, Arc::new(Log::default())).unwrap();
+    let (query, effect) = both(&ssh).await;
+    assert_eq!(
+        (query.code, query.certainty),
+        (codes::SSH_TIMEOUT, Certainty::NotDone)
+    );
+    assert_eq!(
+        (effect.code, effect.certainty),
+        (codes::SSH_TIMEOUT, Certainty::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn chatter_is_no_answer() {
+    let dir = TempDir::new().unwrap();
+    let ssh = Ssh::new(fake(dir.path(), "echo welcome"), Arc::new(Log::default())).unwrap();
+    let error = SshNode::new(Arc::new(ssh))
+        .boot_id(&node("node001"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, codes::NODE_ANSWER);
+    assert!(error.what.contains("welcome"));
+}

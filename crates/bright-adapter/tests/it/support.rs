@@ -1,0 +1,94 @@
+//! A permit, a shell that is this machine, and programs made of a few lines.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use runbook_core::digest::Digest;
+use runbook_core::journal::{Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, MemoryStore, Permit};
+use runbook_core::names::{AbsPath, NodeName, RunId, UnitId};
+use runbook_core::ports::{CommandEntry, CommandLog, Output, PortResult, Shell};
+
+pub(crate) const RUN: &str = "01936f6e-0000-7000-8000-000000000001";
+
+pub(crate) fn run() -> RunId {
+    RunId::parse(RUN).unwrap()
+}
+
+pub(crate) fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+pub(crate) fn path(path: &Path) -> AbsPath {
+    AbsPath::new(path.to_str().unwrap()).unwrap()
+}
+
+pub(crate) fn permit() -> Permit {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let opened = Entry::Opened {
+        format: JOURNAL_FORMAT,
+        run: run(),
+        plan: Digest::of(b"plan"),
+        by: Actor {
+            tool: "test 0".into(),
+            host: "head".into(),
+            user: "root".into(),
+            pid: 1,
+        },
+    };
+    let mut journal = Journal::begin(Box::new(MemoryStore::default()), at, opened).unwrap();
+    let unit = UnitId::new("stop/node001").unwrap();
+    journal.intend(at, &unit, Baseline::default()).unwrap()
+}
+
+/// Runs every command on this machine, whatever the node.
+#[derive(Debug, Default)]
+pub(crate) struct LocalShell;
+
+#[async_trait]
+impl Shell for LocalShell {
+    async fn query(&self, _: &NodeName, argv: &[String]) -> PortResult<Output> {
+        let done = std::process::Command::new(&argv[0])
+            .args(&argv[1..])
+            .output()
+            .unwrap();
+        Ok(Output {
+            status: done.status.code().unwrap_or(255),
+            stdout: done.stdout,
+            stderr: done.stderr,
+        })
+    }
+
+    async fn effect(&self, _: &Permit, node: &NodeName, argv: &[String]) -> PortResult<Output> {
+        self.query(node, argv).await
+    }
+}
+
+/// A log that remembers.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Log(Arc<Mutex<Vec<CommandEntry>>>);
+
+impl CommandLog for Log {
+    fn record(&self, entry: &CommandEntry) {
+        self.0.lock().unwrap().push(entry.clone());
+    }
+}
+
+impl Log {
+    pub(crate) fn entries(&self) -> Vec<CommandEntry> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// An executable script.
+pub(crate) fn program(dir: &Path, name: &str, script: &str) -> PathBuf {
+    let (source, file) = (dir.join(format!("{name}.source")), dir.join(name));
+    std::fs::write(&source, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // Written by another process: a file that any thread's fork holds open for writing cannot be run.
+    let status = std::process::Command::new("install")
+        .args(["-m", "755"])
+        .args([&source, &file])
+        .status();
+    assert!(status.unwrap().success());
+    file
+}

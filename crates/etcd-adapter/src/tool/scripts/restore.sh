@@ -1,0 +1,38 @@
+fail() { echo "restore-runbook: $*" >&2; exit 1; }
+trailer() { tail -c 32 -- "$snapshot" | od -An -v -tx1 | tr -cd 0-9a-f; }
+flush() {
+  case "$(sync --help)" in
+    *--file-system*) sync -f "$staging" ;;
+    *) sync ;; # before coreutils 8.24
+  esac
+}
+
+# Neither profiles nor modules are written for set -eu, so it comes after them.
+module load "$module" || fail "module load $module has failed"
+case ":${LOADEDMODULES-}:" in
+  *":$module:"*) ;;
+  *) fail "module load $module has loaded nothing" ;;
+esac
+set -eu -o pipefail
+umask 077
+
+if test -e "$staging/complete"; then flush; exit 0; fi
+if test -L "$staging"; then fail "$staging is a symbolic link"; fi
+rm -rf --one-file-system -- "$staging"
+mkdir -- "$staging"
+exec >"$staging/log" 2>&1
+
+test "$(trailer)" = "$sha256" || fail "the last 32 bytes of $snapshot are not $sha256"
+"${restore[@]}"
+test "$(trailer)" = "$sha256" || fail "$snapshot was replaced while it was being restored"
+
+db=$staging/data/member/snap/db
+for part in "$db" "$staging"/data/member/wal/*.wal "$staging"/data/member/snap/*.snap; do
+  test -s "$part" || fail "$part is missing or empty"
+done
+flush
+digest=$(sha256sum <"$db")
+echo "${digest%% *}" >"$staging/complete.part"
+flush
+mv -T -- "$staging/complete.part" "$staging/complete"
+flush || { rm -f -- "$staging/complete"; fail "$staging could not be synced"; }

@@ -1,0 +1,15 @@
+//! etcd's programs and its client API, on this machine's real etcd.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is a failed test"
+)]
+
+#[cfg(feature = "grpc")]
+mod client;
+#[cfg(feature = "grpc")]
+mod cluster;
+mod node;
+mod permit;
+#[cfg(feature = "grpc")]
+mod restored;
+mod tool;
