@@ -65,11 +65,19 @@ pub(super) fn classify(stderr: &str, silent: bool) -> Broken {
         Broken::Denied
     } else if any(&UNREACHABLE) {
         Broken::Unreachable
-    } else if any(&STALE_MASTER) {
+    } else if only_stale_master(&lines) {
         Broken::StaleMaster
     } else {
         Broken::Lost
     }
+}
+
+/// ssh may go on with a connection of its own after such a line; only where it says nothing else has
+/// nothing been started.
+fn only_stale_master(lines: &[&str]) -> bool {
+    let mut said = lines.iter().filter(|line| !line.is_empty()).peekable();
+    said.peek().is_some()
+        && said.all(|line| STALE_MASTER.iter().any(|start| line.starts_with(start)))
 }
 
 #[cfg(test)]
@@ -111,6 +119,7 @@ mod tests {
             "Timeout, server node001 not responding.",
             "Read from remote host node001: Connection reset by peer",
             "etcdctl: connection refused",
+            "mux_client_request_session: read from master failed: Broken pipe\nConnection to node001 closed by remote host.",
         ] {
             assert_eq!(classify(text, true), Broken::Lost, "{text}");
         }
