@@ -1,1 +1,64 @@
-//! Under construction.
+//! The command line of `restore-runbook`.
+//!
+//! The library crates know nothing of terminals, environments and signals; this crate knows nothing
+//! else. One value, [`Exit`], says how a command ended; one type, [`ui::Ui`], writes to the terminal;
+//! one module, [`wiring`], turns options into [`runbook_core::ports::Ports`].
+
+mod actor;
+mod args;
+mod codes;
+mod command_log;
+mod commands;
+mod exit;
+mod failure;
+mod progress;
+mod render;
+mod signals;
+mod ui;
+pub mod wiring;
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+pub use crate::args::Global;
+pub use crate::exit::Exit;
+pub use crate::failure::Failure;
+use crate::ui::Ui;
+use crate::wiring::Wiring;
+
+/// Runs one command line; the first argument is the program's name.
+pub fn main(args: impl IntoIterator<Item = OsString>, wiring: &dyn Wiring) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = Ui::new(cli.global.color);
+    let done = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(commands::dispatch(&cli, &ui, wiring)),
+        Err(error) => Err(Failure::internal("the runtime cannot be started").caused_by(&error)),
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+/// `--help` and `--version` are answers, everything else clap says is a usage error.
+fn usage(error: &clap::Error) -> Exit {
+    // Nobody is there to be told when this cannot be printed.
+    error.print().ok();
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}

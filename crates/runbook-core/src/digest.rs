@@ -73,6 +73,13 @@ impl From<Digest> for String {
     }
 }
 
+impl std::str::FromStr for Digest {
+    type Err = DigestError;
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        Self::parse(text)
+    }
+}
+
 impl TryFrom<String> for Digest {
     type Error = DigestError;
     fn try_from(text: String) -> Result<Self, DigestError> {

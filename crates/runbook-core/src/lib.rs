@@ -83,6 +83,7 @@ pub mod plan;
 pub mod ports;
 pub mod probe;
 pub mod run;
+pub mod rundir;
 pub mod spec;
 pub mod version;
 pub mod world;

@@ -14,6 +14,7 @@ use record::LineFault;
 pub use record::{
     Actor, Baseline, Entry, Format, JOURNAL_FORMAT, LINE_LIMIT_BYTES, Outcome, Record,
 };
+pub(crate) use store::sync_directory;
 pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, MemoryStore, peek};
 
 use crate::names::UnitId;
@@ -204,6 +205,12 @@ impl History {
             (_, false) => {}
         }
         Ok(record)
+    }
+
+    /// Whether nothing was ever intended: the run has changed nothing, in no life.
+    pub fn changed_nothing(&self) -> bool {
+        let may_change = |entry: &Entry| matches!(entry, Entry::Intent { .. } | Entry::Unknown);
+        !self.records.iter().any(|record| may_change(&record.entry))
     }
 
     /// How the run ended, if it has.

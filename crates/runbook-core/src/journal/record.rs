@@ -116,6 +116,16 @@ pub struct Actor {
     pub pid: u32,
 }
 
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} on {}, process {} ({})",
+            self.user, self.host, self.pid, self.tool
+        )
+    }
+}
+
 /// The world right before an action.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Baseline {

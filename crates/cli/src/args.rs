@@ -1,0 +1,267 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use runbook_core::digest::Digest;
+use runbook_core::names::{AbsPath, ClusterLabel, OverlayName};
+
+use crate::exit::Exit;
+
+/// Restores the etcd cluster of a Bright-managed Kubernetes from a snapshot.
+///
+/// The way through: `discover` writes a spec; edit it; `plan` shows every step and command; `run` does
+/// what was approved. Whatever ends a run half-way, `status` tells where it stands and `resume` goes on.
+#[derive(Debug, Parser)]
+#[command(name = "restore-runbook", version, after_help = Exit::table(), max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+#[non_exhaustive]
+pub struct Global {
+    /// Where runs are kept: the head node's own disk, private to root
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "RESTORE_RUNBOOK_STATE_DIR",
+        hide_env_values = true,
+        default_value = "/var/lib/restore-runbook"
+    )]
+    pub state_dir: PathBuf,
+    /// When to use colour; everything reads without it
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// The program cmsh
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "RESTORE_RUNBOOK_CMSH",
+        hide_env_values = true
+    )]
+    pub cmsh: Option<PathBuf>,
+    /// A configuration file for ssh, instead of root's own
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "RESTORE_RUNBOOK_SSH_CONFIG",
+        hide_env_values = true
+    )]
+    pub ssh_config: Option<PathBuf>,
+    /// What the nodes' host keys are held against
+    #[arg(long, global = true, value_name = "POLICY", value_enum, env = "RESTORE_RUNBOOK_HOST_KEYS", hide_env_values = true, default_value_t = HostKeyPolicy::Strict)]
+    pub host_keys: HostKeyPolicy,
+    /// CA that signed the members' certificates, on this head node
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "RESTORE_RUNBOOK_ETCD_CA",
+        hide_env_values = true
+    )]
+    pub etcd_ca: Option<PathBuf>,
+    /// Client certificate for etcd, on this head node
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "RESTORE_RUNBOOK_ETCD_CERT",
+        hide_env_values = true
+    )]
+    pub etcd_cert: Option<PathBuf>,
+    /// Key of the client certificate
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "RESTORE_RUNBOOK_ETCD_KEY",
+        hide_env_values = true
+    )]
+    pub etcd_key: Option<PathBuf>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` or the like says otherwise.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a node's host key is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HostKeyPolicy {
+    /// The known keys, always: right where provisioning brings a node's keys back
+    Strict,
+    /// A node this run has wiped may show up with a new key, once; it is kept with the run
+    ReplaceAfterWipe,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at what is there and write a spec to edit
+    Discover(Discover),
+    /// Show what would be done, every step and command; nothing is changed
+    Plan(PlanArgs),
+    /// Do what an approved plan says
+    Run(RunArgs),
+    /// Go on with a run that halted or broke off
+    Resume(Resume),
+    /// Show where a run stands; nothing is changed, also while it works
+    Status(Status),
+    /// Put back what a run has done, before its point of no return
+    Undo(UndoArgs),
+    /// End an open run for good, leaving everything as it is
+    Abandon(Abandon),
+    /// Say what an error code means and what to do
+    Explain(Explain),
+    /// Write a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discover {
+    /// The label of the cluster
+    #[arg(long, value_name = "LABEL", default_value = "default")]
+    pub(crate) cluster: ClusterLabel,
+    /// The overlay with Etcd::Host, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) overlay: Option<OverlayName>,
+    /// The snapshot; the newest below /cm/shared/backup/etcd where it is not given
+    #[arg(long, value_name = "PATH")]
+    pub(crate) snapshot: Option<AbsPath>,
+    /// `text` is the spec, `json` the observation
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The spec
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: PathBuf,
+    /// Also ask every gate of Preflight, and what each step would find; nothing is changed
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// `md` is for a change ticket
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+    /// Write the plan to this file, for `run --plan`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Overwrite that file
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The plan, as `plan --out` wrote it
+    #[arg(long, value_name = "FILE", conflicts_with = "spec")]
+    pub(crate) plan: Option<PathBuf>,
+    /// The digest of the plan that was reviewed
+    #[arg(long, value_name = "DIGEST", requires = "plan")]
+    pub(crate) approve: Option<Digest>,
+    /// On a terminal: plan from this spec, show, ask, and go on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// The run, or the end of its id; the only open one where it is not given
+    pub(crate) run: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The run, or the end of its id; the open ones where it is not given
+    #[arg(conflicts_with = "all")]
+    pub(crate) run: Option<String>,
+    /// List the past runs, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndoArgs {
+    /// The run, or the end of its id; the only open one where it is not given
+    pub(crate) run: Option<String>,
+    /// The digest of the undo plan, as it was shown
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) approve: Option<Digest>,
+    /// How to show the undo plan
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Abandon {
+    /// The run, or the end of its id
+    pub(crate) run: String,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code, as printed between the brackets of `error[…]`; all of them where it is not given
+    pub(crate) code: Option<String>,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
+/// How a list is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    Text,
+    Json,
+}
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    Text,
+    Json,
+    Md,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,549 @@
+//! What each stable error code means, and what to do. `explain` shows this table.
+
+/// One code, explained.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    pub(crate) code: &'static str,
+    pub(crate) meaning: &'static str,
+    pub(crate) what_to_do: &'static str,
+}
+
+const fn code(code: &'static str, meaning: &'static str, what_to_do: &'static str) -> Explained {
+    Explained {
+        code,
+        meaning,
+        what_to_do,
+    }
+}
+
+/// Every code, in alphabetical order.
+pub(crate) const CODES: &[Explained] = &[
+    code(
+        "approval-declined",
+        "The question was answered with no.",
+        "Nothing was changed. Plan again, or answer yes.",
+    ),
+    code(
+        "approval-mismatch",
+        "The plan is not the one whose digest was approved: a byte differs, or it is another plan.",
+        "Compare `sha256sum` of the file with the digest that was reviewed; find the reviewed file, or have the new one reviewed.",
+    ),
+    code(
+        "approval-needed",
+        "Nobody has approved the plan, and nobody can be asked.",
+        "Review the plan and give its digest with --approve.",
+    ),
+    code(
+        "armed-data-changed",
+        "What stands at the spool path is not the tree that this run restored there.",
+        "Somebody or something wrote to it since. Look at the node: if etcd ran there, it was started too early; do not give the role back before this is understood.",
+    ),
+    code(
+        "category-datanode",
+        "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
+        "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
+    ),
+    code(
+        "cmsh-absent",
+        "The cluster manager has no such node, category or overlay.",
+        "Compare the spec with what `restore-runbook discover` finds.",
+    ),
+    code(
+        "cmsh-answer",
+        "cmsh answered something that cannot be read, or that cannot be right.",
+        "Run the command from commands.log by hand. A start-up file of cmsh that changes its output is a usual cause; so is another Bright release.",
+    ),
+    code(
+        "cmsh-missing",
+        "The program cmsh cannot be run.",
+        "Run this on a head node, or say where cmsh is with --cmsh.",
+    ),
+    code(
+        "cmsh-read-back",
+        "A change went through without complaint, but reading it back shows another value.",
+        "Somebody else may be changing the same object, or the commit was refused. Look with cmsh, then resume.",
+    ),
+    code(
+        "cmsh-refused",
+        "cmsh ran and refused.",
+        "Its own words are in the message and in commands.log. Mend what they say, then resume.",
+    ),
+    code(
+        "cmsh-timeout",
+        "cmsh gave no answer in time.",
+        "See whether CMDaemon is alive: systemctl status cmd, and /var/log/cmdaemon. Then resume.",
+    ),
+    code(
+        "deadline",
+        "A step did not come true within its deadline. What it began may still come true.",
+        "Look at the node. If it just takes longer here, resume: waiting begins anew. The deadlines are in the spec.",
+    ),
+    code(
+        "disk-not-wiped",
+        "The node has rebooted, but its disk is the old one: it was not provisioned in full.",
+        "Look at its install mode and at the provisioning log (/var/log/node-installer on the head node). datanode on its category keeps a disk from being wiped, too.",
+    ),
+    code(
+        "effect-refused",
+        "A step asks for something that makes no sense, as a change to no node at all.",
+        "This is a fault of the program that made the plan: please report it.",
+    ),
+    code(
+        "etcd-overlay",
+        "No overlay, or more than one, carries Etcd::Host.",
+        "Name the overlay: `overlay:` in the spec, --overlay for discover.",
+    ),
+    code(
+        "etcd-role",
+        "A property of the role Etcd::Host cannot be used, as two URLs where one belongs.",
+        "Look at the role in cmsh. `peer_url` and `client_url` of a member in the spec override what the role says.",
+    ),
+    code(
+        "etcd-version-mixed",
+        "The members do not have the same minor release of etcd.",
+        "A restore across minor releases is not supported: bring them to one release first.",
+    ),
+    code(
+        "etcd-version-unknown",
+        "No node tells which etcd release it has.",
+        "Say it in the spec: `etcd_version: 3.4.23`. It must be what the nodes will have when they are back.",
+    ),
+    code(
+        "guard-of-another-run",
+        "The spool path is guarded by another run.",
+        "That run, or what it left, holds the node. `restore-runbook status --all` lists the runs: resume or undo it first.",
+    ),
+    code(
+        "hash-differs",
+        "HashKV of a member is not what the snapshot's proof predicted.",
+        "Do not let the API servers connect. The member holds other data than the snapshot: compare it with the others, and look at who has written since.",
+    ),
+    code(
+        "head-is-member",
+        "A head node is an etcd member, and the spec wants to provision it anew.",
+        "A head node is never reprovisioned: say `reprovision: no` for it.",
+    ),
+    code(
+        "head-passive",
+        "This is the passive head node.",
+        "Log in to the active one. What /cm/shared shows here is stale, and cmsh may be redirected.",
+    ),
+    code(
+        "head-unknown",
+        "It cannot be told which part this head node plays.",
+        "Look with `cmha status`. While two head nodes disagree, nothing of this kind should be run.",
+    ),
+    code(
+        "holder-not-in-spec",
+        "A node has Etcd::Host, but is not in the spec.",
+        "A member left out keeps its old data and could undo the restore: add it to `members`, or take the role from it first.",
+    ),
+    code(
+        "identity-cluster",
+        "A member belongs to another cluster than the plan predicted.",
+        "It started from other data than what was restored. Take the role away from it, and look at its spool.",
+    ),
+    code(
+        "identity-members",
+        "A member lists other members than the plan predicted.",
+        "The cluster that came up is not the one that was planned. Do not let the API servers connect; look at etcd's logs on each member.",
+    ),
+    code(
+        "install-mode",
+        "nextinstallmode is not what the step needs.",
+        "Somebody has changed it. Look with cmsh, set it right, then resume.",
+    ),
+    code(
+        "install-mode-full",
+        "nextinstallmode is FULL on a node that the spec restores in place: the next reboot would wipe it.",
+        "Clear it (cmsh: device use NODE; set nextinstallmode; commit), or say `reprovision: yes`.",
+    ),
+    code(
+        "internal",
+        "A fault of this program.",
+        "Please report it, with the message and the command line. The journal of a run is consistent: `restore-runbook status` tells where it stands.",
+    ),
+    code(
+        "journal-damaged",
+        "A line of the journal is damaged, and not just the last one torn.",
+        "Do not edit it. Compare with a copy; else look at each node and finish by hand. The run cannot be resumed.",
+    ),
+    code(
+        "journal-empty",
+        "The journal has no first record.",
+        "The run never began: run its plan again.",
+    ),
+    code(
+        "journal-illegal",
+        "The journal says something that cannot have happened in a run of this plan.",
+        "It was not written by this plan's run. Look at each node before anything else.",
+    ),
+    code(
+        "journal-io",
+        "The journal cannot be read or written.",
+        "Nothing was changed after the failed write. Make room or mend the disk, then resume.",
+    ),
+    code(
+        "journal-newer",
+        "The journal was written by a newer release.",
+        "Use that release, or a later one.",
+    ),
+    code(
+        "journal-other-plan",
+        "The journal is of another plan than the one beside it.",
+        "Resume with the plan in the run's own directory.",
+    ),
+    code(
+        "journal-poisoned",
+        "An earlier write to the journal failed, so nothing more is written.",
+        "Nothing was changed since. Make room or mend the disk, then resume.",
+    ),
+    code(
+        "keys-missing",
+        "A member counts fewer keys than the snapshot holds.",
+        "Do not let the API servers connect. Compare the members; look at etcd's logs.",
+    ),
+    code(
+        "members-diverge",
+        "The members do not hold the same data.",
+        "Do not let the API servers connect. One of them started from other data: compare cluster ids and the digests of member/snap/db.",
+    ),
+    code(
+        "module-ambiguous",
+        "A node has more than one etcd module.",
+        "Name the one to use in the spec: `module: etcd/kube-default/3.4.23`.",
+    ),
+    code(
+        "module-missing",
+        "A node has no etcd module.",
+        "Name the module in the spec, or install etcd on the node (its image) first.",
+    ),
+    code(
+        "module-not-loaded",
+        "The environment module cannot be loaded on the node.",
+        "Log in and try `module load`; the message says why.",
+    ),
+    code(
+        "module-unknown",
+        "No node tells which environment module has etcd's tools.",
+        "Say it in the spec: `module: etcd/kube-default/3.4.23`.",
+    ),
+    code(
+        "name-refused",
+        "A name, path or URL holds something that cmsh or a shell could take for a command, or is malformed.",
+        "The message says which rule it breaks. Names are never quoted and hoped for.",
+    ),
+    code(
+        "node-answer",
+        "A node answered something unexpected.",
+        "Run the command from commands.log by hand. A login script that prints to standard output is a usual cause.",
+    ),
+    code(
+        "node-conflict",
+        "What stands on the node is not what this run may touch.",
+        "Look at it: something was made or changed there since. Nothing was overwritten. Mend it, then resume.",
+    ),
+    code(
+        "node-failed",
+        "A command on a node failed; it may have happened in part.",
+        "Its output is in commands.log. Mend what it says, then resume: the step is looked at again before anything is done.",
+    ),
+    code(
+        "node-off",
+        "A node does not answer, and the spec restores it in place.",
+        "Power it on once its role is unassigned, or say `reprovision: yes` for it.",
+    ),
+    code(
+        "node-question",
+        "A question on a node failed.",
+        "Its output is in commands.log. Try it by hand.",
+    ),
+    code(
+        "node-unknown",
+        "The cluster manager knows no such node.",
+        "Compare the spec with `restore-runbook discover`.",
+    ),
+    code(
+        "not-safe",
+        "What must be true right before a step is not true. Nothing was done for this step.",
+        "Something has changed since the plan was made. Mend what the message says, then resume.",
+    ),
+    code(
+        "output",
+        "Standard output cannot be written.",
+        "Usually a full disk behind a redirection.",
+    ),
+    code(
+        "own-handler-missing",
+        "The plan has a step of an embedder's own program, and this program does not know it.",
+        "Run the plan with the program that made it.",
+    ),
+    code(
+        "past-no-return",
+        "The run is past its point of no return: a disk may be wiped, or etcd may have started.",
+        "The way is forward: `restore-runbook resume`.",
+    ),
+    code(
+        "plan-broken",
+        "The steps of the plan contradict each other.",
+        "This is a fault of the program that made the plan: please report it.",
+    ),
+    code(
+        "plan-changed",
+        "The plan file's bytes are not as restore-runbook writes them.",
+        "A plan is never edited. Make it again with `restore-runbook plan`.",
+    ),
+    code(
+        "plan-exists",
+        "The file for the plan is there already.",
+        "Give another name with --out, or overwrite it with --force.",
+    ),
+    code(
+        "plan-render-drift",
+        "This build would run other commands than the plan shows.",
+        "Run it with the release, and the options (--cmsh), that made it; or make the plan again and have it reviewed.",
+    ),
+    code(
+        "plan-unreadable",
+        "The file is no plan.",
+        "Make it again with `restore-runbook plan --out`.",
+    ),
+    code(
+        "provisioning-failed",
+        "The cluster manager reports that provisioning the node has failed.",
+        "Look at the node's console and at /var/log/node-installer on the head node. Mend it and reboot the node by hand (its install mode is still FULL), then resume.",
+    ),
+    code(
+        "quorum-answers",
+        "A quorum of the old cluster still answers.",
+        "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+    ),
+    code(
+        "restore-cut-short",
+        "A restore on a node was cut short: half a tree lies in the staging directory, and nothing runs.",
+        "Resume: the half tree is never started from, and the restore is begun again.",
+    ),
+    code(
+        "restore-failed",
+        "etcd's own tool could not restore the snapshot on a node.",
+        "What it said last is in the message. A full disk is a usual cause. Mend it, then resume.",
+    ),
+    code(
+        "restore-not-started",
+        "The restore could not be started on a node.",
+        "Resume: it is looked for before it is started again.",
+    ),
+    code(
+        "restores-differ",
+        "The restored databases are not the same on all members.",
+        "They were restored from different files, or a disk is bad. Nothing was armed. Compare the snapshot on each node.",
+    ),
+    code(
+        "revision-bump-missing",
+        "This etcd release cannot move the revision.",
+        "The flags exist from 3.4.27, 3.5.10 and 3.6.0 on. Say `revision_bump: none` and restart every API server and controller afterwards.",
+    ),
+    code(
+        "role-elsewhere",
+        "A node has Etcd::Host from another place than the overlay's node list.",
+        "While it does, etcd can start before it is restored. Take the role away there, and list the node in the overlay only.",
+    ),
+    code(
+        "run-ambiguous",
+        "More than one run could be meant.",
+        "Name one by its id, or by the end of it.",
+    ),
+    code(
+        "run-being-undone",
+        "An undo of this run has begun; going forward would build on what is not there any more.",
+        "Finish the undo with `resume`, or begin it again with `undo`.",
+    ),
+    code(
+        "run-exists",
+        "The plan has had its run.",
+        "A plan is run once: go on with `resume`, or make a new plan.",
+    ),
+    code(
+        "run-locked",
+        "Another process works on this cluster.",
+        "Wait for it, or look at it with `status`. The lock ends with its process.",
+    ),
+    code(
+        "run-never-began",
+        "The run has no first record: nothing was changed.",
+        "Run its plan, or make a new one.",
+    ),
+    code(
+        "run-none",
+        "There is no such run, or no open one.",
+        "`restore-runbook status --all` lists the runs; --state-dir says where they are kept.",
+    ),
+    code(
+        "run-open",
+        "A run is open on this cluster.",
+        "Look at it with `status`; then resume, undo or abandon it. Two runs on one cluster would destroy each other's work.",
+    ),
+    code(
+        "run-over",
+        "The run is over.",
+        "Begin a new run with a new plan.",
+    ),
+    code(
+        "run-plan-refused",
+        "The plan in the run's directory is not the one that was begun.",
+        "Do not edit the run's directory. Compare with a copy, or finish by hand.",
+    ),
+    code(
+        "snapshot-changed",
+        "The snapshot is not the one that was proven when the plan was made.",
+        "Somebody has replaced or changed it. Plan again.",
+    ),
+    code(
+        "snapshot-differs",
+        "A node sees another file at the snapshot's path than the head node.",
+        "Is the same storage mounted there? Look with `findmnt` on both.",
+    ),
+    code(
+        "snapshot-empty",
+        "The snapshot is sound, but holds no key of Kubernetes.",
+        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot, or give a reason: `allow: {empty_snapshot: …}`.",
+    ),
+    code(
+        "snapshot-not-seen",
+        "A node does not see the snapshot.",
+        "Mount the shared storage there, or copy the snapshot to the same path on every node.",
+    ),
+    code(
+        "snapshot-on-wiped-disk",
+        "On a node the snapshot lies on the disk that is about to be wiped.",
+        "Put it on shared storage, and name that path in the spec.",
+    ),
+    code(
+        "snapshot-proof-absent",
+        "This build cannot prove snapshots.",
+        "Use a build that can: nothing is restored unproven.",
+    ),
+    code(
+        "snapshot-proof-died",
+        "The proof of the snapshot did not come to its end.",
+        "Try again; if it happens again, the file or the storage below it is bad.",
+    ),
+    code(
+        "spec-format",
+        "The spec has another format number than this build reads.",
+        "Write a fresh one with `discover` and carry your edits over.",
+    ),
+    code(
+        "spec-syntax",
+        "The spec is no YAML, or has an unknown field, or a value of the wrong kind.",
+        "`discover` writes a correct spec to start from.",
+    ),
+    code(
+        "spec-too-large",
+        "The spec is larger than a spec can be.",
+        "Is it the right file?",
+    ),
+    code(
+        "spec-value",
+        "The spec says something impossible.",
+        "The message names the field.",
+    ),
+    code(
+        "spool-foreign",
+        "What stands at the spool path is not etcd's.",
+        "Look at it and move it away by hand: this tool does not know what it is.",
+    ),
+    code(
+        "spool-mount-point",
+        "The spool is a mount point of its own: it can be neither renamed nor guarded.",
+        "Move etcd's data to a directory below the mount point, in the role Etcd::Host.",
+    ),
+    code(
+        "ssh-control-dir",
+        "The directory for ssh's shared connections cannot be used.",
+        "It must belong to this user and be private; remove it and try again.",
+    ),
+    code(
+        "ssh-denied",
+        "The node lets nobody in.",
+        "Try `ssh root@NODE` by hand: keys, root login, and the file given with --ssh-config.",
+    ),
+    code(
+        "ssh-host-key",
+        "The node's host key is not the known one.",
+        "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe; else find out who answers there.",
+    ),
+    code(
+        "ssh-lost",
+        "The connection to a node broke while a command ran.",
+        "Resume: the step is looked at before anything is done again.",
+    ),
+    code(
+        "ssh-missing",
+        "The program ssh cannot be run.",
+        "Install the OpenSSH client on this head node.",
+    ),
+    code(
+        "ssh-timeout",
+        "A command on a node gave no result in time.",
+        "Look at the node (load, hanging storage), then resume.",
+    ),
+    code(
+        "ssh-unreachable",
+        "A node does not answer ssh.",
+        "Look at its power and console. When it is up, resume.",
+    ),
+    code(
+        "state-io",
+        "A file or directory of the state directory cannot be used.",
+        "The message names it and says why.",
+    ),
+    code(
+        "state-unsafe",
+        "A file that decides what is done could have been changed by others.",
+        "Make sure that nobody has changed it, then take the right to write from group and others.",
+    ),
+    code(
+        "tls-missing",
+        "A certificate or key for etcd is missing.",
+        "The message names the file and the option. On a BCM head node they lie below /etc/kubernetes/pki/LABEL.",
+    ),
+    code(
+        "tls-refused",
+        "A certificate or key for etcd cannot be used.",
+        "The message names the file and says why.",
+    ),
+    code(
+        "tool-missing",
+        "A node has no program that can restore this snapshot.",
+        "etcdctl up to 3.4, etcdutl from 3.5 on. Look at the module on the node.",
+    ),
+    code(
+        "tool-version",
+        "etcd or its restore tool on a node is of another minor release than the plan.",
+        "A restore across minor releases is not supported. Is the node's image the right one?",
+    ),
+    code(
+        "undo-of-undo",
+        "The run is an undo itself.",
+        "Resume it, or begin a new restore.",
+    ),
+    code(
+        "usage",
+        "The command line makes no sense.",
+        "--help, on each command, says what it takes.",
+    ),
+    code(
+        "world-drift",
+        "The world is not what the plan was made for.",
+        "Every difference is listed. Make the plan again and have it reviewed.",
+    ),
+    code(
+        "world-of-another-spec",
+        "The world was observed for other nodes than the spec names.",
+        "Observe it again with this spec; a fault of the calling program.",
+    ),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! `discover`: what is there, as a spec to edit. Nothing is changed.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use runbook_core::names::{AbsPath, NodeName};
+use runbook_core::ports::{NoLog, Ports};
+use runbook_core::spec::Spec;
+use runbook_core::world::{HeadRole, Host, ObservedMember, RoleHolder, SnapshotProof};
+use serde::Serialize;
+
+use super::Context;
+use crate::args::{self, Listing};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::{json, size, thousands};
+use crate::ui::{HEAD, Ui, clean_line, paint};
+
+/// Where the vendor's article keeps snapshots.
+const SNAPSHOTS: &str = "/cm/shared/backup/etcd";
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Found {
+    cluster: String,
+    head: HeadRole,
+    overlay: String,
+    spool: AbsPath,
+    members: Vec<ObservedMember>,
+    snapshots: Vec<Candidate>,
+    snapshot: Option<SnapshotProof>,
+    problems: Vec<String>,
+}
+
+/// A file that may be a snapshot.
+#[derive(Debug, Clone, Serialize)]
+struct Candidate {
+    path: AbsPath,
+    size_bytes: u64,
+    modified: Option<jiff::Timestamp>,
+}
+
+pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<Exit, Failure> {
+    let wired = cx.wiring.wire(cx.options, Arc::new(NoLog), None)?;
+    let found = find(cx.ui, &wired.ports, args).await?;
+    match args.format {
+        Listing::Json => {
+            let value = serde_json::to_value(&found).map_err(|error| {
+                Failure::internal("the observation cannot be written").caused_by(&error)
+            })?;
+            cx.ui.data(&json::document(&value))?;
+        }
+        Listing::Text => {
+            cx.ui.note(&report(&found));
+            let spec = spec(&found);
+            if let Err(error) = Spec::from_yaml(&spec) {
+                cx.ui.warning(&format!(
+                    "the spec needs your hand before it can be used: {error}"
+                ));
+            }
+            cx.ui.data(&spec)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Failure> {
+    let head = ports.manager.head_role().await?;
+    let role = ports.manager.etcd_role(args.overlay.clone(), &[]).await?;
+    let mut found = Found {
+        cluster: args.cluster.to_string(),
+        head,
+        overlay: role.overlay.to_string(),
+        spool: role.spool.clone(),
+        members: Vec::new(),
+        snapshots: candidates(Path::new(SNAPSHOTS)),
+        snapshot: None,
+        problems: Vec::new(),
+    };
+    if head == HeadRole::Passive {
+        found.problems.push("this is the passive head node: /cm/shared shows stale files here, and nothing may be run".into());
+    }
+    for holder in &role.holders {
+        let member = look(ports, holder, &role.spool, &mut found.problems).await?;
+        found.members.push(member);
+    }
+    if found.members.is_empty() {
+        found.problems.push(format!(
+            "overlay {} has Etcd::Host, but no node has it from there: list the members by hand",
+            found.overlay
+        ));
+    }
+    let newest = found
+        .snapshots
+        .first()
+        .map(|candidate| candidate.path.clone());
+    match args.snapshot.clone().or(newest) {
+        None => found.problems.push(format!(
+            "there is no snapshot below {SNAPSHOTS}: name one in the spec"
+        )),
+        Some(path) => {
+            ui.note(&format!("proving {path}, all of it …"));
+            match ports.tool.prove(&path).await {
+                Ok(proof) => found.snapshot = Some(proof),
+                Err(error) => {
+                    found.problems.push(format!(
+                        "{path} cannot be restored [{}]: {}",
+                        error.code,
+                        error.chain()
+                    ));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn look(
+    ports: &Ports,
+    holder: &RoleHolder,
+    spool: &AbsPath,
+    problems: &mut Vec<String>,
+) -> Result<ObservedMember, Failure> {
+    let node = &holder.node;
+    Ok(ObservedMember {
+        node: node.clone(),
+        name: holder.member.clone(),
+        peer_url: holder.peer_url.clone(),
+        client_url: holder.client_url.clone(),
+        role_from: holder.sources.clone(),
+        device: ports.manager.device(node).await?,
+        host: host(ports, node, spool, problems).await,
+    })
+}
+
+/// What the node says; whatever cannot be seen is a problem to tell, not a reason to stop looking.
+async fn host(
+    ports: &Ports,
+    node: &NodeName,
+    spool: &AbsPath,
+    problems: &mut Vec<String>,
+) -> Option<Host> {
+    let mut problem = |error: runbook_core::error::AdapterError| {
+        problems.push(format!("{node} [{}]: {}", error.code, error.chain()));
+    };
+    let boot_id = match ports.nodes.boot_id(node).await {
+        Ok(boot_id) => boot_id?,
+        Err(error) => {
+            problem(error);
+            return None;
+        }
+    };
+    let spool = match ports.nodes.spool(node, spool).await {
+        Ok(spool) => spool,
+        Err(error) => {
+            problem(error);
+            return None;
+        }
+    };
+    let tools = ports.tool.tools(node, None).await.map_err(problem).ok();
+    Some(Host {
+        boot_id,
+        spool,
+        tools,
+    })
+}
+
+/// Regular files, the newest first.
+fn candidates(dir: &Path) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            let path = AbsPath::new(entry.path().into_os_string().into_string().ok()?).ok()?;
+            let modified = about
+                .modified()
+                .ok()
+                .and_then(|at| jiff::Timestamp::try_from(at).ok());
+            Some(Candidate {
+                path,
+                size_bytes: about.len(),
+                modified,
+            })
+        })
+        .collect();
+    found.sort_by_key(|candidate| std::cmp::Reverse(candidate.modified));
+    found
+}
+
+fn report(found: &Found) -> String {
+    let mut page = String::new();
+    let head = match found.head {
+        HeadRole::Single => "the only head node",
+        HeadRole::Active => "the active head node",
+        HeadRole::Passive => "the PASSIVE head node",
+    };
+    writeln!(page, "{}", paint(HEAD, "Found")).ok();
+    writeln!(
+        page,
+        "  head       {head}\n  overlay    {}, spool {}",
+        found.overlay, found.spool
+    )
+    .ok();
+    for member in &found.members {
+        writeln!(page, "  member     {}", of_member(member)).ok();
+    }
+    if let Some(proof) = &found.snapshot {
+        let content = &proof.content;
+        writeln!(
+            page,
+            "  snapshot   {}, {}",
+            proof.path,
+            size(proof.size_bytes)
+        )
+        .ok();
+        writeln!(
+            page,
+            "             proven; revision {}, {} keys, {} of them Kubernetes' own",
+            content.revision,
+            thousands(content.live_keys),
+            thousands(content.registry_keys)
+        )
+        .ok();
+    }
+    for other in found.snapshots.iter().take(5) {
+        let at = other
+            .modified
+            .map_or_else(String::new, |at| format!("{at:.0}  "));
+        writeln!(
+            page,
+            "  file       {at}{}  {}",
+            other.path,
+            size(other.size_bytes)
+        )
+        .ok();
+    }
+    for problem in &found.problems {
+        writeln!(page, "  problem    {}", clean_line(problem)).ok();
+    }
+    page
+}
+
+fn of_member(member: &ObservedMember) -> String {
+    let host = member.host.as_ref().map_or_else(
+        || "does not answer ssh".to_owned(),
+        |host| {
+            let tools = host.tools.as_ref();
+            let etcd = tools.map_or_else(
+                || "no etcd module".into(),
+                |t| format!("etcd {} ({})", t.etcd, t.module),
+            );
+            format!("spool: {}, {etcd}", host.spool)
+        },
+    );
+    let device = &member.device;
+    let datanode = if device.effective_datanode() {
+        "yes"
+    } else {
+        "no"
+    };
+    clean_line(&format!(
+        "{} ({}), {}, datanode {datanode}, {host}",
+        member.node, member.client_url, device.status
+    ))
+}
+
+/// The spec. Everything in it was parsed into names of a narrow alphabet, so nothing needs quoting.
+fn spec(found: &Found) -> String {
+    let mut page = String::from(
+        "# What to restore, and onto which nodes. Lines with EDIT need your decision.\nformat: 1\n",
+    );
+    writeln!(
+        page,
+        "# The label runs are filed under.\ncluster: {}",
+        found.cluster
+    )
+    .ok();
+    writeln!(page, "overlay: {}", found.overlay).ok();
+    match &found.snapshot {
+        Some(proof) => {
+            page.push_str("# EDIT: proven just now; is it the one you want? Everything written after it is lost.\n");
+            writeln!(page, "snapshot: {}", proof.path).ok();
+        }
+        None => {
+            writeln!(
+                page,
+                "# EDIT: no proven snapshot was found.\nsnapshot: {SNAPSHOTS}/NAME-THE-FILE"
+            )
+            .ok();
+        }
+    }
+    page.push_str("# EDIT: `reprovision: yes` WIPES the node's disk and provisions it anew; say it where the disk was\n# lost or replaced. `no` keeps the old data aside, as the way back.\nmembers:\n");
+    for member in &found.members {
+        writeln!(page, "  - node: {}", member.node).ok();
+        let note = if member.host.is_none() {
+            "   # EDIT: it does not answer; power it on, or say yes"
+        } else {
+            ""
+        };
+        writeln!(page, "    reprovision: no{note}").ok();
+    }
+    tools(&mut page, found);
+    page.push_str(TAIL);
+    page
+}
+
+fn tools(page: &mut String, found: &Found) {
+    let tools = found
+        .members
+        .iter()
+        .find_map(|m| m.host.as_ref()?.tools.as_ref().map(|t| (m, t)));
+    match tools {
+        Some((member, tools)) => {
+            writeln!(
+                page,
+                "# As {} has it.\nmodule: {}\netcd_version: {}",
+                member.node, tools.module, tools.etcd
+            )
+            .ok();
+        }
+        None => {
+            page.push_str("# EDIT: no node could tell which module has etcd's tools, and which release it is.\n# module: etcd/kube-default/3.4.4\n# etcd_version: 3.4.4\n");
+        }
+    }
+}
+
+const TAIL: &str = "\
+# What follows are the defaults; take the # away to change one.
+# service: etcd
+# owner: etcd:etcd
+# revision_bump: auto
+# parallel: 3
+# deadlines: {quick_s: 60, stop_s: 120, reprovision_s: 3600, restore_s: 1800, start_s: 600, poll_s: 5}
+# Refusals to lift, each with a reason that the plan and the journal keep:
+# allow:
+#   quorum: \"why a quorum that still answers may be stopped\"
+#   category_datanode: {default: \"why datanode of this category may be lowered meanwhile\"}
+";

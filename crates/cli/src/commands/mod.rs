@@ -1,0 +1,69 @@
+//! The commands.
+
+mod abandon;
+mod discover;
+mod life;
+mod meta;
+mod pick;
+mod plan;
+mod resume;
+mod run;
+mod status;
+mod undo;
+
+use std::path::Path;
+
+use runbook_core::rundir::{StateDir, read_private};
+use runbook_core::spec::{SPEC_LIMIT_BYTES, Spec};
+
+use crate::args::{Cli, Command, Global};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+use crate::wiring::Wiring;
+
+/// What every command works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) options: &'a Global,
+    pub(crate) ui: &'a Ui,
+    pub(crate) wiring: &'a dyn Wiring,
+}
+
+pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<Exit, Failure> {
+    let cx = Context {
+        options: &cli.global,
+        ui,
+        wiring,
+    };
+    match &cli.command {
+        Command::Discover(args) => discover::discover(cx, args).await,
+        Command::Plan(args) => plan::plan(cx, args).await,
+        Command::Run(args) => run::run(cx, args).await,
+        Command::Resume(args) => resume::resume(cx, args).await,
+        Command::Status(args) => status::status(cx, args),
+        Command::Undo(args) => undo::undo(cx, args).await,
+        Command::Abandon(args) => abandon::abandon(cx, args),
+        Command::Explain(args) => meta::explain(cx, args),
+        Command::Completions { shell } => meta::completions(cx, *shell),
+        Command::Man => meta::man(cx),
+    }
+}
+
+fn read_spec(path: &Path) -> Result<Spec, Failure> {
+    let bytes = read_private(path, SPEC_LIMIT_BYTES as u64)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        Failure::new(Exit::Refused, "spec-syntax", "the spec is not UTF-8 text").caused_by(&error)
+    })?;
+    Spec::from_yaml(&text)
+        .map_err(|error| Failure::from(error).details([format!("in {}", path.display())]))
+}
+
+/// The state directory for working in it, with a warning where its storage is risky.
+fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
+    let state = StateDir::open(&cx.options.state_dir)?;
+    if let Some(risk) = state.risk() {
+        cx.ui.warning(&risk.to_string());
+    }
+    Ok(state)
+}

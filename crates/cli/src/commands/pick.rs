@@ -1,0 +1,140 @@
+//! Which run is meant.
+
+use runbook_core::journal::{History, Outcome};
+use runbook_core::names::{ClusterLabel, RunId};
+use runbook_core::plan::PlanKind;
+use runbook_core::rundir::{Holder, RunDir, Standing, StateDir, StateError};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The run with this id, or whose id ends so.
+pub(super) fn named(state: &StateDir, text: &str) -> Result<RunDir, Failure> {
+    let text = text.to_ascii_lowercase();
+    let mut found = state.runs()?;
+    found.retain(|dir| text.len() >= 4 && dir.run.to_string().ends_with(&text));
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(none(format!("no run is {text}, or ends so"))),
+        _ => Err(several(&found)),
+    }
+}
+
+/// The only open run; of a run and its own open undo the undo is meant.
+pub(super) fn only_open(state: Option<&StateDir>) -> Result<RunDir, Failure> {
+    let mut open = state
+        .map(StateDir::open_runs)
+        .transpose()?
+        .unwrap_or_default();
+    let undone: Vec<RunId> = open.iter().filter_map(undo_of).collect();
+    open.retain(|dir| !undone.contains(&dir.run));
+    match open.len() {
+        1 => Ok(open.remove(0)),
+        0 => Err(none("there is no open run".into())),
+        _ => Err(several(&open)),
+    }
+}
+
+/// The run a run undoes, if it is an undo.
+pub(super) fn undo_of(dir: &RunDir) -> Option<RunId> {
+    match dir.plan().ok()?.kind {
+        PlanKind::Undo { of, .. } => Some(of),
+        PlanKind::Restore => None,
+    }
+}
+
+/// Every run that is the undo of this one.
+pub(super) fn undos_of(state: &StateDir, run: RunId) -> Result<Vec<RunDir>, Failure> {
+    let mut runs = state.runs()?;
+    runs.retain(|dir| undo_of(dir) == Some(run));
+    Ok(runs)
+}
+
+/// Refuses while any run is open on the cluster; nobody else works on it, the lock is held.
+pub(super) fn refuse_open(state: &StateDir, cluster: &ClusterLabel) -> Result<(), Failure> {
+    let open = state.open_runs()?;
+    let Some(dir) = open.iter().find(|dir| dir.cluster == *cluster) else {
+        return Ok(());
+    };
+    let by = match dir.standing() {
+        Standing::Open(history) | Standing::Over(_, history) => whose(&history),
+        Standing::NeverBegan | Standing::Unreadable(_) => "its journal does not say whose".into(),
+    };
+    let what = format!("run {} is open on cluster {cluster}: {by}", dir.run);
+    Err(Failure::new(Exit::Locked, "run-open", what).hint(format!(
+        "look at it with `restore-runbook status {0}`; then `resume`, `undo` or `abandon` it",
+        dir.run
+    )))
+}
+
+/// Whose run it is: who was the last to work on it.
+pub(super) fn whose(history: &History) -> String {
+    use runbook_core::journal::Entry;
+    let last = history
+        .records
+        .iter()
+        .rev()
+        .find_map(|record| match &record.entry {
+            Entry::Opened { by, .. } | Entry::Resumed { by } => Some((record.at, by)),
+            _ => None,
+        });
+    last.map_or_else(
+        || "its journal does not say whose".into(),
+        |(at, by)| format!("{by}, {at:.0}"),
+    )
+}
+
+/// The history of a run that can go on.
+pub(super) fn open_history(dir: &RunDir) -> Result<History, Failure> {
+    match dir.standing() {
+        Standing::Open(history) => Ok(history),
+        Standing::Unreadable(error) => Err(error.into()),
+        Standing::NeverBegan => {
+            let what = format!("run {} never began: nothing was changed", dir.run);
+            Err(Failure::new(Exit::Locked, "run-never-began", what)
+                .hint("run its plan, or make a new one"))
+        }
+        Standing::Over(outcome, _) => {
+            let how = match outcome {
+                Outcome::Completed => "completed".to_owned(),
+                Outcome::Undone(by) => format!("undone by run {by}"),
+                Outcome::Abandoned(reason) => format!("abandoned: {reason}"),
+            };
+            let what = format!("run {} is over: {how}", dir.run);
+            Err(Failure::new(Exit::Record, "run-over", what)
+                .hint("begin a new run with a new plan"))
+        }
+    }
+}
+
+/// Who works on a cluster right now, in words.
+pub(super) fn worker(
+    state: &StateDir,
+    cluster: &ClusterLabel,
+) -> Result<Option<String>, StateError> {
+    let holder = state.holder(cluster)?;
+    Ok(holder.map(|Holder(actor)| {
+        actor.map_or_else(
+            || "a process that does not say whose it is".into(),
+            |by| by.to_string(),
+        )
+    }))
+}
+
+fn none(what: String) -> Failure {
+    Failure::new(Exit::Locked, "run-none", what)
+        .hint("`restore-runbook status --all` lists the runs; --state-dir says where they are kept")
+}
+
+fn several(found: &[RunDir]) -> Failure {
+    let lines = found
+        .iter()
+        .map(|dir| format!("{} on cluster {}", dir.run, dir.cluster));
+    Failure::new(
+        Exit::Usage,
+        "run-ambiguous",
+        "more than one run could be meant",
+    )
+    .details(lines)
+    .hint("name one by its id, or by the end of it")
+}

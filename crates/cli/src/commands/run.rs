@@ -1,0 +1,151 @@
+//! `run`: what was approved, in the world it was approved for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use runbook_core::digest::Digest;
+use runbook_core::observe::{drift, observe};
+use runbook_core::plan::{PLAN_LIMIT_BYTES, PlanKind, SealedPlan};
+use runbook_core::ports::{NoLog, Ports};
+use runbook_core::run::Run;
+use runbook_core::rundir::{StateDir, read_private};
+
+use super::life::Life;
+use super::{Context, open_state, pick, plan, read_spec};
+use crate::actor::actor;
+use crate::args::RunArgs;
+use crate::command_log::FileLog;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::text;
+use crate::ui::Answer;
+
+pub(super) async fn run(cx: Context<'_>, args: &RunArgs) -> Result<Exit, Failure> {
+    let plan = approved(cx, args).await?;
+    let state = open_state(cx)?;
+    let by = actor();
+    let lock = state.lock(&plan.cluster, &by)?;
+    pick::refuse_open(&state, &plan.cluster)?;
+    let log = Arc::new(FileLog::default());
+    let dir = state.run_dir(&plan);
+    let wired = cx
+        .wiring
+        .wire(cx.options, Arc::clone(&log) as _, Some(dir.path()))?;
+    refuse_drift(&wired.ports, &plan).await?;
+    plan.check_commands(&wired.ports)?;
+    let (dir, store) = state.create_run(&lock, &plan)?;
+    attach(&log, &dir)?;
+    let run = Run::begin(&plan, &wired.ports, Box::new(store), by)?;
+    let life = Life {
+        cx,
+        state: &state,
+        dir: &dir,
+        plan: &plan,
+        wired: &wired,
+    };
+    life.go(run).await
+}
+
+/// From here on commands are logged to the run's own file.
+pub(super) fn attach(log: &FileLog, dir: &runbook_core::rundir::RunDir) -> Result<(), Failure> {
+    let path = dir.commands_log();
+    log.attach(&path).map_err(|error| {
+        let what = format!("{} cannot be written", path.display());
+        Failure::new(Exit::Environment, "state-io", what).caused_by(&error)
+    })
+}
+
+/// The plan somebody has said yes to.
+async fn approved(cx: Context<'_>, args: &RunArgs) -> Result<SealedPlan, Failure> {
+    match (&args.plan, &args.spec) {
+        (Some(file), _) => from_file(cx, file, args.approve),
+        (None, Some(spec)) if cx.ui.person => from_spec(cx, spec).await,
+        (None, _) => Err(Failure::usage("there is no plan to run").hint(
+            "write one with `restore-runbook plan --spec SPEC --out plan.json`, then `restore-runbook run --plan plan.json --approve DIGEST`; on a terminal `run --spec SPEC` plans, shows and asks",
+        )),
+    }
+}
+
+fn from_file(cx: Context<'_>, file: &Path, approve: Option<Digest>) -> Result<SealedPlan, Failure> {
+    let bytes = read_private(file, PLAN_LIMIT_BYTES as u64)?;
+    let found = Digest::of(&bytes);
+    if let Some(approved) = approve.filter(|approved| *approved != found) {
+        return Err(mismatch(&file.display().to_string(), found, approved));
+    }
+    let plan = SealedPlan::read(&bytes)?;
+    if let PlanKind::Undo { of, .. } = plan.kind {
+        return Err(Failure::usage("this is the plan of an undo").hint(format!(
+            "restore-runbook undo {of} --approve {}",
+            plan.digest()
+        )));
+    }
+    match approve {
+        Some(_) => {}
+        None if cx.ui.person => ask(cx, &plan)?,
+        None => {
+            return Err(Failure::new(
+                Exit::Approval,
+                "approval-needed",
+                "nobody has approved the plan",
+            )
+            .hint(format!(
+                "review it, then: restore-runbook run --plan {} --approve {found}",
+                file.display()
+            )));
+        }
+    }
+    Ok(plan)
+}
+
+/// The plan is not the one that was approved.
+pub(super) fn mismatch(what: &str, found: Digest, approved: Digest) -> Failure {
+    let what = format!("{what} is not the plan that was approved");
+    Failure::new(Exit::Approval, "approval-mismatch", what)
+        .details([format!("approved: {approved}"), format!("found:    {found}")])
+        .hint("review what is there now, or find the file that was reviewed; `sha256sum` prints the same digest")
+}
+
+async fn from_spec(cx: Context<'_>, spec: &Path) -> Result<SealedPlan, Failure> {
+    let spec = read_spec(spec)?;
+    // Told early: nobody wants to read a plan that cannot be run.
+    if let Some(state) = StateDir::existing(&cx.options.state_dir)? {
+        pick::refuse_open(&state, &spec.cluster)?;
+    }
+    let wired = cx.wiring.wire(cx.options, Arc::new(NoLog), None)?;
+    let plan = plan::make(&wired.ports, &spec).await?;
+    ask(cx, &plan)?;
+    Ok(plan)
+}
+
+/// Shows a plan and asks; `explain` shows every step and asks again.
+pub(super) fn ask(cx: Context<'_>, plan: &SealedPlan) -> Result<(), Failure> {
+    cx.ui.note(&text::summary(plan));
+    loop {
+        match cx.ui.ask("Do this?", true) {
+            Answer::Yes => return Ok(()),
+            Answer::Explain => cx.ui.note(&text::plan(plan)),
+            Answer::No => {
+                return Err(Failure::new(
+                    Exit::Approval,
+                    "approval-declined",
+                    "the answer was no; nothing was changed",
+                ));
+            }
+        }
+    }
+}
+
+async fn refuse_drift(ports: &Ports, plan: &SealedPlan) -> Result<(), Failure> {
+    let now = observe(ports, &plan.spec).await?;
+    let found = drift(&plan.world, &now);
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Conflict,
+        "world-drift",
+        "the world is not what the plan was made for; nothing was changed",
+    )
+    .details(found.iter().map(ToString::to_string))
+    .hint("make the plan again and have it reviewed: what was approved does not fit any more"))
+}

@@ -1,0 +1,156 @@
+//! Why a command did not do as asked: a code, the chain of causes, and what to do next.
+
+use std::error::Error;
+
+use runbook_core::error::AdapterError;
+use runbook_core::observe::ObserveError;
+use runbook_core::plan::PlanError;
+use runbook_core::run::RunError;
+use runbook_core::rundir::StateError;
+use runbook_core::spec::SpecError;
+
+use crate::exit::Exit;
+
+/// An error as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// The stable error code, which `explain` knows.
+    pub code: String,
+    /// What went wrong, as a lower-case fragment.
+    pub what: String,
+    /// What caused it, the nearest cause first.
+    pub causes: Vec<String>,
+    /// Further lines, as the differences of a drift.
+    pub details: Vec<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without causes and hint.
+    pub fn new(exit: Exit, code: &str, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code: code.into(),
+            what: what.into(),
+            causes: Vec::new(),
+            details: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// A fault of this program.
+    pub fn internal(what: impl Into<String>) -> Self {
+        Self::new(Exit::Internal, "internal", what)
+            .hint("this is a fault of restore-runbook: please report it")
+    }
+
+    /// A command line that makes no sense here.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", what)
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds further lines.
+    #[must_use]
+    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// Adds an error and its own causes.
+    #[must_use]
+    pub fn caused_by(mut self, error: &dyn Error) -> Self {
+        self.causes.push(error.to_string());
+        self.with_sources(error)
+    }
+
+    fn with_sources(mut self, error: &dyn Error) -> Self {
+        let mut source = error.source();
+        while let Some(cause) = source {
+            self.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        self
+    }
+
+    fn of(exit: Exit, code: &str, error: &dyn Error, hint: Option<String>) -> Self {
+        let failure = Self {
+            hint,
+            ..Self::new(exit, code, error.to_string())
+        };
+        failure.with_sources(error)
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let exit = match &error {
+            PlanError::Refused { .. } => Exit::Refused,
+            PlanError::Broken(_) => Exit::Internal,
+            PlanError::Render { .. } => Exit::Environment,
+            PlanError::Unreadable(_) | PlanError::NotCanonical | PlanError::RenderDrift { .. } => {
+                Exit::Record
+            }
+        };
+        Self::of(exit, error.code(), &error, error.hint())
+    }
+}
+
+impl From<ObserveError> for Failure {
+    fn from(error: ObserveError) -> Self {
+        match error {
+            ObserveError::Refused(refused) => refused.into(),
+            port @ ObserveError::Port { .. } => {
+                Self::of(Exit::Environment, port.code(), &port, port.hint())
+            }
+        }
+    }
+}
+
+impl From<AdapterError> for Failure {
+    fn from(error: AdapterError) -> Self {
+        Self::of(Exit::Environment, error.code, &error, error.hint.clone())
+    }
+}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        Self::of(
+            Exit::Refused,
+            error.code(),
+            &error,
+            Some(error.hint().into()),
+        )
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let exit = match &error {
+            StateError::Locked { .. } | StateError::RunExists { .. } => Exit::Locked,
+            StateError::Io { .. } => Exit::Environment,
+            StateError::Unsafe { .. } | StateError::Journal(_) | StateError::Plan { .. } => {
+                Exit::Record
+            }
+        };
+        Self::of(exit, error.code(), &error, error.hint())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Plan(error) => error.into(),
+            other => Self::of(Exit::Record, other.code(), &other, other.hint()),
+        }
+    }
+}

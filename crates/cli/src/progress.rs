@@ -1,0 +1,213 @@
+//! What a run shows while it works: bars on a terminal, one line per event elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use runbook_core::event::{Event, EventSink, UnitRef};
+use runbook_core::names::UnitId;
+use runbook_core::plan::Phase;
+
+use crate::render::clock;
+use crate::ui::{BAD, FAINT, GOOD, HEAD, Ui, WARN, clean_line, paint};
+
+/// A unit that sees the same for this long says so again.
+const REMIND: Duration = Duration::from_secs(30);
+
+/// Room for the phase's name, right-aligned.
+const PREFIX: usize = 12;
+
+/// Shows events as they come.
+pub(crate) struct Progress {
+    ui: Ui,
+    live: Option<MultiProgress>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bars: BTreeMap<UnitId, ProgressBar>,
+    said: BTreeMap<UnitId, (String, Duration)>,
+}
+
+impl Progress {
+    pub(crate) fn new(ui: Ui) -> Self {
+        let live = ui
+            .live
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4)));
+        Self {
+            ui,
+            live,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn clear(&self) {
+        for (_, bar) in std::mem::take(&mut self.state().bars) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line between the bars.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.live {
+            // The bars step aside for the line.
+            Some(live) => live.suspend(|| self.ui.note(line)),
+            None => self.ui.note(line),
+        }
+    }
+
+    fn phase(&self, phase: Phase, text: &str) {
+        self.say(&format!(
+            "{}  {text}",
+            paint(HEAD, format!("{:>PREFIX$}", phase.name()))
+        ));
+    }
+
+    fn unit(&self, unit: &UnitRef, word: &str, text: &str) {
+        self.say(&line(unit, word, text));
+    }
+
+    fn waiting(&self, unit: &UnitRef, seen: &str, elapsed: Duration, deadline: Duration) {
+        let seen = clean_line(seen);
+        if let Some(live) = &self.live {
+            self.bar(live, unit, &seen, elapsed, deadline);
+            return;
+        }
+        let mut state = self.state();
+        if let Some((before, at)) = state.said.get(&unit.id) {
+            if *before == seen && elapsed.saturating_sub(*at) < REMIND {
+                return;
+            }
+        }
+        state.said.insert(unit.id.clone(), (seen.clone(), elapsed));
+        drop(state);
+        let time = format!("{seen} ({} of at most {})", clock(elapsed), clock(deadline));
+        self.unit(unit, &paint(FAINT, "waits"), &time);
+    }
+
+    fn bar(
+        &self,
+        live: &MultiProgress,
+        unit: &UnitRef,
+        seen: &str,
+        elapsed: Duration,
+        deadline: Duration,
+    ) {
+        let mut state = self.state();
+        let bar = state.bars.entry(unit.id.clone()).or_insert_with(|| {
+            let bar = live.add(ProgressBar::new_spinner().with_elapsed(elapsed));
+            bar.set_style(style());
+            bar.set_prefix(format!("{:>PREFIX$}  {}", unit.phase.name(), place(unit)));
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        bar.set_message(format!(
+            "of {}: {}: {seen}",
+            clock(deadline),
+            clean_line(&unit.title)
+        ));
+    }
+
+    fn gone(&self, unit: &UnitRef) {
+        let mut state = self.state();
+        state.said.remove(&unit.id);
+        if let Some(bar) = state.bars.remove(&unit.id) {
+            drop(state);
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix} {spinner} {elapsed} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_chars("|/-\\ ")
+}
+
+fn place(unit: &UnitRef) -> String {
+    unit.node
+        .as_ref()
+        .map_or_else(|| "all".to_owned(), ToString::to_string)
+}
+
+fn line(unit: &UnitRef, word: &str, text: &str) -> String {
+    let title = clean_line(&unit.title);
+    let prefix = format!("{:>PREFIX$}", unit.phase.name());
+    let rest = if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    };
+    format!(
+        "{}  {}  {word} {title}{rest}",
+        paint(FAINT, prefix),
+        place(unit)
+    )
+}
+
+impl EventSink for Progress {
+    fn event(&self, event: Event) {
+        match event {
+            Event::PhaseBegan { phase } => self.phase(phase, phase.purpose()),
+            Event::PhaseDone { phase, took } => {
+                self.phase(phase, &paint(GOOD, format!("done after {}", clock(took))));
+            }
+            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts"), ""),
+            Event::Waiting {
+                unit,
+                seen,
+                elapsed,
+                deadline,
+            } => {
+                self.waiting(&unit, &seen, elapsed, deadline);
+            }
+            Event::Retrying { unit, error } => {
+                self.unit(&unit, &paint(WARN, "again"), &clean_line(&error));
+            }
+            Event::Done { unit, acted, seen } => {
+                self.gone(&unit);
+                let word = if acted { "done" } else { "holds" };
+                self.unit(&unit, &paint(GOOD, word), &clean_line(&seen));
+            }
+            Event::Skipped { unit, reason } => {
+                self.gone(&unit);
+                self.unit(&unit, &paint(FAINT, "skips"), &clean_line(&reason));
+            }
+            Event::Failed { unit, failure } => {
+                self.gone(&unit);
+                let text = format!("[{}] {}", failure.code, clean_line(&failure.seen));
+                self.unit(&unit, &paint(BAD, "FAILED"), &text);
+            }
+            Event::Draining => self.say(&self.still_in_flight()),
+            // A later core may tell more than this build knows to show.
+            _ => {}
+        }
+        std::io::stderr().flush().ok();
+    }
+}
+
+impl Progress {
+    fn still_in_flight(&self) -> String {
+        let state = self.state();
+        let waited: Vec<String> = state
+            .bars
+            .keys()
+            .chain(state.said.keys())
+            .map(ToString::to_string)
+            .collect();
+        let what = if waited.is_empty() {
+            "nothing long".to_owned()
+        } else {
+            waited.join(", ")
+        };
+        format!("{:>PREFIX$}  draining; in flight: {what}", "")
+    }
+}

@@ -1,0 +1,238 @@
+//! A plan as Markdown, for a change ticket.
+
+use std::fmt::Write as _;
+
+use runbook_core::plan::{PlanKind, SealedPlan, Undo, Unit};
+
+use super::{size, thousands};
+use crate::ui::{clean, clean_line};
+
+/// The whole plan.
+pub(crate) fn plan(plan: &SealedPlan) -> String {
+    let mut page = String::new();
+    header(&mut page, plan);
+    members(&mut page, plan);
+    page.push_str("\n## What to know\n\n");
+    for risk in &plan.risks {
+        writeln!(page, "* {}", escape(risk)).ok();
+    }
+    let mut phase = None;
+    for unit in &plan.units {
+        if phase != Some(unit.phase) {
+            phase = Some(unit.phase);
+            writeln!(
+                page,
+                "\n## {}\n\n{}.",
+                unit.phase,
+                escape(unit.phase.purpose())
+            )
+            .ok();
+        }
+        if plan.point_of_no_return.as_ref() == Some(&unit.id) {
+            page.push_str(
+                "\n---\n\n**POINT OF NO RETURN: what follows cannot be undone.**\n\n---\n",
+            );
+        }
+        step(&mut page, unit);
+    }
+    writeln!(
+        page,
+        "\n## To run it\n\n```sh\nsha256sum plan.json   # {}\nrestore-runbook run --plan plan.json --approve {}\n```",
+        plan.digest().hex(),
+        plan.digest()
+    )
+    .ok();
+    page
+}
+
+fn header(page: &mut String, plan: &SealedPlan) {
+    let title = match plan.kind {
+        PlanKind::Restore => format!("Restore of the etcd cluster {}", plan.cluster),
+        PlanKind::Undo { of, .. } => {
+            format!("Undo of run {of} on the etcd cluster {}", plan.cluster)
+        }
+    };
+    writeln!(page, "# {title}\n").ok();
+    let snapshot = &plan.world.snapshot;
+    let bump = plan.revision_bump.map_or_else(
+        || "not moved".into(),
+        |by| format!("moved by {}", thousands(by)),
+    );
+    let rows = [
+        ("Run", code(&plan.run.to_string())),
+        ("Plan", code(&plan.digest().to_string())),
+        (
+            "Snapshot",
+            format!(
+                "{}, {}",
+                code(snapshot.path.as_str()),
+                size(snapshot.size_bytes)
+            ),
+        ),
+        (
+            "Its content",
+            format!(
+                "{}, proven; revision {}; {} keys, {} of them Kubernetes' own",
+                code(&snapshot.sha256.to_string()),
+                snapshot.content.revision,
+                thousands(snapshot.content.live_keys),
+                thousands(snapshot.content.registry_keys)
+            ),
+        ),
+        ("etcd", format!("{}, revision {bump}", plan.etcd_version)),
+        (
+            "Overlay, spool",
+            format!(
+                "{}, {}",
+                code(plan.world.overlay.as_str()),
+                code(plan.world.spool.as_str())
+            ),
+        ),
+        ("Fresh token", code(&plan.identity.token)),
+        (
+            "Predicted cluster id",
+            code(&plan.identity.cluster.to_string()),
+        ),
+    ];
+    page.push_str("| | |\n|---|---|\n");
+    for (label, value) in rows {
+        writeln!(page, "| {label} | {value} |").ok();
+    }
+}
+
+fn members(page: &mut String, plan: &SealedPlan) {
+    page.push_str("\n| Node | Member | Predicted id | Peer URL | Status | Spool | Disk |\n|---|---|---|---|---|---|---|\n");
+    let asked = plan.spec.members.iter();
+    for ((member, seen), asked) in plan
+        .identity
+        .members
+        .iter()
+        .zip(&plan.world.members)
+        .zip(asked)
+    {
+        let spool = seen
+            .host
+            .as_ref()
+            .map_or_else(|| "does not answer".into(), |host| host.spool.to_string());
+        let disk = if asked.reprovision {
+            "**WIPED**"
+        } else {
+            "kept"
+        };
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} | {disk} |",
+            member.node,
+            member.name,
+            code(&member.id.to_string()),
+            code(member.peer_url.as_str()),
+            escape(&seen.device.status.to_string()),
+            escape(&spool)
+        )
+        .ok();
+    }
+}
+
+fn step(page: &mut String, unit: &Unit) {
+    let place = unit
+        .member
+        .as_ref()
+        .map_or_else(String::new, |node| format!("{node}: "));
+    let mark = if unit.destructive {
+        " — **DESTRUCTIVE**"
+    } else {
+        ""
+    };
+    writeln!(
+        page,
+        "\n### {place}{}{mark}\n\n{}",
+        escape(&unit.title),
+        code(unit.id.as_str())
+    )
+    .ok();
+    if let Some(reason) = &unit.skip {
+        writeln!(page, "\nSkipped: {}.", escape(reason)).ok();
+        return;
+    }
+    if !unit.why.is_empty() {
+        writeln!(page, "\nWhy: {}.", escape(&unit.why)).ok();
+    }
+    let commands: Vec<String> = unit
+        .commands
+        .iter()
+        .map(|c| clean(&c.to_string()))
+        .collect();
+    if !commands.is_empty() {
+        let text = commands.join("\n");
+        let fence = "`".repeat(longest_run(&text, '`').max(2) + 1);
+        writeln!(page, "\n{fence}sh\n{text}\n{fence}").ok();
+    }
+    page.push('\n');
+    for check in &unit.require {
+        writeln!(page, "* only if {}", escape(&check.to_string())).ok();
+    }
+    for check in &unit.done_when {
+        writeln!(page, "* done when {}", escape(&check.to_string())).ok();
+    }
+    if unit.act.is_some() {
+        writeln!(page, "* waits for at most {} s", unit.deadline_s).ok();
+        let undo = match &unit.undo {
+            Undo::By(action) => escape(&action.to_string()),
+            Undo::Nothing(why) => format!("nothing to undo: {}", escape(why)),
+            Undo::Impossible(why) => format!("**impossible**: {}", escape(why)),
+        };
+        writeln!(page, "* undo: {undo}").ok();
+    }
+}
+
+/// Foreign text on one line, with everything escaped that Markdown or HTML could take for its own.
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in clean_line(text).chars() {
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            // A mention or a link in a ticket system.
+            '@' => safe.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '!' | '~' | '$' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Text in a code span, also when it holds backticks.
+fn code(text: &str) -> String {
+    let text = clean_line(text).replace('|', "\\|");
+    let ticks = longest_run(&text, '`');
+    let fence = "`".repeat(ticks + 1);
+    if ticks > 0 {
+        format!("{fence} {text} {fence}")
+    } else {
+        format!("{fence}{text}{fence}")
+    }
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    text.split(|c| c != of).map(str::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_stays_text() {
+        assert_eq!(
+            escape("<b>*x*</b> [a](b) @all"),
+            "&lt;b&gt;\\*x\\*&lt;/b&gt; \\[a\\](b) &#64;all"
+        );
+        assert_eq!(escape("a|b\n# c"), "a\\|b ⏎ \\# c");
+        assert_eq!(code("a`b``c"), "``` a`b``c ```");
+        assert_eq!(code("plain"), "`plain`");
+    }
+}

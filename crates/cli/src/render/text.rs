@@ -1,0 +1,294 @@
+//! A plan as calm text: it reads without colour, and its commands can be pasted.
+
+use std::fmt::Write as _;
+
+use runbook_core::plan::{Action, Check, Phase, PlanKind, SealedPlan, Undo, Unit};
+
+use super::{clock, size, thousands, wrap};
+use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean, clean_line, paint};
+
+/// Prose is broken here; commands never are.
+const WIDTH: usize = 96;
+
+/// Room for the label of a line.
+const LABEL: usize = 11;
+
+/// The whole plan.
+pub(crate) fn plan(plan: &SealedPlan) -> String {
+    let mut page = Page(String::new());
+    header(&mut page, plan);
+    risks(&mut page, plan);
+    let mut said = Vec::new();
+    let mut phase = None;
+    for unit in &plan.units {
+        if phase != Some(unit.phase) {
+            phase = Some(unit.phase);
+            said.clear();
+            page.phase(unit.phase, plan);
+        }
+        if plan.point_of_no_return.as_ref() == Some(&unit.id) {
+            page.no_return();
+        }
+        page.unit(unit, &mut said);
+    }
+    page.0
+}
+
+/// What to type to have the plan run.
+pub(crate) fn next_step(plan: &SealedPlan, file: Option<&str>) -> String {
+    match file {
+        Some(file) => {
+            let line = format!(
+                "restore-runbook run --plan {file} --approve {}",
+                plan.digest()
+            );
+            format!("\nReview it, then run it:\n\n  {}\n", paint(GOOD, line))
+        }
+        None => format!(
+            "\nTo have this plan reviewed and run, write it to a file (a plan is for one run, and each has an id of its own):\n\n  {}\n",
+            paint(GOOD, "restore-runbook plan --spec SPEC --out plan.json")
+        ),
+    }
+}
+
+/// What is destroyed, and what a reviewer has to know, on half a screen.
+pub(crate) fn summary(plan: &SealedPlan) -> String {
+    let mut page = Page(String::new());
+    header(&mut page, plan);
+    risks(&mut page, plan);
+    page.line("");
+    for phase in Phase::ALL {
+        let units = plan.units.iter().filter(|unit| unit.phase == phase);
+        let (skipped, open): (Vec<_>, Vec<_>) = units.partition(|unit| unit.skip.is_some());
+        if open.is_empty() && skipped.is_empty() {
+            continue;
+        }
+        let destroys = open.iter().filter(|unit| unit.destructive).count();
+        let mut line = format!("  {:>11}  {} steps", phase.name(), open.len());
+        if !skipped.is_empty() {
+            write!(line, ", {} that do not apply", skipped.len()).ok();
+        }
+        if destroys > 0 {
+            write!(line, ", {}", paint(BAD, format!("{destroys} DESTRUCTIVE"))).ok();
+        }
+        page.line(&line);
+    }
+    page.0
+}
+
+fn header(page: &mut Page, plan: &SealedPlan) {
+    let title = match plan.kind {
+        PlanKind::Restore => format!("Restore of the etcd cluster {}", plan.cluster),
+        PlanKind::Undo { of, .. } => {
+            format!("Undo of run {of} on the etcd cluster {}", plan.cluster)
+        }
+    };
+    page.line(&paint(HEAD, title));
+    page.line("");
+    page.field("run", &plan.run.to_string());
+    page.field("plan", &plan.digest().to_string());
+    let snapshot = &plan.world.snapshot;
+    page.field(
+        "snapshot",
+        &format!("{}, {}", snapshot.path, size(snapshot.size_bytes)),
+    );
+    page.field("", &format!("{}, proven", snapshot.sha256));
+    let content = &snapshot.content;
+    page.field(
+        "",
+        &format!(
+            "revision {}, {} keys, {} of them Kubernetes' own",
+            content.revision,
+            thousands(content.live_keys),
+            thousands(content.registry_keys)
+        ),
+    );
+    let bump = plan.revision_bump.map_or_else(
+        || "the revision is not moved".to_owned(),
+        |by| format!("the revision is moved by {}", thousands(by)),
+    );
+    page.field("etcd", &format!("{}, {bump}", plan.etcd_version));
+    page.field(
+        "place",
+        &format!("overlay {}, spool {}", plan.world.overlay, plan.world.spool),
+    );
+    if plan.kind == PlanKind::Restore {
+        page.field("token", &format!("{} (fresh)", plan.identity.token));
+        page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
+    }
+    members(page, plan);
+}
+
+fn members(page: &mut Page, plan: &SealedPlan) {
+    let asked = plan.spec.members.iter();
+    let all = plan
+        .identity
+        .members
+        .iter()
+        .zip(&plan.world.members)
+        .zip(asked);
+    for (n, ((member, seen), asked)) in all.enumerate() {
+        let label = if n == 0 { "members" } else { "" };
+        let state = seen.host.as_ref().map_or_else(
+            || "does not answer".to_owned(),
+            |host| format!("spool: {}", host.spool),
+        );
+        let how = if asked.reprovision {
+            paint(BAD, "disk is WIPED and provisioned anew")
+        } else {
+            "restored in place".to_owned()
+        };
+        page.field(
+            label,
+            &format!(
+                "{} ({}), id {}, {}",
+                member.node, member.name, member.id, member.peer_url
+            ),
+        );
+        page.field(
+            "",
+            &format!(
+                "  {}; {state}; {how}",
+                clean_line(&seen.device.status.to_string())
+            ),
+        );
+    }
+}
+
+fn risks(page: &mut Page, plan: &SealedPlan) {
+    page.line("");
+    page.line(&paint(HEAD, "What to know"));
+    page.line("");
+    for risk in &plan.risks {
+        for (n, line) in wrap(&clean_line(risk), WIDTH - 4).iter().enumerate() {
+            page.line(&format!("  {} {line}", if n == 0 { "*" } else { " " }));
+        }
+    }
+    let steps = plan.units.iter().filter(|unit| unit.skip.is_none()).count();
+    let skipped = plan.units.len() - steps;
+    let destroys = plan.units.iter().filter(|unit| unit.destructive).count();
+    page.line("");
+    page.line(&format!(
+        "  {steps} steps, {skipped} that do not apply, {destroys} that destroy something. What several steps share is said once."
+    ));
+}
+
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text.trim_end());
+        self.0.push('\n');
+    }
+
+    fn field(&mut self, label: &str, value: &str) {
+        self.line(&format!("  {label:<LABEL$}{value}"));
+    }
+
+    fn phase(&mut self, phase: Phase, plan: &SealedPlan) {
+        let what = match plan.kind {
+            PlanKind::Restore => phase.purpose().to_owned(),
+            PlanKind::Undo { .. } => format!("take back what {phase} has done"),
+        };
+        self.line("");
+        self.line(&format!(
+            "{}: {what}",
+            paint(HEAD, phase.name().to_uppercase())
+        ));
+    }
+
+    fn no_return(&mut self) {
+        let line = "=".repeat(20);
+        self.line("");
+        self.line(&paint(
+            BAD,
+            format!("{line} POINT OF NO RETURN: what follows cannot be undone {line}"),
+        ));
+    }
+
+    fn unit(&mut self, unit: &Unit, said: &mut Vec<String>) {
+        self.line("");
+        let place = unit
+            .member
+            .as_ref()
+            .map_or_else(String::new, |node| format!("{node}: "));
+        let mark = if unit.destructive {
+            format!("  {}", paint(BAD, "DESTRUCTIVE"))
+        } else {
+            String::new()
+        };
+        let title = format!("{place}{}", clean_line(&unit.title));
+        if let Some(reason) = &unit.skip {
+            self.line(&format!(
+                "  - {title}  {}",
+                paint(FAINT, format!("[{}]", unit.id))
+            ));
+            self.prose("skipped", &clean_line(reason));
+            return;
+        }
+        self.line(&format!(
+            "  * {}{mark}  {}",
+            paint(HEAD, title),
+            paint(FAINT, format!("[{}]", unit.id))
+        ));
+        if !unit.why.is_empty() && !said.contains(&unit.why) {
+            self.prose("why", &clean_line(&unit.why));
+            said.push(unit.why.clone());
+        }
+        self.commands(unit);
+        self.checks("only if", &unit.require, unit);
+        self.checks("done when", &unit.done_when, unit);
+        if unit.act.is_some() {
+            self.prose(
+                "within",
+                &clock(std::time::Duration::from_secs(unit.deadline_s.into())),
+            );
+            self.undo(&unit.undo, said);
+        }
+    }
+
+    /// A label and prose, broken into lines.
+    fn prose(&mut self, label: &str, text: &str) {
+        for (n, line) in wrap(text, WIDTH - LABEL - 4).iter().enumerate() {
+            let label = if n == 0 { label } else { "" };
+            self.line(&format!("    {label:<LABEL$}{line}"));
+        }
+    }
+
+    fn commands(&mut self, unit: &Unit) {
+        for command in &unit.commands {
+            let text = clean(&command.to_string());
+            for (n, line) in text.lines().enumerate() {
+                let label = if n == 0 { "command" } else { "" };
+                self.line(&format!("    {label:<LABEL$}{}", paint(HINT, line)));
+            }
+        }
+    }
+
+    fn checks(&mut self, label: &str, checks: &[Check], unit: &Unit) {
+        for (n, check) in checks.iter().enumerate() {
+            let label = if n == 0 { label } else { "and" };
+            // The plan's line already says what a gate that asks one thing is about.
+            if unit.act.is_none() && check.to_string() == unit.title {
+                continue;
+            }
+            self.prose(label, &clean_line(&check.to_string()));
+        }
+    }
+
+    fn undo(&mut self, undo: &Undo, said: &mut Vec<String>) {
+        let text = match undo {
+            Undo::By(action) => by(action),
+            Undo::Nothing(why) => format!("nothing to undo: {}", clean_line(why)),
+            Undo::Impossible(why) => paint(WARN, format!("impossible: {}", clean_line(why))),
+        };
+        if matches!(undo, Undo::By(_)) || !said.contains(&text) {
+            self.prose("undo", &text);
+            said.push(text);
+        }
+    }
+}
+
+fn by(action: &Action) -> String {
+    clean_line(&action.to_string())
+}

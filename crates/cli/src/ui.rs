@@ -1,0 +1,192 @@
+//! The terminal: the one place that writes to it or asks.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+
+use crate::args::Color;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Green: success, and commands to type.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// Cyan: hints and paths.
+pub(crate) const HINT: Style = AnsiColor::Cyan.on_default();
+/// Yellow: warnings.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
+/// Red: errors, and what destroys.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Bold: headings.
+pub(crate) const HEAD: Style = Style::new().bold();
+/// Faint: what is read last.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+
+/// Text in a style; the style is taken out again where there is no colour.
+pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Neutralises foreign text: escape sequences, control characters and invisible direction marks
+/// become visible escapes, line feeds and tabs stay.
+pub(crate) fn clean(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push('\n'),
+            '\t' => safe.push_str("    "),
+            c if c.is_control() || is_invisible(c) => safe.extend(c.escape_unicode()),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// The same on one line.
+pub(crate) fn clean_line(text: &str) -> String {
+    clean(text).replace('\n', " ⏎ ")
+}
+
+/// Marks that change how their neighbours are shown, or that nobody sees.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    Explain,
+}
+
+/// Standard output, standard error, and the person behind them, if any.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    out: ColorChoice,
+    err: ColorChoice,
+    /// Whether somebody can be asked.
+    pub(crate) person: bool,
+    /// Whether standard error can be drawn on.
+    pub(crate) live: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(color: Color) -> Self {
+        let of = |auto| match color {
+            Color::Auto => auto,
+            Color::Always => ColorChoice::AlwaysAnsi,
+            Color::Never => ColorChoice::Never,
+        };
+        let live = io::stderr().is_terminal();
+        Self {
+            out: of(AutoStream::choice(&io::stdout())),
+            err: of(AutoStream::choice(&io::stderr())),
+            person: io::stdin().is_terminal() && live,
+            live,
+        }
+    }
+
+    /// Data, to standard output. A reader that has gone away has seen enough.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(shown(self.out, text).as_bytes())
+    }
+
+    /// Bytes as they are, to standard output.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let what = "standard output cannot be written";
+                Err(Failure::new(Exit::Environment, "output", what).caused_by(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A line to standard error. A terminal that is gone is no reason to stop.
+    pub(crate) fn note(&self, line: &str) {
+        let text = format!("{}\n", shown(self.err, line));
+        io::stderr().lock().write_all(text.as_bytes()).ok();
+    }
+
+    pub(crate) fn warning(&self, text: &str) {
+        self.note(&format!("{}: {}", paint(WARN, "warning"), clean(text)));
+    }
+
+    pub(crate) fn hint(&self, text: &str) {
+        self.note(&format!("  {}: {}", paint(HINT, "hint"), clean(text)));
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let code = format!("error[{}]", clean_line(&failure.code));
+        self.note(&format!("{}: {}", paint(BAD, code), clean(&failure.what)));
+        for cause in &failure.causes {
+            self.note(&format!("  caused by: {}", clean(cause)));
+        }
+        for line in &failure.details {
+            self.note(&format!("  {}", clean(line)));
+        }
+        if let Some(hint) = &failure.hint {
+            self.hint(hint);
+        }
+        if failure.exit != Exit::Usage {
+            self.note(&paint(
+                FAINT,
+                format!(
+                    "  more: restore-runbook explain {}",
+                    clean_line(&failure.code)
+                ),
+            ));
+        }
+    }
+
+    /// Asks until there is an answer; the end of the input is a no.
+    pub(crate) fn ask(&self, question: &str, explain: bool) -> Answer {
+        let choices = if explain {
+            "yes / no / explain"
+        } else {
+            "yes / no"
+        };
+        loop {
+            let prompt = format!("{} [{choices}] ", paint(HEAD, question));
+            let mut err = io::stderr().lock();
+            err.write_all(shown(self.err, &prompt).as_bytes()).ok();
+            err.flush().ok();
+            drop(err);
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            match (read, line.trim().to_ascii_lowercase().as_str()) {
+                (Ok(0) | Err(_), _) | (_, "n" | "no") => return Answer::No,
+                // A single letter is typed by accident; this word is not.
+                (_, "yes") => return Answer::Yes,
+                (_, "e" | "explain") if explain => return Answer::Explain,
+                _ => self.note("please write one of the words out"),
+            }
+        }
+    }
+}
+
+fn shown(choice: ColorChoice, text: &str) -> String {
+    if choice == ColorChoice::Never {
+        anstream::adapter::strip_str(text).to_string()
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\u{9b}c\x07"), "a\\u{1b}[2Jb\\u{9b}c\\u{7}");
+        assert_eq!(
+            clean("x\u{202e}y\u{200b}z\r"),
+            "x\\u{202e}y\\u{200b}z\\u{d}"
+        );
+        assert_eq!(clean("a\tb\nc"), "a    b\nc");
+        assert_eq!(clean_line("a\nb"), "a ⏎ b");
+    }
+}

@@ -1,0 +1,97 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+fn label() -> ClusterLabel {
+    ClusterLabel::new("default").unwrap()
+}
+
+fn actor() -> Actor {
+    Actor {
+        tool: "test 0".into(),
+        host: "head1".into(),
+        user: "root".into(),
+        pid: 7,
+    }
+}
+
+fn place() -> (tempfile::TempDir, StateDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&dir.path().join("state")).unwrap();
+    (dir, state)
+}
+
+#[test]
+fn a_cluster_is_held_by_one_and_says_by_whom() {
+    let (_dir, state) = place();
+    assert_eq!(state.holder(&label()).unwrap(), None);
+    let lock = state.lock(&label(), &actor()).unwrap();
+    let error = state.lock(&label(), &actor()).unwrap_err();
+    assert!(
+        error.to_string().contains("root on head1, process 7"),
+        "{error}"
+    );
+    assert_eq!(state.holder(&label()).unwrap(), Some(Holder(Some(actor()))));
+    drop(lock);
+    assert!(state.lock(&label(), &actor()).is_ok());
+}
+
+#[test]
+fn what_others_can_write_is_refused() {
+    let (dir, state) = place();
+    let file = dir.path().join("plan.json");
+    fs::write(&file, "{}").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+    assert_eq!(read_private(&file, 10).unwrap_err().code(), "state-unsafe");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(read_private(&file, 10).unwrap(), b"{}");
+    assert_eq!(read_private(&file, 1).unwrap_err().code(), "state-io");
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    assert_eq!(
+        StateDir::open(state.path()).unwrap_err().code(),
+        "state-unsafe"
+    );
+    assert_eq!(
+        StateDir::existing(state.path()).unwrap_err().code(),
+        "state-unsafe"
+    );
+}
+
+#[test]
+fn a_file_is_written_whole_and_never_overwritten_unasked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("plan.json");
+    write_atomically(&file, b"one", false).unwrap();
+    assert!(write_atomically(&file, b"two", false).is_err());
+    assert_eq!(fs::read(&file).unwrap(), b"one");
+    write_atomically(&file, b"two", true).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"two");
+    let names = fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(names, 1, "no draft stays");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[test]
+fn a_directory_that_is_not_there_holds_no_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(
+        StateDir::existing(&dir.path().join("none"))
+            .unwrap()
+            .is_none()
+    );
+    let (_dir, state) = place();
+    assert!(state.runs().unwrap().is_empty());
+}
+
+#[test]
+fn directories_are_private() {
+    let (_dir, state) = place();
+    state.lock(&label(), &actor()).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(state.path()), 0o700);
+    assert_eq!(mode(&state.path().join("default")), 0o700);
+    assert_eq!(mode(&state.path().join("default/lock")), 0o600);
+}
