@@ -1,13 +1,17 @@
 //! From options to ports: the one place that knows the adapters.
 
-use std::path::Path;
+mod tls;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use runbook_core::names::NodeName;
-use runbook_core::ports::{CommandLog, Ports};
+use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, SshNode};
+use etcd_adapter::client::{GrpcClient, Timeouts, TlsFiles};
+use etcd_adapter::tool::RemoteTool;
+use runbook_core::names::{ClusterLabel, NodeName};
+use runbook_core::ports::{CommandLog, Ports, SystemClock};
 
-use crate::args::Global;
-use crate::exit::Exit;
+use crate::args::{Global, HostKeyPolicy};
 use crate::failure::Failure;
 
 /// The ports, and what else an adapter wants to be told.
@@ -24,18 +28,34 @@ impl std::fmt::Debug for Wired {
     }
 }
 
+/// What the ports are for.
+#[derive(Clone)]
+pub struct Purpose<'a> {
+    /// The cluster: its label says where its certificates lie.
+    pub cluster: &'a ClusterLabel,
+    /// Whether etcd itself will be asked.
+    pub asks_etcd: bool,
+    /// Where the run keeps its own files, if there is one.
+    pub run_dir: Option<&'a Path>,
+    /// Takes note of every command.
+    pub log: Arc<dyn CommandLog>,
+}
+
+impl std::fmt::Debug for Purpose<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Purpose")
+            .field("cluster", self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How options become ports; tests bring a world of their own.
 pub trait Wiring: Sync {
-    /// The ports for one command. `run_dir` is where a run keeps its own files, if there is one.
+    /// The ports for one command.
     ///
     /// # Errors
     /// When something a port needs is missing, as a certificate.
-    fn wire(
-        &self,
-        options: &Global,
-        log: Arc<dyn CommandLog>,
-        run_dir: Option<&Path>,
-    ) -> Result<Wired, Failure>;
+    fn wire(&self, options: &Global, purpose: &Purpose<'_>) -> Result<Wired, Failure>;
 }
 
 /// The real world: cmsh, ssh, etcd.
@@ -43,16 +63,71 @@ pub trait Wiring: Sync {
 pub struct Real;
 
 impl Wiring for Real {
-    fn wire(
-        &self,
-        _options: &Global,
-        _log: Arc<dyn CommandLog>,
-        _run_dir: Option<&Path>,
-    ) -> Result<Wired, Failure> {
-        Err(Failure::new(
-            Exit::Environment,
-            "not-wired",
-            "this build has no adapters yet",
-        ))
+    fn wire(&self, options: &Global, purpose: &Purpose<'_>) -> Result<Wired, Failure> {
+        let log = &purpose.log;
+        let shell = Arc::new(Ssh::new(ssh(options, purpose), Arc::clone(log))?);
+        let client = client(options, purpose)?;
+        let ports = Ports {
+            manager: Arc::new(Cmsh::new(cmsh(options), Arc::clone(log))),
+            nodes: Arc::new(SshNode::new(Arc::clone(&shell))),
+            tool: Arc::new(RemoteTool::new(Arc::clone(&shell))),
+            client: Arc::new(client.logged(Arc::clone(log))),
+            clock: Arc::new(SystemClock::default()),
+            own: Vec::new(),
+        };
+        Ok(Wired {
+            ports,
+            before_wipe: Arc::new(move |node| expect_new_key(&shell, node)),
+        })
     }
+}
+
+fn cmsh(options: &Global) -> CmshConfig {
+    let mut config = CmshConfig::default();
+    if let Some(program) = &options.cmsh {
+        config.program.clone_from(program);
+    }
+    config
+}
+
+fn ssh(options: &Global, purpose: &Purpose<'_>) -> SshConfig {
+    let mut config = SshConfig::default();
+    config.config_file.clone_from(&options.ssh_config);
+    config.control_path_dir = control_path_dir();
+    config.host_keys = match (options.host_keys, purpose.run_dir) {
+        (HostKeyPolicy::ReplaceAfterWipe, Some(dir)) => HostKeys::ReplaceAfterWipe {
+            run_known_hosts: dir.join("known_hosts"),
+        },
+        // Before there is a run nothing has been wiped.
+        _ => HostKeys::Strict,
+    };
+    config
+}
+
+/// Sockets of shared connections: one directory per process, so that two never end each other's.
+fn control_path_dir() -> Option<PathBuf> {
+    let run = if rustix::process::geteuid().is_root() {
+        PathBuf::from("/run")
+    } else {
+        PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?)
+    };
+    run.is_dir().then(|| run.join("restore-runbook"))
+}
+
+fn client(options: &Global, purpose: &Purpose<'_>) -> Result<GrpcClient, Failure> {
+    let files = if purpose.asks_etcd {
+        tls::read(options, purpose.cluster)?
+    } else {
+        TlsFiles {
+            ca: Vec::new(),
+            certificate: Vec::new(),
+            key: Vec::new(),
+        }
+    };
+    Ok(GrpcClient::new(files, Timeouts::default(), None))
+}
+
+fn expect_new_key(shell: &Arc<Ssh>, node: &NodeName) {
+    let (shell, node) = (Arc::clone(shell), node.clone());
+    tokio::spawn(async move { shell.expect_new_key(&node).await });
 }

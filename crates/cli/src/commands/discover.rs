@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{json, size, thousands};
 use crate::ui::{HEAD, Ui, clean_line, paint};
+use crate::wiring::Purpose;
 
 /// Where the vendor's article keeps snapshots.
 const SNAPSHOTS: &str = "/cm/shared/backup/etcd";
@@ -42,7 +43,13 @@ struct Candidate {
 }
 
 pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<Exit, Failure> {
-    let wired = cx.wiring.wire(cx.options, Arc::new(NoLog), None)?;
+    let purpose = Purpose {
+        cluster: &args.cluster,
+        asks_etcd: false,
+        run_dir: None,
+        log: Arc::new(NoLog),
+    };
+    let wired = cx.wiring.wire(cx.options, &purpose)?;
     let found = find(cx.ui, &wired.ports, args).await?;
     match args.format {
         Listing::Json => {

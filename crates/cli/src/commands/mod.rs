@@ -12,7 +12,10 @@ mod status;
 mod undo;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use runbook_core::names::ClusterLabel;
+use runbook_core::ports::CommandLog;
 use runbook_core::rundir::{StateDir, read_private};
 use runbook_core::spec::{SPEC_LIMIT_BYTES, Spec};
 
@@ -20,7 +23,7 @@ use crate::args::{Cli, Command, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
-use crate::wiring::Wiring;
+use crate::wiring::{Purpose, Wired, Wiring};
 
 /// What every command works with.
 #[derive(Clone, Copy)]
@@ -28,6 +31,24 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Global,
     pub(crate) ui: &'a Ui,
     pub(crate) wiring: &'a dyn Wiring,
+}
+
+impl Context<'_> {
+    /// The ports for a cluster, etcd included.
+    fn wire(
+        &self,
+        cluster: &ClusterLabel,
+        log: Arc<dyn CommandLog>,
+        run_dir: Option<&Path>,
+    ) -> Result<Wired, Failure> {
+        let purpose = Purpose {
+            cluster,
+            asks_etcd: true,
+            run_dir,
+            log,
+        };
+        self.wiring.wire(self.options, &purpose)
+    }
 }
 
 pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<Exit, Failure> {

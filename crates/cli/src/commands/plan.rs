@@ -20,7 +20,7 @@ use crate::ui::clean_line;
 
 pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failure> {
     let spec = read_spec(&args.spec)?;
-    let wired = cx.wiring.wire(cx.options, Arc::new(NoLog), None)?;
+    let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
     let plan = make(&wired.ports, &spec).await?;
     let probed = if args.probe {
         Some(Probed::ask(&plan, &wired.ports).await)

@@ -45,9 +45,7 @@ pub(super) async fn resume(cx: Context<'_>, args: &Resume) -> Result<Exit, Failu
     }
     let log = Arc::new(FileLog::default());
     run::attach(&log, &dir)?;
-    let wired = cx
-        .wiring
-        .wire(cx.options, Arc::clone(&log) as _, Some(dir.path()))?;
+    let wired = cx.wire(&dir.cluster, Arc::clone(&log) as _, Some(dir.path()))?;
     let run = Run::resume(&plan, &wired.ports, Box::new(dir.store()?), by)?;
     let life = Life {
         cx,

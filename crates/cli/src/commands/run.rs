@@ -28,9 +28,7 @@ pub(super) async fn run(cx: Context<'_>, args: &RunArgs) -> Result<Exit, Failure
     pick::refuse_open(&state, &plan.cluster)?;
     let log = Arc::new(FileLog::default());
     let dir = state.run_dir(&plan);
-    let wired = cx
-        .wiring
-        .wire(cx.options, Arc::clone(&log) as _, Some(dir.path()))?;
+    let wired = cx.wire(&plan.cluster, Arc::clone(&log) as _, Some(dir.path()))?;
     refuse_drift(&wired.ports, &plan).await?;
     plan.check_commands(&wired.ports)?;
     let (dir, store) = state.create_run(&lock, &plan)?;
@@ -111,7 +109,7 @@ async fn from_spec(cx: Context<'_>, spec: &Path) -> Result<SealedPlan, Failure> 
     if let Some(state) = StateDir::existing(&cx.options.state_dir)? {
         pick::refuse_open(&state, &spec.cluster)?;
     }
-    let wired = cx.wiring.wire(cx.options, Arc::new(NoLog), None)?;
+    let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
     let plan = plan::make(&wired.ports, &spec).await?;
     ask(cx, &plan)?;
     Ok(plan)

@@ -25,9 +25,7 @@ pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failu
     let lock = state.lock(&of.cluster, &by)?;
     let log = Arc::new(FileLog::default());
     // The undo's own directory is known only once its plan is; the run's files are what matters here.
-    let wired = cx
-        .wiring
-        .wire(cx.options, Arc::clone(&log) as _, Some(of.path()))?;
+    let wired = cx.wire(&of.cluster, Arc::clone(&log) as _, Some(of.path()))?;
     let plan = plan(&state, &of, &wired.ports)?;
     approve(cx, args, &of, &plan)?;
     let (dir, store) = state.create_run(&lock, &plan)?;

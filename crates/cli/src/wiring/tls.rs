@@ -1,0 +1,95 @@
+//! The client certificate for etcd: where it lies, and what to say when it does not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use etcd_adapter::client::{TlsFiles, check_client_certificate};
+use runbook_core::names::ClusterLabel;
+
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Where Base Command Manager keeps the certificates of a cluster, by its label.
+const PKI: &str = "/etc/kubernetes/pki";
+
+/// One file, and how to name another one.
+struct Wanted<'a> {
+    what: &'static str,
+    given: Option<&'a Path>,
+    usual: PathBuf,
+    option: &'static str,
+    variable: &'static str,
+}
+
+/// Reads CA, certificate and key.
+pub(super) fn read(options: &Global, cluster: &ClusterLabel) -> Result<TlsFiles, Failure> {
+    let pki = Path::new(PKI).join(cluster.as_str());
+    let ca = Wanted {
+        what: "the CA of etcd's certificates",
+        given: options.etcd_ca.as_deref(),
+        usual: pki.join("etcd/ca.crt"),
+        option: "--etcd-ca",
+        variable: "RESTORE_RUNBOOK_ETCD_CA",
+    };
+    let certificate = Wanted {
+        what: "the client certificate for etcd",
+        given: options.etcd_cert.as_deref(),
+        usual: pki.join("apiserver-etcd-client.crt"),
+        option: "--etcd-cert",
+        variable: "RESTORE_RUNBOOK_ETCD_CERT",
+    };
+    let key = Wanted {
+        what: "the key of the client certificate for etcd",
+        given: options.etcd_key.as_deref(),
+        usual: pki.join("apiserver-etcd-client.key"),
+        option: "--etcd-key",
+        variable: "RESTORE_RUNBOOK_ETCD_KEY",
+    };
+    let files = TlsFiles {
+        ca: ca.read()?,
+        certificate: certificate.read()?,
+        key: key.read()?,
+    };
+    check_client_certificate(&files.certificate, jiff::Timestamp::now())?;
+    Ok(files)
+}
+
+impl Wanted<'_> {
+    fn read(&self) -> Result<Vec<u8>, Failure> {
+        let path = self.given.unwrap_or(&self.usual);
+        fs::read(path).map_err(|error| {
+            let what = format!("{} cannot be read from {}", self.what, path.display());
+            Failure::new(Exit::Environment, "tls-missing", what)
+                .caused_by(&error)
+                .hint(format!(
+                    "say where it is on this head node: {} FILE, or {}=FILE in the environment",
+                    self.option, self.variable
+                ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn a_missing_file_is_named_with_the_option_for_another() {
+        let cli = Cli::parse_from(["restore-runbook", "status"]);
+        let cluster = ClusterLabel::new("no-such-cluster").unwrap();
+        let failure = read(&cli.global, &cluster).unwrap_err();
+        assert_eq!(failure.code, "tls-missing");
+        assert!(
+            failure
+                .what
+                .contains("/etc/kubernetes/pki/no-such-cluster/etcd/ca.crt"),
+            "{}",
+            failure.what
+        );
+        assert!(failure.hint.unwrap().contains("--etcd-ca FILE"));
+    }
+}
