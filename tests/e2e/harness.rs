@@ -37,14 +37,19 @@ fn slot() -> &'static Slots {
 impl Cluster {
     /// A cluster of this many members.
     pub(crate) fn of(members: u8) -> Self {
-        Self::with(LabOptions { nodes: members, ..LabOptions::default() })
+        Self::with(LabOptions {
+            nodes: members,
+            ..LabOptions::default()
+        })
     }
 
     /// A cluster in a lab of this kind.
     pub(crate) fn with(mut options: LabOptions) -> Self {
         slot().take();
         let programs = build_programs().expect("programs");
-        options.tools.push(programs.get("restore-runbook").expect("restore-runbook"));
+        options
+            .tools
+            .push(programs.get("restore-runbook").expect("restore-runbook"));
         let lab = Lab::start(&options).expect("lab");
         let first = lab.nodes()[0];
         lab.etcd().load(1000, 128, 7).expect("load");
@@ -52,10 +57,23 @@ impl Cluster {
         let hashes = lab.etcd().hash_kv().expect("hashes");
         let snapshot = lab.snapshot(first).expect("snapshot");
         let watcher = Watcher::start(lab.etcd());
-        let registry = before.keys.keys().filter(|key| key.starts_with(b"/registry/")).count();
+        let registry = before
+            .keys
+            .keys()
+            .filter(|key| key.starts_with(b"/registry/"))
+            .count();
         let least = |keys: usize| i64::try_from(keys).expect("a small number");
-        watcher.arm(Armed { keys: least(before.keys.len()), registry: least(registry) });
-        Self { lab, snapshot, before, hashes, watcher }
+        watcher.arm(Armed {
+            keys: least(before.keys.len()),
+            registry: least(registry),
+        });
+        Self {
+            lab,
+            snapshot,
+            before,
+            hashes,
+            watcher,
+        }
     }
 
     pub(crate) fn nodes(&self) -> Vec<Node> {
@@ -88,15 +106,24 @@ impl Cluster {
 
     /// Runs the tool on the head node to its end.
     pub(crate) fn tool(&self, args: &[&str]) -> Ran {
-        let output = self.lab.head_output("restore-runbook", args).expect("the tool starts");
+        let output = self
+            .lab
+            .head_output("restore-runbook", args)
+            .expect("the tool starts");
         Ran::new(args, &output)
     }
 
     /// Makes a plan of the spec; its digest.
     pub(crate) fn plan(&self) -> String {
-        let ran = self.tool(&["plan", "--spec", SPEC, "--out", PLAN, "--force"]).done();
+        let ran = self
+            .tool(&["plan", "--spec", SPEC, "--out", PLAN, "--force"])
+            .done();
         let digest = sha256(&self.on_head(PLAN));
-        assert!(ran.stdout.contains(&digest), "the plan names its digest:\n{}", ran.stdout);
+        assert!(
+            ran.stdout.contains(&digest),
+            "the plan names its digest:\n{}",
+            ran.stdout
+        );
         format!("sha256:{digest}")
     }
 
@@ -113,7 +140,10 @@ impl Cluster {
     /// Starts a run or its continuation, and leaves it running.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.lab.head_command("restore-runbook", args);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command.spawn().expect("the tool starts")
     }
 
@@ -128,17 +158,25 @@ impl Cluster {
     /// The directories of all runs.
     pub(crate) fn runs(&self) -> Vec<PathBuf> {
         let runs = self.on_head(STATE).join("default/runs");
-        let mut found: Vec<_> =
-            fs::read_dir(runs).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let mut found: Vec<_> = fs::read_dir(runs)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
         found.sort();
         found
     }
 
     /// The journal of the newest run, one record per line; what is torn is left out.
     pub(crate) fn journal(&self) -> Vec<Value> {
-        let Some(run) = self.runs().pop() else { return Vec::new() };
+        let Some(run) = self.runs().pop() else {
+            return Vec::new();
+        };
         let text = fs::read_to_string(run.join("journal.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// The ids of the units with an entry of this kind, in order.
@@ -156,16 +194,25 @@ impl Cluster {
         self.lab.etcd().wait_healthy().expect("healthy");
         for node in self.nodes() {
             let after = self.lab.etcd().dump(node).expect("dump");
-            assert_eq!(self.before.differences(&after, 10), Vec::<String>::new(), "{node}");
+            assert_eq!(
+                self.before.differences(&after, 10),
+                Vec::<String>::new(),
+                "{node}"
+            );
             let name = node.to_string();
             assert_eq!(self.cmsh(&format!("device; get {name} datanode")), "yes");
-            assert_eq!(self.cmsh(&format!("device; get {name} nextinstallmode")), "");
+            assert_eq!(
+                self.cmsh(&format!("device; get {name} nextinstallmode")),
+                ""
+            );
         }
         self.nobody_saw_less();
     }
 
     pub(crate) fn nobody_saw_less(&self) {
-        self.watcher.verdict().expect("no etcd ever answered with less");
+        self.watcher
+            .verdict()
+            .expect("no etcd ever answered with less");
     }
 
     pub(crate) fn cmsh(&self, script: &str) -> String {
@@ -176,8 +223,12 @@ impl Cluster {
     pub(crate) fn changes(&self) -> Vec<Value> {
         let log = fs::read_to_string(self.lab.layout().standin_state().join("cmd.log"));
         let lines = log.unwrap_or_default();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["write"] == true && !line["client"].is_null()).collect()
+        let lines = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line["write"] == true && !line["client"].is_null())
+            .collect()
     }
 
     pub(crate) fn hashes(&self) -> &[MemberHash] {
@@ -235,8 +286,16 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { what, code, stdout, stderr } = self;
-        write!(f, "restore-runbook {what}: {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        let Self {
+            what,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "restore-runbook {what}: {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
     }
 }
 
@@ -251,8 +310,15 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// What `sha256sum` prints.
 pub(crate) fn sha256(path: &Path) -> String {
-    let output = std::process::Command::new("sha256sum").arg(path).output().expect("sha256sum");
-    String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap_or_default().to_owned()
+    let output = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .expect("sha256sum");
+    String::from_utf8_lossy(&output.stdout)
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A counting semaphore: as many labs at once as the machine can bear.
@@ -264,21 +330,33 @@ struct Slots {
 impl Default for Slots {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(2, usize::from);
-        Self { free: cores.saturating_sub(1).max(1).into(), given: std::sync::Condvar::new() }
+        Self {
+            free: cores.saturating_sub(1).max(1).into(),
+            given: std::sync::Condvar::new(),
+        }
     }
 }
 
 impl Slots {
     fn take(&self) {
-        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free = self
+            .free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         while *free == 0 {
-            free = self.given.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
+            free = self
+                .given
+                .wait(free)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         *free -= 1;
     }
 
     fn give_back(&self) {
-        *self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        *self
+            .free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
         self.given.notify_one();
     }
 }
