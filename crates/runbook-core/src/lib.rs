@@ -14,5 +14,7 @@ pub mod ports;
 pub mod probe;
 pub mod run;
 pub mod spec;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod version;
 pub mod world;
