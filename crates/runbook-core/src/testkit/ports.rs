@@ -544,6 +544,39 @@ impl World {
         }
     }
 
+    /// Somebody powers a node on who should not have.
+    pub fn power_on(&self, node: &NodeName) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            state.power_on(at);
+        }
+    }
+
+    /// Somebody powers a node off.
+    pub fn power_off(&self, node: &NodeName) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            state.power_off(at);
+        }
+    }
+
+    /// The shared storage with the snapshot goes away from a node.
+    pub fn lose_mount(&self, node: &NodeName) {
+        self.see(node, Sight::Missing);
+    }
+
+    /// The shared storage with the snapshot is mounted on a node again.
+    pub fn mount(&self, node: &NodeName) {
+        self.see(node, Sight::Shared);
+    }
+
+    fn see(&self, node: &NodeName, sight: Sight) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            state.nodes[at].snapshot = sight;
+        }
+    }
+
     /// How often something of this kind happened, on whichever node.
     pub fn times(&self, effect: &Effect) -> usize {
         let state = self.state();

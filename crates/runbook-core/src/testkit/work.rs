@@ -186,8 +186,7 @@ impl State {
                 let at = self.known(node)?;
                 if self.nodes[at].power == Power::Off {
                     self.log(Some(at), Effect::PoweredOn);
-                    self.nodes[at].power = Power::Booting("BOOTING");
-                    self.begin_boot(at, Stage::Booting);
+                    self.power_on(at);
                 } else {
                     self.resent(Some(at), action_name(effect));
                 }
