@@ -94,6 +94,7 @@ pub async fn one(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Fin
         Check::SnapshotSeen { .. }
         | Check::RoomFor { .. }
         | Check::ServiceStopped { .. }
+        | Check::ServiceStartable { .. }
         | Check::PortsClosed { .. }
         | Check::PathPresent { .. }
         | Check::PathAbsent { .. }
@@ -254,8 +255,16 @@ async fn node(ports: &Ports, check: &Check) -> PortResult<Finding> {
     let nodes = &ports.nodes;
     Ok(match check {
         Check::ServiceStopped { node, service } => match nodes.service(node, service).await? {
-            ServiceState::Inactive => Holds(format!("{service} on {node} is inactive")),
             ServiceState::Active => NotYet(format!("{service} on {node} is active")),
+            ServiceState::Inactive | ServiceState::Failed => {
+                Holds(format!("{service} on {node} is inactive"))
+            }
+        },
+        Check::ServiceStartable { node, service } => match nodes.service(node, service).await? {
+            ServiceState::Inactive => Holds(format!("{service} on {node} can be started")),
+            ServiceState::Failed => NotYet(format!("{service} on {node} has failed before")),
+            // Whoever starts it now has nothing held against it; Reassign looks at what comes up.
+            ServiceState::Active => Holds(format!("{service} on {node} is starting already")),
         },
         Check::PortsClosed { node, ports } => {
             let open = nodes.listening(node, ports).await?;

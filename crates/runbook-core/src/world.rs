@@ -321,6 +321,8 @@ pub enum ServiceState {
     Active,
     /// Not running, and not about to.
     Inactive,
+    /// Not running after failed starts; systemd may refuse to start it again until that is cleared.
+    Failed,
 }
 
 /// Who owns a directory tree.

@@ -121,7 +121,8 @@ pub(super) fn read_service(text: &str) -> Read<ServiceState> {
     };
     value("LoadState=")?;
     match value("ActiveState=")? {
-        "inactive" | "failed" => Some(ServiceState::Inactive),
+        "inactive" => Some(ServiceState::Inactive),
+        "failed" => Some(ServiceState::Failed),
         "active" | "activating" | "deactivating" | "reloading" | "refreshing" | "maintenance" => {
             Some(ServiceState::Active)
         }

@@ -123,6 +123,7 @@ move "$aside" "$spool""#;
 pub(super) fn of(effect: &NodeEffect) -> String {
     match effect {
         NodeEffect::StopService { service, .. } => stop(service),
+        NodeEffect::ClearFailures { service, .. } => clear_failures(service),
         NodeEffect::SetAside {
             spool, aside, run, ..
         } => {
@@ -191,6 +192,12 @@ fn script(parts: &[&str]) -> String {
 fn stop(service: &ServiceName) -> String {
     let unit = quoted(service.as_str());
     format!("systemctl stop -- {unit} || [ $? -eq 5 ]")
+}
+
+/// Only a unit that is loaded can have failed.
+fn clear_failures(service: &ServiceName) -> String {
+    let unit = quoted(service.as_str());
+    format!("systemctl reset-failed -- {unit}")
 }
 
 fn own(tree: &AbsPath, owner: &Owner) -> String {

@@ -15,7 +15,8 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
         .flat_map(|member| {
             let own = own(cx, member);
             let arm = arm(cx, member).after(&own.id);
-            [own, arm]
+            let clear = clear_failures(cx, member).after(&arm.id);
+            [own, arm, clear]
         })
         .collect()
 }
@@ -81,4 +82,25 @@ fn arm(cx: &Context, member: &Member) -> Unit {
     ])
     .within(cx.spec.deadlines.quick_s)
     .undone(Undo::By(Action::Node(disarm)))
+}
+
+/// An etcd that could not start before (a damaged database, the guard) has used up systemd's limit of
+/// starts: the role would be given back, and nothing would come up.
+fn clear_failures(cx: &Context, member: &Member) -> Unit {
+    let node = member.node();
+    let service = cx.spec.service.clone();
+    let effect = NodeEffect::ClearFailures {
+        node: node.clone(),
+        service,
+    };
+    let why = "after failed starts systemd refuses further ones, and CMDaemon gives up after ten";
+    Unit::act(
+        id(PHASE, Some(node), "startable"),
+        PHASE,
+        Action::Node(effect),
+        why,
+    )
+    .on(node)
+    .within(cx.spec.deadlines.quick_s)
+    .undone(Undo::Nothing("it starts nothing".into()))
 }

@@ -135,6 +135,13 @@ pub enum NodeEffect {
         /// The run whose guard is expected.
         run: RunId,
     },
+    /// `systemctl reset-failed`: make systemd forget failed starts, which may have used up its limit.
+    ClearFailures {
+        /// The node.
+        node: NodeName,
+        /// The unit.
+        service: ServiceName,
+    },
     /// Undo of [`NodeEffect::Arm`]: move the restored tree back to its staging directory and put the
     /// guard in its place again.
     Disarm {
@@ -323,6 +330,7 @@ impl NodeEffect {
             | Self::PlaceGuard { node, .. }
             | Self::OwnTree { node, .. }
             | Self::Arm { node, .. }
+            | Self::ClearFailures { node, .. }
             | Self::Disarm { node, .. }
             | Self::ReturnSpool { node, .. } => node,
         }
@@ -332,6 +340,12 @@ impl NodeEffect {
         match self {
             Self::StopService { node, service } => {
                 vec![Check::ServiceStopped {
+                    node: node.clone(),
+                    service: service.clone(),
+                }]
+            }
+            Self::ClearFailures { node, service } => {
+                vec![Check::ServiceStartable {
                     node: node.clone(),
                     service: service.clone(),
                 }]
@@ -457,6 +471,9 @@ impl fmt::Display for NodeEffect {
             Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
             Self::Arm { staged, spool, .. } => {
                 write!(f, "replace the guard at {spool} by {staged}")
+            }
+            Self::ClearFailures { service, .. } => {
+                write!(f, "clear what systemd holds against {service}")
             }
             Self::Disarm { staged, spool, .. } => {
                 write!(f, "move {spool} back to {staged}, guard {spool}")

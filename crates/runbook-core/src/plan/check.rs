@@ -91,6 +91,13 @@ pub enum Check {
         /// The unit.
         service: ServiceName,
     },
+    /// The unit is inactive and not held back by failed starts.
+    ServiceStartable {
+        /// The node.
+        node: NodeName,
+        /// The unit.
+        service: ServiceName,
+    },
     /// Nothing listens on etcd's ports.
     PortsClosed {
         /// The node.
@@ -336,6 +343,12 @@ impl fmt::Display for Check {
             }
             Self::ServiceStopped { node, service } => {
                 write!(f, "{service} on {node} is inactive")
+            }
+            Self::ServiceStartable { node, service } => {
+                write!(
+                    f,
+                    "systemd on {node} holds no failed start against {service}"
+                )
             }
             Self::PortsClosed { node, ports } => {
                 write!(f, "nothing listens on {ports:?} of {node}")

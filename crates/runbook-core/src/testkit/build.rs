@@ -298,6 +298,7 @@ impl Builder {
             },
             epoch: 1,
             disk,
+            limited: etcd == Etcd::Failing,
             etcd,
             snapshot: if self.missing_mount == Some(at) {
                 Sight::Missing

@@ -49,6 +49,8 @@ pub enum Effect {
     Owned,
     /// The staged tree was renamed onto the spool path.
     Armed,
+    /// Failed starts of etcd were cleared.
+    FailuresCleared,
     /// The restored tree was moved back to its staging directory.
     Disarmed,
     /// The old data was moved back.

@@ -289,7 +289,9 @@ impl Node for World {
     async fn service(&self, node: &NodeName, _: &ServiceName) -> PortResult<ServiceState> {
         let node = node.clone();
         self.ask("the service", move |state| {
-            Ok(match state.on(&node)?.etcd {
+            let node = state.on(&node)?;
+            Ok(match node.etcd {
+                Etcd::Stopped if node.limited => ServiceState::Failed,
                 Etcd::Stopped => ServiceState::Inactive,
                 Etcd::Failing | Etcd::Serving(..) => ServiceState::Active,
             })
@@ -433,7 +435,10 @@ impl EtcdClient for World {
     }
 
     async fn credentials(&self) -> PortResult<String> {
-        self.ask("the credentials", |_| Ok("the fake world asks for none".into())).await
+        self.ask("the credentials", |_| {
+            Ok("the fake world asks for none".into())
+        })
+        .await
     }
 
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {

@@ -61,6 +61,9 @@ pub(super) fn node(effect: &NodeEffect) -> Vec<Command> {
             line(&["rm", spool.as_str()]),
             line(&["mv", "-T", "-n", staged.as_str(), spool.as_str()]),
         ],
+        NodeEffect::ClearFailures { service, .. } => {
+            vec![line(&["systemctl", "reset-failed", service.as_str()])]
+        }
         NodeEffect::Disarm {
             staged, spool, run, ..
         } => vec![

@@ -49,6 +49,8 @@ pub(super) struct NodeState {
     pub(super) epoch: u64,
     pub(super) disk: Disk,
     pub(super) etcd: Etcd,
+    /// Failed starts have used up systemd's limit: no further one before they are cleared, or a boot.
+    pub(super) limited: bool,
     pub(super) snapshot: Sight,
     pub(super) job: Option<Box<RestoreEffect>>,
     pub(super) job_said: Option<String>,
@@ -270,6 +272,7 @@ impl State {
 
     fn comes_up(&mut self, at: usize) {
         self.nodes[at].power = Power::Up { ssh: true };
+        self.nodes[at].limited = false;
         let epoch = self.nodes[at].epoch;
         self.log(Some(at), Effect::Booted);
         // The installer reports back in its own time.
@@ -304,6 +307,9 @@ impl State {
     fn start_etcd(&mut self, at: usize) {
         let spool = self.setup.spool.clone();
         let owner = self.setup.spec.owner.clone();
+        if self.nodes[at].limited {
+            return self.log(Some(at), Effect::EtcdRefuses);
+        }
         self.watch_start(at);
         let node = &mut self.nodes[at];
         match node.disk.at(&spool) {
@@ -322,7 +328,10 @@ impl State {
                     tree.db = digest;
                 }
             }
-            Some(_) => node.etcd = Etcd::Failing,
+            Some(_) => {
+                node.etcd = Etcd::Failing;
+                node.limited = true;
+            }
         }
         let Etcd::Serving(identity, data) = &node.etcd else {
             return self.log(Some(at), Effect::EtcdRefuses);

@@ -266,6 +266,14 @@ impl State {
                 self.stop_service(at);
                 Ok(Finished)
             }
+            NodeEffect::ClearFailures { .. } => {
+                if std::mem::take(&mut self.nodes[at].limited) {
+                    self.log(Some(at), Effect::FailuresCleared);
+                } else {
+                    self.resent(Some(at), "clear failures".into());
+                }
+                Ok(Finished)
+            }
             NodeEffect::SetAside {
                 spool, aside, run, ..
             } => match step {
