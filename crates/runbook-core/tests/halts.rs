@@ -18,14 +18,25 @@ fn node(name: &str) -> NodeName {
 
 /// The end of a life that halted: its failures, as code and hint, and what is open.
 fn halted(life: &Life) -> (Vec<(String, String)>, Vec<String>) {
-    let Life::Ended(RunEnd::Halted { failures, open, reason }) = life else {
+    let Life::Ended(RunEnd::Halted {
+        failures,
+        open,
+        reason,
+    }) = life
+    else {
         panic!("{life:?}");
     };
     assert!(!reason.is_empty());
     let failures = failures.iter().map(|(_, failure)| {
-        (failure.code.clone(), failure.hint.clone().expect("a way on"))
+        (
+            failure.code.clone(),
+            failure.hint.clone().expect("a way on"),
+        )
     });
-    (failures.collect(), open.iter().map(ToString::to_string).collect())
+    (
+        failures.collect(),
+        open.iter().map(ToString::to_string).collect(),
+    )
 }
 
 #[test]
@@ -39,7 +50,11 @@ fn a_request_to_halt_at_every_await() {
             if !lives.live(Mortal::halted(at)).completed() {
                 let machine = lives.machine().unwrap().clone();
                 let in_flight = |(_, state): &(_, UnitState)| *state == UnitState::InFlight;
-                assert_eq!(machine.states().filter(in_flight).count(), 0, "halted at {at}");
+                assert_eq!(
+                    machine.states().filter(in_flight).count(),
+                    0,
+                    "halted at {at}"
+                );
                 // A second request, as early as can be; only a life that had one unit left is through.
                 let life = lives.live(Mortal::halted(1));
                 if !life.completed() {
@@ -72,8 +87,15 @@ fn a_request_to_halt_is_acknowledged_at_once() {
     let mut measure = Lives::of(&World::of(1).reprovision_all().build());
     measure.live(Mortal::never());
     lives.live_watched(Mortal::halted(measure.waits() / 3), &watch);
-    let (heard, booting) = (heard.lock().unwrap().unwrap(), booting.lock().unwrap().unwrap());
-    let booted = world.log().iter().find(|l| l.effect == Effect::Booted).map(|l| l.at);
+    let (heard, booting) = (
+        heard.lock().unwrap().unwrap(),
+        booting.lock().unwrap().unwrap(),
+    );
+    let booted = world
+        .log()
+        .iter()
+        .find(|l| l.effect == Effect::Booted)
+        .map(|l| l.at);
     assert!(booting < heard && heard < booted.unwrap(), "{heard:?}");
 }
 
@@ -148,7 +170,10 @@ fn a_node_that_somebody_else_powered_on() {
     let mut lives = Lives::with_plan(&world, plan);
     let (failures, _) = halted(lives.live(Mortal::never()));
     assert_eq!(failures[0].0, "node-came-up");
-    assert!(world.now() - before < Duration::from_secs(600), "not after an hour");
+    assert!(
+        world.now() - before < Duration::from_secs(600),
+        "not after an hour"
+    );
     world.power_off(&node("node001"));
     assert!(lives.live_on(2), "{}", world.story());
     assert_eq!(world.verdict(), Ok(()));
@@ -158,10 +183,18 @@ fn a_node_that_somebody_else_powered_on() {
 /// The same for a node that somebody is rebooting: the run waits for it, and then does its own.
 #[test]
 fn a_node_that_somebody_else_is_booting() {
-    let world = World::of(3).node(0, Found::Damaged).reprovision(&[0]).build();
+    let world = World::of(3)
+        .node(0, Found::Damaged)
+        .reprovision(&[0])
+        .build();
     let mut lives = Lives::of(&world);
     let reboot = |event: Event| {
-        if matches!(event, Event::PhaseBegan { phase: Phase::Reprovision }) {
+        if matches!(
+            event,
+            Event::PhaseBegan {
+                phase: Phase::Reprovision
+            }
+        ) {
             world.lose_power(&node("node001"));
         }
     };

@@ -73,7 +73,9 @@ fn picture() -> String {
     for state in UnitState::ALL.into_iter().filter(|s| s.closed()) {
         writeln!(page, "    {state:?} --> [*]").unwrap();
     }
-    page.push_str("```\n\nA dash is an entry that cannot come: the journal that holds it is refused.\n\n|");
+    page.push_str(
+        "```\n\nA dash is an entry that cannot come: the journal that holds it is refused.\n\n|",
+    );
     for event in UnitEvent::ALL {
         write!(page, " | {}", format!("{event:?}").to_lowercase()).unwrap();
     }
@@ -91,7 +93,10 @@ fn picture() -> String {
 
 /// Units in random phases, each needing some earlier ones of its phase.
 fn units() -> impl Strategy<Value = Vec<Unit>> {
-    let unit = (0..Phase::ALL.len(), prop::collection::vec(any::<prop::sample::Index>(), 0..3));
+    let unit = (
+        0..Phase::ALL.len(),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+    );
     prop::collection::vec(unit, 1..30).prop_map(|mut drawn| {
         drawn.sort_by_key(|(phase, _)| *phase);
         let mut units: Vec<Unit> = Vec::new();
@@ -136,7 +141,11 @@ fn entry(unit: &UnitId, event: UnitEvent) -> Entry {
 fn in_the_way<'a>(machine: &Machine, units: &'a [Unit], unit: &Unit) -> Option<&'a UnitId> {
     let before = |other: &&Unit| other.phase < unit.phase || unit.needs.contains(&other.id);
     let open = |other: &&Unit| !machine.state(&other.id).unwrap().closed();
-    units.iter().filter(before).find(open).map(|other| &other.id)
+    units
+        .iter()
+        .filter(before)
+        .find(open)
+        .map(|other| &other.id)
 }
 
 proptest! {

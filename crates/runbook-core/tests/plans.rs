@@ -37,8 +37,15 @@ fn the_same_inputs_give_the_same_bytes() {
     for (_, world) in golden() {
         let plan = |run| world.clone().build().plan(run_id(run)).unwrap();
         let (first, again, other) = (plan(1), plan(1), plan(2));
-        assert_eq!((first.bytes(), first.digest()), (again.bytes(), again.digest()));
-        assert_ne!(first.digest(), other.digest(), "another run has another token");
+        assert_eq!(
+            (first.bytes(), first.digest()),
+            (again.bytes(), again.digest())
+        );
+        assert_ne!(
+            first.digest(),
+            other.digest(),
+            "another run has another token"
+        );
         assert_eq!(SealedPlan::read(first.bytes()).unwrap(), first);
         // Latencies are none of a plan's inputs.
         let late = world.clone().seed(7).build().plan(run_id(1)).unwrap();
@@ -142,7 +149,11 @@ fn a_plan_that_lies_about_what_it_destroys_is_refused() {
         |plan| plan["point_of_no_return"] = json!("reassign/assign"),
         "its point of no return",
     );
-    breaks(plan(), |plan| plan["point_of_no_return"] = json!(null), "its point of no return");
+    breaks(
+        plan(),
+        |plan| plan["point_of_no_return"] = json!(null),
+        "its point of no return",
+    );
 }
 
 #[test]
@@ -157,7 +168,9 @@ fn a_wipe_without_a_proof_is_refused() {
         reason,
     );
     let unasked = |plan: &mut Value| {
-        let require = unit(plan, "reprovision/node001/boot")["require"].as_array_mut().unwrap();
+        let require = unit(plan, "reprovision/node001/boot")["require"]
+            .as_array_mut()
+            .unwrap();
         require.retain(|check| check.get("snapshot_proven").is_none());
     };
     breaks(plan(), unasked, reason);
@@ -207,7 +220,10 @@ fn members_of_different_clusters_are_refused() {
         ("sha256", json!(format!("sha256:{}", "0".repeat(64)))),
         ("token", json!("etcd-cluster")),
         ("run", json!(run_id(9).to_string())),
-        ("initial_cluster", json!([["node002", "https://10.141.0.2:2380"]])),
+        (
+            "initial_cluster",
+            json!([["node002", "https://10.141.0.2:2380"]]),
+        ),
         ("revision_bump", json!(5)),
         ("tool", json!("etcdutl")),
     ];
@@ -227,7 +243,10 @@ fn members_of_different_clusters_are_refused() {
 #[test]
 fn a_datanode_that_stays_low_is_refused() {
     let world = || World::of(1).reprovision_all().category_datanode();
-    for dropped in ["datanode/node001/datanode", "datanode/category-default-datanode"] {
+    for dropped in [
+        "datanode/node001/datanode",
+        "datanode/category-default-datanode",
+    ] {
         breaks(
             plan(world()),
             |plan| {
@@ -250,7 +269,9 @@ fn an_undo_that_could_start_something_empty_is_refused() {
     breaks(
         plan(),
         |plan| {
-            let require = unit(plan, "stop/assign-again")["require"].as_array_mut().unwrap();
+            let require = unit(plan, "stop/assign-again")["require"]
+                .as_array_mut()
+                .unwrap();
             require.pop();
         },
         "node003 could start without its old data",
@@ -273,7 +294,11 @@ fn an_undo_that_could_start_something_empty_is_refused() {
 /// Whatever byte of a plan is changed: it is refused, or it is another plan with another digest.
 #[test]
 fn no_changed_byte_goes_unnoticed() {
-    let plan = World::of(1).reprovision_all().build().plan(run_id(1)).unwrap();
+    let plan = World::of(1)
+        .reprovision_all()
+        .build()
+        .plan(run_id(1))
+        .unwrap();
     let (mut refused, mut other) = (0, 0);
     for at in (0..plan.bytes().len()).step_by(7) {
         let mut bytes = plan.bytes().to_vec();
@@ -286,14 +311,26 @@ fn no_changed_byte_goes_unnoticed() {
             }
         }
     }
-    assert!(refused > 100 && other > 100, "{refused} refused, {other} others");
+    assert!(
+        refused > 100 && other > 100,
+        "{refused} refused, {other} others"
+    );
     // As good a plan, but not as it is written.
     let mut spaced = plan.bytes().to_vec();
     spaced.push(b'\n');
-    assert_eq!(SealedPlan::read(&spaced).unwrap_err().code(), "plan-changed");
+    assert_eq!(
+        SealedPlan::read(&spaced).unwrap_err().code(),
+        "plan-changed"
+    );
     let value: Value = serde_json::from_slice(plan.bytes()).unwrap();
-    assert_eq!(SealedPlan::read(&bytes(&value)).unwrap_err().code(), "plan-changed");
-    assert_eq!(SealedPlan::read(b"{}").unwrap_err().code(), "plan-unreadable");
+    assert_eq!(
+        SealedPlan::read(&bytes(&value)).unwrap_err().code(),
+        "plan-changed"
+    );
+    assert_eq!(
+        SealedPlan::read(b"{}").unwrap_err().code(),
+        "plan-unreadable"
+    );
 }
 
 /// A build that renders other commands does not run the plan.
@@ -306,7 +343,10 @@ fn other_commands_are_refused() {
     let mut bytes = serde_json::to_vec_pretty(&typed).unwrap();
     bytes.push(b'\n');
     let plan = SealedPlan::read(&bytes).unwrap();
-    assert_eq!(plan.check_commands(&world.ports()).unwrap_err().code(), "plan-render-drift");
+    assert_eq!(
+        plan.check_commands(&world.ports()).unwrap_err().code(),
+        "plan-render-drift"
+    );
     let mut lives = Lives::with_plan(&world, plan);
     lives.live(Mortal::never());
     assert!(world.log().is_empty() && lives.journal().is_empty());
@@ -340,7 +380,10 @@ fn worlds_that_allow_no_restore() {
 /// What stands at the spool of a node to be wiped is nobody's business.
 #[test]
 fn a_foreign_spool_is_no_obstacle_to_a_wipe() {
-    let world = World::of(3).node(2, Found::ForeignSpool).reprovision(&[2]).build();
+    let world = World::of(3)
+        .node(2, Found::ForeignSpool)
+        .reprovision(&[2])
+        .build();
     let mut lives = Lives::of(&world);
     lives.live(Mortal::never());
     assert_eq!(lives.completed(), Ok(()));

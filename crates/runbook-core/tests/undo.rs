@@ -15,11 +15,16 @@ fn worlds() -> Vec<(&'static str, Builder)> {
         ("one to be wiped", World::of(1).reprovision_all()),
         (
             "three to be wiped",
-            World::of(3).reprovision_all().category_datanode().datanode(false),
+            World::of(3)
+                .reprovision_all()
+                .category_datanode()
+                .datanode(false),
         ),
         (
             "one without data",
-            World::of(3).node(2, Found::EmptySpool).node(1, Found::NoSpool),
+            World::of(3)
+                .node(2, Found::EmptySpool)
+                .node(1, Found::NoSpool),
         ),
         ("no data at all", World::of(1).node(0, Found::EmptySpool)),
     ]
@@ -82,7 +87,9 @@ impl Scene {
         if !back.live_on(3) {
             return Err(format!("{place}: {}", world.story()));
         }
-        world.verdict().map_err(|wrong| format!("{place}: {wrong}"))?;
+        world
+            .verdict()
+            .map_err(|wrong| format!("{place}: {wrong}"))?;
         self.looks_as_before(&world)
             .map_err(|wrong| format!("{place}: {wrong}\n{}", world.story()))?;
         Ok(true)
@@ -122,7 +129,11 @@ fn at_every_await_before_the_point_of_no_return() {
             }
         }
         println!("{}: {back} taken back, {forward} went on", scene.name);
-        assert!(back > 20 && forward > 20, "{}: {back} {forward}", scene.name);
+        assert!(
+            back > 20 && forward > 20,
+            "{}: {back} {forward}",
+            scene.name
+        );
     }
 }
 
@@ -140,7 +151,11 @@ fn while_requests_of_the_dead_life_still_land() {
 #[test]
 fn an_undo_that_dies() {
     for scene in worlds().into_iter().map(Scene::new) {
-        let step = if scene.plan.world.members.len() == 1 { 1 } else { 4 };
+        let step = if scene.plan.world.members.len() == 1 {
+            1
+        } else {
+            4
+        };
         // Behind the first record: before it there is no run.
         for append in (1..scene.appends).step_by(step) {
             let death = Mortal::torn(append, Tear::Answer);
@@ -167,7 +182,10 @@ fn behind_the_point_of_no_return_it_is_refused() {
             let (world, lives, undo) = scene.dies(Mortal::after(at));
             let machine = lives.machine().unwrap();
             let begun = scene.plan.units.iter().any(|unit| {
-                let given = matches!(&unit.act, Some(Action::Manager(ManagerEffect::AssignRole { .. })));
+                let given = matches!(
+                    &unit.act,
+                    Some(Action::Manager(ManagerEffect::AssignRole { .. }))
+                );
                 machine.intended(&unit.id) && (unit.destructive || given)
             });
             assert_eq!(undo.is_err(), begun, "{} at {at}: {no_return}", scene.name);

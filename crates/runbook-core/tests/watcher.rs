@@ -25,7 +25,10 @@ impl Scene {
     }
 
     fn act(&self, action: &Action) {
-        let (ports, permit) = (self.world.ports(), permit(&UnitId::new("by-hand").unwrap()).unwrap());
+        let (ports, permit) = (
+            self.world.ports(),
+            permit(&UnitId::new("by-hand").unwrap()).unwrap(),
+        );
         self.world.drive(async {
             let done = match action {
                 Action::Manager(effect) => ports.manager.perform(&permit, effect).await,
@@ -41,7 +44,10 @@ impl Scene {
     fn sees(&self, rule: &str) {
         self.world.pass(std::time::Duration::from_secs(300));
         let broken = self.world.violations();
-        assert!(broken.iter().any(|line| line.contains(rule)), "{rule}: {broken:?}");
+        assert!(
+            broken.iter().any(|line| line.contains(rule)),
+            "{rule}: {broken:?}"
+        );
     }
 
     fn up_to_move_spool(&self) {

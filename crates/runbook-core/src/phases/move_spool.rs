@@ -24,10 +24,7 @@ fn set_aside(cx: &Context, member: &Member) -> Unit {
             format!("{node} is off, and its disk is wiped before anything can start on it");
         return not_here(PHASE, node, "aside", "move the old data aside", &reason);
     };
-    let foreign = matches!(
-        host.spool,
-        SpoolState::ForeignDirectory | SpoolState::Other
-    );
+    let foreign = matches!(host.spool, SpoolState::ForeignDirectory | SpoolState::Other);
     if member.reprovision && foreign {
         let reason = format!(
             "{} is {}: no etcd starts from it, and the disk is wiped before the role comes back",

@@ -107,7 +107,12 @@ fn marks_are_right(plan: &Plan) -> Result<(), Broken> {
         let unit = first.or_else(|| plan.point_of_no_return.clone());
         return Err(unit.map_or_else(
             || unreachable!("they differ"),
-            |unit| Broken::new(&unit, "it is not what the plan says of its point of no return"),
+            |unit| {
+                Broken::new(
+                    &unit,
+                    "it is not what the plan says of its point of no return",
+                )
+            },
         ));
     }
     Ok(())

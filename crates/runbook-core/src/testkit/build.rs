@@ -181,8 +181,7 @@ impl Builder {
             ..Store::default()
         };
         let stores = serves.then(|| (old[0].cluster, store));
-        let overlay: BTreeSet<NodeName> =
-            names.iter().filter(|_| self.has_role).cloned().collect();
+        let overlay: BTreeSet<NodeName> = names.iter().filter(|_| self.has_role).cloned().collect();
         let each = |value: bool| names.iter().map(move |name| (name.clone(), value));
         let records = Records {
             overlay,

@@ -181,11 +181,7 @@ impl ClusterManager for World {
         self.ask("cmha status", |_| Ok(HeadRole::Single)).await
     }
 
-    async fn etcd_role(
-        &self,
-        _: Option<OverlayName>,
-        nodes: &[NodeName],
-    ) -> PortResult<EtcdRole> {
+    async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
         let nodes = nodes.to_vec();
         self.ask("the role", move |state| {
             let asked = |node: &&NodeState| {
@@ -442,7 +438,10 @@ impl EtcdClient for World {
             let (_, identity) = state.serving(&url)?;
             let quorum = state.running(identity.cluster) * 2 > identity.members.len();
             let leader = identity.members.iter().map(|(id, ..)| *id).min();
-            let revision = state.stores.get(&identity.cluster).map_or(0, |s| s.revision);
+            let revision = state
+                .stores
+                .get(&identity.cluster)
+                .map_or(0, |s| s.revision);
             Ok(MemberStatus {
                 cluster: identity.cluster,
                 member: identity.member,
@@ -510,7 +509,10 @@ impl EtcdClient for World {
         let (url, key) = (url.clone(), key.to_owned());
         self.ask("a key", move |state| {
             let (_, cluster) = state.quorum_through(&url)?;
-            let value = state.stores.get(&cluster).and_then(|s| s.canaries.get(&key));
+            let value = state
+                .stores
+                .get(&cluster)
+                .and_then(|s| s.canaries.get(&key));
             Ok(value.map(|value| value.clone().into_bytes()))
         })
         .await
