@@ -2,6 +2,7 @@
 //!
 //! A fixture is never written anew. A new format gets a new one, made by `write_a_fixture`.
 #![cfg(feature = "testkit")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
