@@ -39,6 +39,9 @@ pub type PortResult<T> = Result<T, AdapterError>;
 #[async_trait]
 pub trait ClusterManager: Send + Sync {
     /// The exact commands of an effect.
+    ///
+    /// # Errors
+    /// [`AdapterError`] for an effect that this adapter cannot put into commands.
     fn render(&self, effect: &ManagerEffect) -> PortResult<Vec<Command>>;
     /// Runs what `render` shows.
     async fn perform(&self, permit: &Permit, effect: &ManagerEffect) -> PortResult<()>;
@@ -66,6 +69,9 @@ pub trait ClusterManager: Send + Sync {
 #[async_trait]
 pub trait Node: Send + Sync {
     /// The exact commands of an effect.
+    ///
+    /// # Errors
+    /// [`AdapterError`] for an effect that this adapter cannot put into commands.
     fn render(&self, effect: &NodeEffect) -> PortResult<Vec<Command>>;
     /// Runs what `render` shows.
     async fn perform(&self, permit: &Permit, effect: &NodeEffect) -> PortResult<()>;
@@ -97,6 +103,9 @@ pub trait Node: Send + Sync {
 #[async_trait]
 pub trait EtcdTool: Send + Sync {
     /// The exact commands of an effect.
+    ///
+    /// # Errors
+    /// [`AdapterError`] for an effect that this adapter cannot put into commands.
     fn render(&self, effect: &ToolEffect) -> PortResult<Vec<Command>>;
     /// Runs what `render` shows. Starts the remote job, or finds it running; does not wait for it.
     async fn perform(&self, permit: &Permit, effect: &ToolEffect) -> PortResult<()>;
@@ -119,6 +128,9 @@ pub trait EtcdTool: Send + Sync {
 #[async_trait]
 pub trait EtcdClient: Send + Sync {
     /// What an effect does, in words.
+    ///
+    /// # Errors
+    /// [`AdapterError`] for an effect that this adapter cannot put into words.
     fn render(&self, effect: &ClientEffect) -> PortResult<Vec<Command>>;
     /// Does what `render` says.
     async fn perform(&self, permit: &Permit, effect: &ClientEffect) -> PortResult<()>;
@@ -206,6 +218,9 @@ pub trait OwnHandler: Send + Sync {
     /// The `kind` of the effects it takes.
     fn kind(&self) -> &str;
     /// The exact commands, or words where there are none: a review must be able to read them.
+    ///
+    /// # Errors
+    /// [`AdapterError`] for an effect that it cannot put into either.
     fn render(&self, effect: &OwnEffect) -> PortResult<Vec<Command>>;
     /// Does it.
     async fn perform(&self, permit: &Permit, effect: &OwnEffect) -> PortResult<()>;

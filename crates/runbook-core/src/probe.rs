@@ -52,8 +52,11 @@ impl Finding {
     /// What was seen, in one line.
     pub fn seen(&self) -> String {
         match self {
-            Holds(seen) | NotYet(seen) | Underway(seen) => seen.clone(),
-            Stopped { seen, .. } | Never { seen, .. } => seen.clone(),
+            Holds(seen)
+            | NotYet(seen)
+            | Underway(seen)
+            | Stopped { seen, .. }
+            | Never { seen, .. } => seen.clone(),
             Blind(error) => format!("cannot be seen: {}", error.chain()),
         }
     }

@@ -113,10 +113,10 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn record(&mut self, at: jiff::Timestamp, entry: Entry) -> Result<(), RunError> {
-        self.machine.allows(&entry)?;
+    fn record(&mut self, at: jiff::Timestamp, entry: &Entry) -> Result<(), RunError> {
+        self.machine.allows(entry)?;
         self.journal.write(at, entry.clone())?;
-        Ok(self.machine.apply(&entry)?)
+        Ok(self.machine.apply(entry)?)
     }
 
     fn intend(
@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
             return Err(RunError::Over(outcome.clone()));
         }
         let mut ledger = Ledger { journal, machine };
-        ledger.record(ports.clock.wall(), Entry::Resumed { by })?;
+        ledger.record(ports.clock.wall(), &Entry::Resumed { by })?;
         Ok(Self {
             plan,
             ports,
@@ -223,7 +223,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`RunError`] when the record cannot be written.
     pub fn close(self, outcome: Outcome) -> Result<(), RunError> {
-        self.record(Entry::Closed { outcome })
+        self.record(&Entry::Closed { outcome })
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, entry: Entry) -> Result<(), RunError> {
+    fn record(&self, entry: &Entry) -> Result<(), RunError> {
         let at = self.ports.clock.wall();
         self.ledger().record(at, entry)
     }
@@ -247,13 +247,12 @@ pub fn replay(plan: &SealedPlan, history: &crate::journal::History) -> Result<Ma
         if let Entry::Opened {
             run, plan: digest, ..
         } = &record.entry
+            && (*run, *digest) != (plan.run, plan.digest())
         {
-            if (*run, *digest) != (plan.run, plan.digest()) {
-                return Err(RunError::OtherPlan {
-                    run: *run,
-                    plan: *digest,
-                });
-            }
+            return Err(RunError::OtherPlan {
+                run: *run,
+                plan: *digest,
+            });
         }
         machine.apply(&record.entry)?;
     }
@@ -337,7 +336,7 @@ impl Life<'_> {
         let run = self.run;
         let open: Vec<UnitId> = run.ledger().machine.open().into_iter().cloned().collect();
         if open.is_empty() {
-            run.record(Entry::Closed {
+            run.record(&Entry::Closed {
                 outcome: Outcome::Completed,
             })?;
             return Ok(RunEnd::Completed);
@@ -346,7 +345,7 @@ impl Life<'_> {
             Some((unit, failure)) => format!("{unit}: {}", failure.seen),
             None => "halted on request".to_owned(),
         };
-        run.record(Entry::Halted {
+        run.record(&Entry::Halted {
             reason: bounded(reason.clone()),
         })?;
         Ok(RunEnd::Halted {
@@ -564,7 +563,7 @@ impl Work<'_> {
 
     fn done(&self, acted: bool, seen: String) -> Result<Came, RunError> {
         let unit = self.unit.id.clone();
-        self.run.record(Entry::Done {
+        self.run.record(&Entry::Done {
             unit,
             acted,
             seen: bounded(seen.clone()),
@@ -579,7 +578,7 @@ impl Work<'_> {
 
     fn skipped(&self, reason: &str) -> Result<Came, RunError> {
         let (unit, reason) = (self.unit.id.clone(), reason.to_owned());
-        self.run.record(Entry::Skipped {
+        self.run.record(&Entry::Skipped {
             unit,
             reason: reason.clone(),
         })?;
@@ -592,7 +591,7 @@ impl Work<'_> {
 
     fn failed(&self, failure: Failure) -> Result<Came, RunError> {
         let (unit, code) = (self.unit.id.clone(), failure.code.clone());
-        self.run.record(Entry::Failed {
+        self.run.record(&Entry::Failed {
             unit,
             code,
             seen: bounded(failure.seen.clone()),

@@ -93,13 +93,13 @@ pub enum RevisionBump {
 pub struct Deadlines {
     /// A question to cmsh or a node, or a quick effect.
     pub quick_s: u32,
-    /// etcd to stop. 120: a leadership transfer alone may take 7 s, and CMDaemon acts after a delay.
+    /// etcd to stop. 120: a leadership transfer alone may take 7 s, and `CMDaemon` acts after a delay.
     pub stop_s: u32,
     /// A FULL provisioning, from reboot to a shell. 5 to 20 minutes are reported from the field.
     pub reprovision_s: u32,
     /// `snapshot restore` on a node.
     pub restore_s: u32,
-    /// etcd to come up on every member once the role is back; CMDaemon starts it "after some delays".
+    /// etcd to come up on every member once the role is back; `CMDaemon` starts it "after some delays".
     pub start_s: u32,
     /// Seconds between two looks while waiting.
     pub poll_s: u32,
@@ -371,11 +371,7 @@ members:
             let error = Spec::from_yaml(&THREE.replacen(from, to, 1)).unwrap_err();
             assert_eq!(error.code(), code, "{to}: {error}");
         }
-        let two: String = THREE
-            .lines()
-            .take(8)
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let two: String = THREE.split_inclusive('\n').take(8).collect();
         assert_eq!(Spec::from_yaml(&two).unwrap_err().code(), "spec-value");
     }
 }

@@ -127,7 +127,7 @@ impl Device {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceStatus {
-    /// Its CMDaemon is connected, or it merely answers a ping: confirm by ssh.
+    /// Its `CMDaemon` is connected, or it merely answers a ping: confirm by ssh.
     Up,
     /// Off or unreachable.
     Down,
@@ -220,7 +220,7 @@ pub struct BootId(pub String);
 pub enum SpoolState {
     /// Nothing.
     Absent,
-    /// An empty directory, as packages and CMDaemon make.
+    /// An empty directory, as packages and `CMDaemon` make.
     EmptyDirectory,
     /// A directory that holds etcd data (`member/`).
     Data,

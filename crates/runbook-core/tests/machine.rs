@@ -1,4 +1,5 @@
 //! The transition table, written out; its picture; and the barrier.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Plans: golden files, the same bytes for the same inputs, and every invariant broken once.
 #![cfg(feature = "testkit")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Undo: up to the point of no return everything goes back to what it was; behind it, nothing does.
 #![cfg(feature = "testkit")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 
@@ -128,7 +129,6 @@ fn at_every_await_before_the_point_of_no_return() {
                 Err(wrong) => panic!("{wrong}"),
             }
         }
-        println!("{}: {back} taken back, {forward} went on", scene.name);
         assert!(
             back > 20 && forward > 20,
             "{}: {back} {forward}",

@@ -1,5 +1,6 @@
 //! The watcher of the fake world sees what no run may do: effects are sent out of order, by hand.
 #![cfg(feature = "testkit")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use runbook_core::names::{AbsPath, NodeName, UnitId};
 use runbook_core::plan::{Action, ManagerEffect, NodeEffect, SealedPlan, Unit};

@@ -1,6 +1,6 @@
 //! Datanode: the nodes are data nodes again, so that no provisioning wipes them.
 //!
-//! The article: "Please ensure that each Etcd::Host node has the datanode property set to yes." What
+//! The article: "Please ensure that each `Etcd::Host` node has the datanode property set to yes." What
 //! counts is the OR of node and category, and `nextinstallmode` must be empty: FULL would wipe the
 //! restored data at the next boot.
 

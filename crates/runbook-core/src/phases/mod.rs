@@ -49,19 +49,21 @@ impl Draft {
         ] {
             units.extend(phase(&cx));
         }
+        let (version, bump, risks) = (cx.version, cx.bump, risks(&cx));
+        let identity = cx.identity;
         let plan = Plan {
             format: PLAN_FORMAT,
             kind: PlanKind::Restore,
             run,
             cluster: spec.cluster.clone(),
-            identity: cx.identity.clone(),
-            etcd_version: cx.version,
-            revision_bump: cx.bump,
-            risks: risks(&cx),
+            identity,
+            etcd_version: version,
+            revision_bump: bump,
+            risks,
             point_of_no_return: None,
             units,
-            spec: spec.clone(),
-            world: world.clone(),
+            spec,
+            world,
         };
         Ok(Self::new(plan))
     }

@@ -280,6 +280,10 @@ pub enum Check {
 
 /// The check in words, as a plan prints it.
 impl fmt::Display for Check {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm a check: a list, however long"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HeadIsActive => f.write_str("this head node is the active one"),

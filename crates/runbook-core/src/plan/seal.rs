@@ -128,10 +128,10 @@ fn phases_in_order(units: &[Unit]) -> Result<(), Broken> {
 /// Before anything is destroyed the snapshot was proven in Preflight, and is proven again.
 fn nothing_destroyed_before_the_proof(units: &[Unit]) -> Result<(), Broken> {
     let proves = |check: &Check| matches!(check, Check::SnapshotProven { .. });
-    let mut proven = false;
+    let mut seen = false;
     for unit in units {
-        proven |= unit.phase == Phase::Preflight && unit.done_when.iter().any(proves);
-        if unit.destructive && !(proven && unit.require.iter().any(proves)) {
+        seen |= unit.phase == Phase::Preflight && unit.done_when.iter().any(proves);
+        if unit.destructive && !(seen && unit.require.iter().any(proves)) {
             return Err(Broken::new(
                 &unit.id,
                 "it destroys something before the snapshot is proven",

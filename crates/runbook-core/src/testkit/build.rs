@@ -42,6 +42,10 @@ pub enum Found {
 
 /// A world to be.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, set by a method of its own"
+)]
 pub struct Builder {
     found: Vec<Found>,
     reprovision: Vec<bool>,

@@ -74,12 +74,11 @@ impl Future for Request {
         let Some(ticket) = state.tickets.get_mut(&self.ticket) else {
             return Poll::Pending;
         };
-        match ticket.answer.take() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                ticket.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        if let Some(answer) = ticket.answer.take() {
+            Poll::Ready(answer)
+        } else {
+            ticket.waker = Some(cx.waker().clone());
+            Poll::Pending
         }
     }
 }
@@ -284,13 +283,14 @@ impl State {
             NodeEffect::OwnTree { tree, owner, .. } => self.own(at, tree, owner.as_str(), step),
             NodeEffect::Arm {
                 staged, spool, run, ..
-            } => match step {
-                0 => self.unguard(at, spool, *run, staged),
-                _ => {
+            } => {
+                if step == 0 {
+                    self.unguard(at, spool, *run, staged)
+                } else {
                     self.moves(at, staged, spool, Effect::Armed)?;
                     Ok(Finished)
                 }
-            },
+            }
             NodeEffect::Disarm {
                 staged, spool, run, ..
             } => match step {
@@ -299,13 +299,14 @@ impl State {
             },
             NodeEffect::ReturnSpool {
                 spool, aside, run, ..
-            } => match step {
-                0 => self.unguard(at, spool, *run, aside),
-                _ => {
+            } => {
+                if step == 0 {
+                    self.unguard(at, spool, *run, aside)
+                } else {
                     self.moves(at, aside, spool, Effect::Returned)?;
                     Ok(Finished)
                 }
-            },
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Compares with a file beside the manifest; `UPDATE_EXPECTED=1` writes it instead.
-pub fn expect(path: &str, text: &str) {
+pub(crate) fn expect(path: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
