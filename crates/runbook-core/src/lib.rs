@@ -85,5 +85,7 @@ pub mod probe;
 pub mod run;
 pub mod rundir;
 pub mod spec;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod version;
 pub mod world;

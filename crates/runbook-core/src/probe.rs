@@ -64,9 +64,16 @@ impl Finding {
 /// `before` is the world right before the unit's first action; none when there has been no intent.
 pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> Finding {
     let mut seen = Vec::with_capacity(checks.len());
+    let mut booted = false;
     for check in checks {
         match one(ports, check, before).await {
-            Holds(fact) => seen.push(fact),
+            Holds(fact) => {
+                booted |= matches!(check, Check::Rebooted { .. });
+                seen.push(fact);
+            }
+            // The installer clears `nextinstallmode` in its own time. A node that has booted for this
+            // run is not booted again for that: it would be wiped a second time.
+            NotYet(fact) if booted => return Underway(fact),
             other => return other,
         }
     }

@@ -1,0 +1,343 @@
+//! Building a world.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::World;
+use super::disk::{Data, Disk, Identity, Thing, Tree};
+use super::faults::{Drawer, Faults};
+use super::rng::Rng;
+use super::state::{Etcd, NodeState, Power, Records, Setup, Sight, State, Store};
+use super::time::Queue;
+use super::{module, named};
+use crate::digest::Digest;
+use crate::identity::{self, MemberId};
+use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
+use crate::spec::{Allowances, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec};
+use crate::version::EtcdVersion;
+use crate::world::{SnapshotContent, SnapshotProof};
+
+/// How a node is found when the world begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Found {
+    /// Up, with a damaged database: etcd exits as soon as it is started.
+    #[default]
+    Damaged,
+    /// Up, and its etcd answers.
+    Serving,
+    /// Up, with nothing at the spool path; etcd is down.
+    NoSpool,
+    /// Up, with an empty directory at the spool path; etcd is down.
+    EmptySpool,
+    /// Off. What is on its disk is wiped before it matters.
+    Off,
+}
+
+/// A world to be.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    found: Vec<Found>,
+    reprovision: Vec<bool>,
+    datanode: bool,
+    category_datanode: bool,
+    has_role: bool,
+    seed: u64,
+    version: EtcdVersion,
+    revision_bump: RevisionBump,
+    parallel: u16,
+    image_has_spool: bool,
+    missing_mount: Option<usize>,
+}
+
+impl World {
+    /// A cluster of this many members that has lost its quorum: every node is up, its database
+    /// damaged; it has `Etcd::Host` from an overlay, and is a data node. Nothing is reprovisioned.
+    pub fn of(members: usize) -> Builder {
+        Builder {
+            found: vec![Found::default(); members],
+            reprovision: vec![false; members],
+            datanode: true,
+            category_datanode: false,
+            has_role: true,
+            seed: 0,
+            version: EtcdVersion::new(3, 4, 23),
+            revision_bump: RevisionBump::Auto,
+            parallel: 3,
+            image_has_spool: false,
+            missing_mount: None,
+        }
+    }
+}
+
+impl Builder {
+    /// The seed of every latency.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How the node at this place, counted from 0, is found.
+    #[must_use]
+    pub fn node(mut self, at: usize, found: Found) -> Self {
+        self.found[at] = found;
+        self
+    }
+
+    /// How every node is found.
+    #[must_use]
+    pub fn every_node(mut self, found: Found) -> Self {
+        self.found.fill(found);
+        self
+    }
+
+    /// Which nodes the spec reprovisions, by place.
+    #[must_use]
+    pub fn reprovision(mut self, places: &[usize]) -> Self {
+        for at in places {
+            self.reprovision[*at] = true;
+        }
+        self
+    }
+
+    /// The spec reprovisions every node.
+    #[must_use]
+    pub fn reprovision_all(mut self) -> Self {
+        self.reprovision.fill(true);
+        self
+    }
+
+    /// Whether `datanode` is set on the nodes.
+    #[must_use]
+    pub const fn datanode(mut self, value: bool) -> Self {
+        self.datanode = value;
+        self
+    }
+
+    /// Sets `datanode` on the category; the spec allows to lower it.
+    #[must_use]
+    pub const fn category_datanode(mut self) -> Self {
+        self.category_datanode = true;
+        self
+    }
+
+    /// The role was taken away before.
+    #[must_use]
+    pub const fn without_role(mut self) -> Self {
+        self.has_role = false;
+        self
+    }
+
+    /// The etcd release on the nodes, and how far the spec moves the revision.
+    #[must_use]
+    pub const fn version(mut self, version: EtcdVersion, bump: RevisionBump) -> Self {
+        self.version = version;
+        self.revision_bump = bump;
+        self
+    }
+
+    /// How many members the spec has worked on at once.
+    #[must_use]
+    pub const fn parallel(mut self, parallel: u16) -> Self {
+        self.parallel = parallel;
+        self
+    }
+
+    /// The image brings an empty directory at the spool path.
+    #[must_use]
+    pub const fn image_has_spool(mut self) -> Self {
+        self.image_has_spool = true;
+        self
+    }
+
+    /// The node at this place does not see the snapshot.
+    #[must_use]
+    pub const fn missing_mount(mut self, at: usize) -> Self {
+        self.missing_mount = Some(at);
+        self
+    }
+
+    /// The world.
+    pub fn build(self) -> World {
+        let spec = self.spec();
+        let names: Vec<NodeName> = spec.members.iter().map(|m| m.node.clone()).collect();
+        let category: CategoryName = named("default");
+        let setup = self.setup(spec);
+        let old = old_identities(&names);
+        let nodes: Vec<NodeState> = (0..names.len())
+            .map(|at| self.node_state(at, &names[at], &old[at], &setup))
+            .collect();
+        let serves = self.found.contains(&Found::Serving);
+        let revision = setup.snapshot.content.revision + 500;
+        let store = Store {
+            revision,
+            ..Store::default()
+        };
+        let stores = serves.then(|| (old[0].cluster, store));
+        let overlay: BTreeSet<NodeName> =
+            names.iter().filter(|_| self.has_role).cloned().collect();
+        let each = |value: bool| names.iter().map(move |name| (name.clone(), value));
+        let records = Records {
+            overlay,
+            datanode: each(self.datanode).collect(),
+            mode: names.iter().map(|name| (name.clone(), None)).collect(),
+            categories: BTreeMap::from([(category, self.category_datanode)]),
+        };
+        World::from_state(State {
+            now: Duration::ZERO,
+            queue: Queue::default(),
+            rng: Rng::new(self.seed),
+            setup,
+            nodes,
+            records,
+            stale: None,
+            stores: stores.into_iter().collect(),
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            faults: Drawer::new(Faults::default()),
+            orphans_land: false,
+            log: Vec::new(),
+            violations: Vec::new(),
+            proofs: 0,
+        })
+    }
+
+    fn setup(&self, spec: Spec) -> Setup {
+        Setup {
+            snapshot: SnapshotProof {
+                path: spec.snapshot.clone(),
+                size_bytes: 20_480_032,
+                sha256: Digest::of(b"the snapshot"),
+                content: SnapshotContent {
+                    revision: 20_231,
+                    live_keys: 20_007,
+                    registry_keys: 20_000,
+                    hash_kv: 1_234_567,
+                    cluster_version: Some("3.4.0".into()),
+                },
+            },
+            spec,
+            overlay: named("kube-default-etcd"),
+            spool: named("/var/lib/etcd"),
+            version: self.version,
+            image_has_spool: self.image_has_spool,
+        }
+    }
+
+    fn spec(&self) -> Spec {
+        let all_off = self.found.iter().all(|found| *found == Found::Off);
+        let mut allow = Allowances::default();
+        if self.found.contains(&Found::Serving) {
+            allow.quorum = Some("the fake world wants it".into());
+        }
+        if self.category_datanode {
+            let reason = "the fake world wants it".into();
+            allow.category_datanode.insert(named("default"), reason);
+        }
+        let members = self.reprovision.iter().enumerate();
+        let members = members.map(|(at, reprovision)| MemberSpec {
+            node: node_name(at),
+            reprovision: *reprovision,
+            client_url: None,
+            peer_url: None,
+        });
+        Spec {
+            format: SPEC_FORMAT,
+            cluster: named("default"),
+            overlay: None,
+            snapshot: named("/cm/shared/backup/etcd/etcd-node001-20260101000000"),
+            members: members.collect(),
+            module: all_off.then(|| module(self.version)),
+            etcd_version: None,
+            service: named("etcd"),
+            owner: named("etcd:etcd"),
+            revision_bump: self.revision_bump,
+            parallel: self.parallel,
+            deadlines: Deadlines::default(),
+            allow,
+        }
+    }
+
+    fn node_state(&self, at: usize, name: &NodeName, old: &Identity, setup: &Setup) -> NodeState {
+        let found = self.found[at];
+        let mut disk = Disk::default();
+        let sound = found == Found::Serving;
+        match found {
+            Found::Damaged | Found::Serving | Found::Off => {
+                disk.put(&setup.spool, Thing::Tree(old_tree(at, old, sound)));
+            }
+            Found::EmptySpool => disk.put(&setup.spool, Thing::EmptyDirectory),
+            Found::NoSpool => {}
+        }
+        let etcd = match found {
+            Found::Serving if self.has_role => {
+                Etcd::Serving(old.clone(), Data::Old { sound: true })
+            }
+            Found::Damaged if self.has_role => Etcd::Failing,
+            _ => Etcd::Stopped,
+        };
+        NodeState {
+            name: name.clone(),
+            member: named(name.as_str()),
+            peer_url: url(at, 2380),
+            client_url: url(at, 2379),
+            category: named("default"),
+            power: if found == Found::Off {
+                Power::Off
+            } else {
+                Power::Up { ssh: true }
+            },
+            epoch: 1,
+            disk,
+            etcd,
+            snapshot: if self.missing_mount == Some(at) {
+                Sight::Missing
+            } else {
+                Sight::Shared
+            },
+            job: None,
+            job_said: None,
+            wipes: 0,
+        }
+    }
+}
+
+fn node_name(at: usize) -> NodeName {
+    named(&format!("node{:03}", at + 1))
+}
+
+fn url(at: usize, port: u16) -> EtcdUrl {
+    named(&format!("https://10.141.0.{}:{port}", at + 1))
+}
+
+fn old_identities(names: &[NodeName]) -> Vec<Identity> {
+    let members: Vec<(MemberId, MemberName, EtcdUrl)> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| {
+            let peer = url(at, 2380);
+            let id = identity::member_id(std::slice::from_ref(&peer), "etcd-cluster");
+            (id, named(name.as_str()), peer)
+        })
+        .collect();
+    let ids: Vec<MemberId> = members.iter().map(|(id, ..)| *id).collect();
+    let cluster = identity::cluster_id(&ids);
+    let identity = |member: &MemberId| Identity {
+        cluster,
+        member: *member,
+        members: members.clone(),
+    };
+    ids.iter().map(identity).collect()
+}
+
+fn old_tree(at: usize, identity: &Identity, sound: bool) -> Tree {
+    Tree {
+        data: Data::Old { sound },
+        identity: identity.clone(),
+        owner: "etcd:etcd".into(),
+        mode: 0o700,
+        strangers: 0,
+        db: Digest::of(format!("old {at}").as_bytes()),
+    }
+}

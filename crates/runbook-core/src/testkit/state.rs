@@ -1,0 +1,376 @@
+//! The state of the world, and what happens in it by itself: boots, installations, etcd.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::disk::{Data, Disk, Identity, Thing};
+use super::effect::{Effect, Logged};
+use super::faults::Drawer;
+use super::rng::Rng;
+use super::time::{Due, Queue};
+use super::work::Ticket;
+use crate::identity::ClusterId;
+use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName};
+use crate::plan::RestoreEffect;
+use crate::spec::Spec;
+use crate::version::EtcdVersion;
+use crate::world::{InstallMode, SnapshotProof};
+
+/// What does not change while the world turns.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) spec: Spec,
+    pub(super) overlay: OverlayName,
+    pub(super) spool: AbsPath,
+    pub(super) version: EtcdVersion,
+    pub(super) snapshot: SnapshotProof,
+    /// Whether the image brings an empty directory at the spool path.
+    pub(super) image_has_spool: bool,
+}
+
+/// What the cluster manager keeps in its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Records {
+    pub(super) overlay: BTreeSet<NodeName>,
+    pub(super) datanode: BTreeMap<NodeName, bool>,
+    pub(super) mode: BTreeMap<NodeName, Option<InstallMode>>,
+    pub(super) categories: BTreeMap<CategoryName, bool>,
+}
+
+#[derive(Debug)]
+pub(super) struct NodeState {
+    pub(super) name: NodeName,
+    pub(super) member: MemberName,
+    pub(super) peer_url: EtcdUrl,
+    pub(super) client_url: EtcdUrl,
+    pub(super) category: CategoryName,
+    pub(super) power: Power,
+    /// Counts boots and losses of power: what was on its way for an earlier one does not arrive.
+    pub(super) epoch: u64,
+    pub(super) disk: Disk,
+    pub(super) etcd: Etcd,
+    pub(super) snapshot: Sight,
+    pub(super) job: Option<Box<RestoreEffect>>,
+    pub(super) job_said: Option<String>,
+    pub(super) wipes: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Power {
+    Off,
+    /// Up; ssh answers or does not yet.
+    Up {
+        ssh: bool,
+    },
+    /// Told to reboot: still up, and of the same boot.
+    GoingDown,
+    /// The status word.
+    Booting(&'static str),
+}
+
+/// How a node sees the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// On shared storage.
+    Shared,
+    /// On its own disk, which a FULL provisioning wipes.
+    OwnDisk,
+    Missing,
+}
+
+/// The etcd process of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Etcd {
+    Stopped,
+    /// It exits and is started again, over and over.
+    Failing,
+    Serving(Identity, Data),
+}
+
+/// What happens by itself; the number is the node's epoch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Happening {
+    /// A request's next step.
+    Step(u64),
+    Boot(usize, u64, Stage),
+    /// The cluster manager compares the role with the service.
+    Reconcile(usize, u64),
+    JobEnds(usize, u64),
+    ClearsMode(usize, u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Down,
+    Booting,
+    Installing,
+    CallingInit,
+    Pingable,
+    Up,
+}
+
+/// The keys of a running cluster that a run writes and reads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Store {
+    pub(super) revision: i64,
+    pub(super) canaries: BTreeMap<String, String>,
+}
+
+pub(super) struct State {
+    pub(super) now: Duration,
+    pub(super) queue: Queue,
+    pub(super) rng: Rng,
+    pub(super) setup: Setup,
+    pub(super) nodes: Vec<NodeState>,
+    pub(super) records: Records,
+    /// The records before the last change, and when that was.
+    pub(super) stale: Option<(Duration, Records)>,
+    pub(super) stores: BTreeMap<ClusterId, Store>,
+    pub(super) tickets: BTreeMap<u64, Ticket>,
+    pub(super) next_ticket: u64,
+    pub(super) faults: Drawer,
+    /// Whether a request whose caller died still arrives.
+    pub(super) orphans_land: bool,
+    pub(super) log: Vec<Logged>,
+    pub(super) violations: Vec<String>,
+    /// Proofs of the snapshot since the run began.
+    pub(super) proofs: u32,
+}
+
+impl State {
+    pub(super) fn after(&mut self, from_ms: u64, to_ms: u64, happening: Happening) {
+        let at = self.now + self.rng.millis(from_ms, to_ms);
+        self.queue.push(at, Due::Happening(happening));
+    }
+
+    pub(super) fn log(&mut self, node: Option<usize>, effect: Effect) {
+        let node = node.map(|at| self.nodes[at].name.clone());
+        self.log.push(Logged {
+            at: self.now,
+            node,
+            effect,
+        });
+    }
+
+    pub(super) fn broken(&mut self, rule: impl Into<String>) {
+        let line = format!("{:.3?}: {}", self.now, rule.into());
+        self.violations.push(line);
+    }
+
+    pub(super) fn index(&self, node: &NodeName) -> Option<usize> {
+        self.nodes.iter().position(|n| n.name == *node)
+    }
+
+    pub(super) fn holds_role(&self, at: usize) -> bool {
+        self.records.overlay.contains(&self.nodes[at].name)
+    }
+
+    /// Remembers the records, for answers that come late.
+    pub(super) fn remember(&mut self) {
+        self.stale = Some((self.now, self.records.clone()));
+    }
+
+    pub(super) fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Step(ticket) => self.step(ticket),
+            Happening::Boot(at, epoch, stage) if self.nodes[at].epoch == epoch => {
+                self.boot(at, stage);
+            }
+            Happening::Reconcile(at, epoch) if self.nodes[at].epoch == epoch => self.reconcile(at),
+            Happening::JobEnds(at, epoch) if self.nodes[at].epoch == epoch => self.job_ends(at),
+            Happening::ClearsMode(at, epoch) if self.nodes[at].epoch == epoch => {
+                self.clear_mode(at);
+            }
+            // Of a boot that is over.
+            Happening::Boot(..)
+            | Happening::Reconcile(..)
+            | Happening::JobEnds(..)
+            | Happening::ClearsMode(..) => {}
+        }
+    }
+
+    /// A node begins to boot: from power-on, or behind a reboot.
+    pub(super) fn begin_boot(&mut self, at: usize, stage: Stage) {
+        self.nodes[at].epoch += 1;
+        let epoch = self.nodes[at].epoch;
+        self.after(1_000, 6_000, Happening::Boot(at, epoch, stage));
+    }
+
+    fn boot(&mut self, at: usize, stage: Stage) {
+        let epoch = self.nodes[at].epoch;
+        let (next, from_ms, to_ms) = match stage {
+            Stage::Down => {
+                self.goes_down(at);
+                (Stage::Booting, 1_000, 5_000)
+            }
+            Stage::Booting => {
+                self.nodes[at].power = Power::Booting("BOOTING");
+                (Stage::Installing, 2_000, 8_000)
+            }
+            Stage::Installing => {
+                self.nodes[at].power = Power::Booting("INSTALLING");
+                if !self.install(at) {
+                    return;
+                }
+                (Stage::CallingInit, 10_000, 40_000)
+            }
+            Stage::CallingInit => {
+                self.nodes[at].power = Power::Booting("INSTALLER_CALLINGINIT");
+                (Stage::Pingable, 1_000, 8_000)
+            }
+            Stage::Pingable => {
+                // UP may mean no more than that it answers a ping.
+                self.nodes[at].power = Power::Up { ssh: false };
+                (Stage::Up, 100, 7_000)
+            }
+            Stage::Up => return self.comes_up(at),
+        };
+        self.after(from_ms, to_ms, Happening::Boot(at, epoch, next));
+    }
+
+    fn goes_down(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.power = Power::Off;
+        node.etcd = Etcd::Stopped;
+        if node.job.take().is_some() {
+            self.log(Some(at), Effect::RestoreFailed);
+        }
+    }
+
+    /// False when it waits for somebody at the console, for ever.
+    fn install(&mut self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        let full = self.records.mode[&node.name] == Some(InstallMode::Full);
+        if !full {
+            return true;
+        }
+        if self.records.datanode[&node.name] || self.records.categories[&node.category] {
+            self.log(Some(at), Effect::WaitsForConfirmation);
+            return false;
+        }
+        self.wipe(at);
+        true
+    }
+
+    fn wipe(&mut self, at: usize) {
+        let (image_has_spool, spool) = (self.setup.image_has_spool, self.setup.spool.clone());
+        let node = &mut self.nodes[at];
+        node.disk.wipe();
+        if node.snapshot == Sight::OwnDisk {
+            node.snapshot = Sight::Missing;
+        }
+        node.job_said = None;
+        node.wipes += 1;
+        if image_has_spool {
+            node.disk.put(&spool, Thing::EmptyDirectory);
+        }
+        self.log(Some(at), Effect::Wiped);
+        self.watch_wipe(at);
+    }
+
+    fn comes_up(&mut self, at: usize) {
+        self.nodes[at].power = Power::Up { ssh: true };
+        let epoch = self.nodes[at].epoch;
+        self.log(Some(at), Effect::Booted);
+        // The installer reports back in its own time.
+        self.after(0, 9_000, Happening::ClearsMode(at, epoch));
+        self.after(1_000, 6_000, Happening::Reconcile(at, epoch));
+    }
+
+    fn clear_mode(&mut self, at: usize) {
+        self.remember();
+        let name = self.nodes[at].name.clone();
+        self.records.mode.insert(name, None);
+    }
+
+    /// The cluster manager starts etcd where the role is and stops it where it is not.
+    fn reconcile(&mut self, at: usize) {
+        if self.nodes[at].power != (Power::Up { ssh: true }) {
+            return;
+        }
+        let epoch = self.nodes[at].epoch;
+        let serving = matches!(self.nodes[at].etcd, Etcd::Serving(..));
+        if !self.holds_role(at) {
+            if self.nodes[at].etcd != Etcd::Stopped {
+                self.nodes[at].etcd = Etcd::Stopped;
+                self.log(Some(at), Effect::EtcdStopped);
+            }
+        } else if !serving {
+            self.start_etcd(at);
+            self.after(5_000, 15_000, Happening::Reconcile(at, epoch));
+        }
+    }
+
+    fn start_etcd(&mut self, at: usize) {
+        let spool = self.setup.spool.clone();
+        let owner = self.setup.spec.owner.clone();
+        self.watch_start(at);
+        let node = &mut self.nodes[at];
+        match node.disk.at(&spool) {
+            None | Some(Thing::EmptyDirectory) => {
+                let identity = empty_identity();
+                node.etcd = Etcd::Serving(identity, Data::Empty);
+            }
+            Some(Thing::Tree(tree))
+                if tree.owner == owner.as_str()
+                    && tree.mode == 0o700
+                    && tree.data != (Data::Old { sound: false }) =>
+            {
+                node.etcd = Etcd::Serving(tree.identity.clone(), tree.data);
+                let digest = crate::digest::Digest::of(tree.db.hex().as_bytes());
+                if let Some(tree) = node.disk.tree_mut(&spool) {
+                    tree.db = digest;
+                }
+            }
+            Some(_) => node.etcd = Etcd::Failing,
+        }
+        let Etcd::Serving(identity, data) = &node.etcd else {
+            return self.log(Some(at), Effect::EtcdRefuses);
+        };
+        let (cluster, data) = (identity.cluster, *data);
+        let revision = self.first_revision(data);
+        self.stores.entry(cluster).or_insert_with(|| Store {
+            revision,
+            ..Store::default()
+        });
+        self.log(Some(at), Effect::EtcdServes);
+    }
+
+    fn first_revision(&self, data: Data) -> i64 {
+        let snapshot = self.setup.snapshot.content.revision;
+        let bump = self.setup.bump();
+        match data {
+            Data::Old { .. } => snapshot + 500,
+            Data::Restored | Data::Half => snapshot + bump,
+            Data::Empty => 1,
+        }
+    }
+
+    /// Loses power and, being set to, comes back by itself with the disk it had.
+    pub(super) fn lose_power(&mut self, at: usize) {
+        self.goes_down(at);
+        self.log(Some(at), Effect::PowerLost);
+        self.begin_boot(at, Stage::Booting);
+    }
+}
+
+impl Setup {
+    /// How far a restore with this spec moves the revision.
+    pub(super) fn bump(&self) -> i64 {
+        use crate::spec::RevisionBump;
+        let by = match self.spec.revision_bump {
+            RevisionBump::Auto if self.version.has_revision_bump() => 1_000_000_000,
+            RevisionBump::Auto | RevisionBump::None => 0,
+            RevisionBump::By(by) => by,
+        };
+        i64::try_from(by).unwrap_or(i64::MAX)
+    }
+}
+
+fn empty_identity() -> Identity {
+    Identity {
+        cluster: ClusterId(0xdead),
+        member: crate::identity::MemberId(0xdead),
+        members: Vec::new(),
+    }
+}

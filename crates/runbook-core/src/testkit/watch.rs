@@ -1,0 +1,129 @@
+//! The watcher: the rules no run may break, looked at whenever something happens.
+
+use super::disk::{Data, Thing};
+use super::state::{Power, State};
+use super::work::not_now;
+use crate::identity::ClusterId;
+use crate::names::EtcdUrl;
+use crate::ports::PortResult;
+use super::state::Etcd;
+
+impl State {
+    /// Nothing is wiped before the snapshot is proven, twice, or while etcd could start.
+    pub(super) fn watch_wipe(&mut self, at: usize) {
+        let name = self.nodes[at].name.clone();
+        if self.proofs == 0 {
+            self.broken(format!("{name} was wiped before the snapshot was proven"));
+        }
+        if self.nodes[at].wipes > 1 {
+            self.broken(format!("{name} was wiped again"));
+        }
+        if let Some(held) = (0..self.nodes.len()).find(|at| self.holds_role(*at)) {
+            let held = &self.nodes[held].name;
+            self.broken(format!("{name} was wiped while {held} had the role"));
+        }
+    }
+
+    /// No member is armed before every member is restored.
+    pub(super) fn watch_arm(&mut self, at: usize) {
+        let spool = self.setup.spool.clone();
+        let name = self.nodes[at].name.clone();
+        let restored = |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let behind = self.nodes.iter().find(|node| {
+            let staged = node.disk.things().any(restored);
+            !staged
+        });
+        if let Some(behind) = behind {
+            let behind = behind.name.clone();
+            self.broken(format!("{name} was armed before {behind} was restored"));
+        }
+        let half = self.nodes[at].disk.tree(&spool).is_none_or(|tree| tree.data != Data::Restored);
+        if half {
+            self.broken(format!("{name} was armed with something not restored"));
+        }
+    }
+
+    /// The role goes to nobody who would start empty.
+    pub(super) fn watch_role(&mut self, at: usize) {
+        if self.nodes[at].disk.tree(&self.setup.spool).is_none() {
+            let name = self.nodes[at].name.clone();
+            self.broken(format!("{name} got the role, and has no data"));
+        }
+    }
+
+    /// No etcd starts with less than the snapshot, nor an old one beside a restored one.
+    pub(super) fn watch_start(&mut self, at: usize) {
+        let spool = &self.setup.spool;
+        let name = self.nodes[at].name.clone();
+        let all = |data: Data| {
+            self.nodes
+                .iter()
+                .all(|node| node.disk.tree(spool).is_some_and(|tree| tree.data == data))
+        };
+        let elsewhere = self
+            .nodes
+            .iter()
+            .any(|node| node.wipes > 0 || node.disk.tree(spool).is_some_and(|tree| tree.data == Data::Restored));
+        let rule = match self.nodes[at].disk.at(spool) {
+            None | Some(Thing::EmptyDirectory) => "etcd started empty",
+            Some(Thing::Tree(tree)) => match tree.data {
+                Data::Half => "etcd started from half a restore",
+                Data::Empty => "etcd started empty again",
+                Data::Restored if !all(Data::Restored) => {
+                    "etcd started before every member was armed"
+                }
+                Data::Old { .. } if elsewhere => {
+                    "etcd started from old data behind the point of no return"
+                }
+                Data::Restored | Data::Old { .. } => return,
+            },
+            Some(_) => return,
+        };
+        self.broken(format!("{rule} on {name}"));
+    }
+
+    /// The cluster behind a client URL, if a quorum of it answers.
+    pub(super) fn quorum_through(&self, url: &EtcdUrl) -> PortResult<(usize, ClusterId)> {
+        let (at, identity) = self.serving(url)?;
+        let cluster = identity.cluster;
+        let running = self.running(cluster);
+        if running * 2 > identity.members.len() {
+            Ok((at, cluster))
+        } else {
+            Err(not_now("no-leader", format!("{url}: etcdserver: no leader")))
+        }
+    }
+
+    pub(super) fn running(&self, cluster: ClusterId) -> usize {
+        let of = |etcd: &Etcd| matches!(etcd, Etcd::Serving(id, _) if id.cluster == cluster);
+        self.nodes.iter().filter(|node| of(&node.etcd)).count()
+    }
+
+    /// The final state a completed restore must have reached.
+    pub(super) fn unfinished(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let name = &node.name;
+            let mut say = |what: &str| missing.push(format!("{name}: {what}"));
+            if !self.records.datanode[name] && !self.records.categories[&node.category] {
+                say("no data node");
+            }
+            if self.records.mode[name].is_some() {
+                say("nextinstallmode is not empty");
+            }
+            if !self.holds_role(at) {
+                say("no role");
+            }
+            if node.power != (Power::Up { ssh: true }) {
+                say("not up");
+            }
+            if !matches!(&node.etcd, Etcd::Serving(_, Data::Restored)) {
+                say("does not serve the snapshot");
+            }
+        }
+        if self.stores.values().any(|store| !store.canaries.is_empty()) {
+            missing.push("a canary key is left".into());
+        }
+        missing
+    }
+}
