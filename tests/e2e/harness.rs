@@ -11,21 +11,21 @@ use lab::{Armed, Dump, Lab, LabOptions, MemberHash, Node, Watcher, build_program
 use serde_json::Value;
 
 /// Polling gives up only after this long; nothing is timed.
-pub const DEADLINE: Duration = Duration::from_secs(180);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Where the tool keeps its runs on the head node.
-pub const STATE: &str = "/var/lib/restore-runbook";
+pub(crate) const STATE: &str = "/var/lib/restore-runbook";
 
 const SPEC: &str = "/root/spec.yaml";
 const PLAN: &str = "/root/plan.json";
 
 /// A lab whose etcd holds data, with a snapshot of it, watched from outside.
-pub struct Cluster {
-    pub lab: Lab,
-    pub snapshot: PathBuf,
+pub(crate) struct Cluster {
+    pub(crate) lab: Lab,
+    pub(crate) snapshot: PathBuf,
     before: Dump,
     hashes: Vec<MemberHash>,
-    pub watcher: Watcher,
+    pub(crate) watcher: Watcher,
 }
 
 /// How many labs may be up at once: each node is a small machine.
@@ -36,15 +36,20 @@ fn slot() -> &'static Slots {
 
 impl Cluster {
     /// A cluster of this many members.
-    pub fn of(members: u8) -> Self {
-        Self::with(LabOptions { nodes: members, ..LabOptions::default() })
+    pub(crate) fn of(members: u8) -> Self {
+        Self::with(LabOptions {
+            nodes: members,
+            ..LabOptions::default()
+        })
     }
 
     /// A cluster in a lab of this kind.
-    pub fn with(mut options: LabOptions) -> Self {
+    pub(crate) fn with(mut options: LabOptions) -> Self {
         slot().take();
         let programs = build_programs().expect("programs");
-        options.tools.push(programs.get("restore-runbook").expect("restore-runbook"));
+        options
+            .tools
+            .push(programs.get("restore-runbook").expect("restore-runbook"));
         let lab = Lab::start(&options).expect("lab");
         let first = lab.nodes()[0];
         lab.etcd().load(1000, 128, 7).expect("load");
@@ -52,18 +57,31 @@ impl Cluster {
         let hashes = lab.etcd().hash_kv().expect("hashes");
         let snapshot = lab.snapshot(first).expect("snapshot");
         let watcher = Watcher::start(lab.etcd());
-        let registry = before.keys.keys().filter(|key| key.starts_with(b"/registry/")).count();
+        let registry = before
+            .keys
+            .keys()
+            .filter(|key| key.starts_with(b"/registry/"))
+            .count();
         let least = |keys: usize| i64::try_from(keys).expect("a small number");
-        watcher.arm(Armed { keys: least(before.keys.len()), registry: least(registry) });
-        Self { lab, snapshot, before, hashes, watcher }
+        watcher.arm(Armed {
+            keys: least(before.keys.len()),
+            registry: least(registry),
+        });
+        Self {
+            lab,
+            snapshot,
+            before,
+            hashes,
+            watcher,
+        }
     }
 
-    pub fn nodes(&self) -> Vec<Node> {
+    pub(crate) fn nodes(&self) -> Vec<Node> {
         self.lab.nodes()
     }
 
     /// Writes the spec on the head node: every member, `reprovision` as asked.
-    pub fn spec(&self, reprovision: impl Fn(Node) -> bool, extra: &str) {
+    pub(crate) fn spec(&self, reprovision: impl Fn(Node) -> bool, extra: &str) {
         let members: String = self
             .nodes()
             .into_iter()
@@ -82,67 +100,87 @@ impl Cluster {
     }
 
     /// Where a file of the head node can be seen from outside.
-    pub fn on_head(&self, path: &str) -> PathBuf {
+    pub(crate) fn on_head(&self, path: &str) -> PathBuf {
         self.lab.head_root().join(path.trim_start_matches('/'))
     }
 
     /// Runs the tool on the head node to its end.
-    pub fn tool(&self, args: &[&str]) -> Ran {
-        let output = self.lab.head_output("restore-runbook", args).expect("the tool starts");
+    pub(crate) fn tool(&self, args: &[&str]) -> Ran {
+        let output = self
+            .lab
+            .head_output("restore-runbook", args)
+            .expect("the tool starts");
         Ran::new(args, &output)
     }
 
     /// Makes a plan of the spec; its digest.
-    pub fn plan(&self) -> String {
-        let ran = self.tool(&["plan", "--spec", SPEC, "--out", PLAN, "--force"]).done();
+    pub(crate) fn plan(&self) -> String {
+        let ran = self
+            .tool(&["plan", "--spec", SPEC, "--out", PLAN, "--force"])
+            .done();
         let digest = sha256(&self.on_head(PLAN));
-        assert!(ran.stdout.contains(&digest), "the plan names its digest:\n{}", ran.stdout);
+        assert!(
+            ran.stdout.contains(&digest),
+            "the plan names its digest:\n{}",
+            ran.stdout
+        );
         format!("sha256:{digest}")
     }
 
     /// Plans and runs to the end.
-    pub fn restore(&self) -> Ran {
+    pub(crate) fn restore(&self) -> Ran {
         let digest = self.plan();
         self.run(&digest)
     }
 
-    pub fn run(&self, digest: &str) -> Ran {
+    pub(crate) fn run(&self, digest: &str) -> Ran {
         self.tool(&["run", "--plan", PLAN, "--approve", digest])
     }
 
     /// Starts a run or its continuation, and leaves it running.
-    pub fn start(&self, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.lab.head_command("restore-runbook", args);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command.spawn().expect("the tool starts")
     }
 
-    pub fn start_run(&self, digest: &str) -> Child {
+    pub(crate) fn start_run(&self, digest: &str) -> Child {
         self.start(&["run", "--plan", PLAN, "--approve", digest])
     }
 
-    pub fn resume(&self) -> Ran {
+    pub(crate) fn resume(&self) -> Ran {
         self.tool(&["resume", "--yes"])
     }
 
     /// The directories of all runs.
-    pub fn runs(&self) -> Vec<PathBuf> {
+    pub(crate) fn runs(&self) -> Vec<PathBuf> {
         let runs = self.on_head(STATE).join("default/runs");
-        let mut found: Vec<_> =
-            fs::read_dir(runs).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let mut found: Vec<_> = fs::read_dir(runs)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
         found.sort();
         found
     }
 
     /// The journal of the newest run, one record per line; what is torn is left out.
-    pub fn journal(&self) -> Vec<Value> {
-        let Some(run) = self.runs().pop() else { return Vec::new() };
+    pub(crate) fn journal(&self) -> Vec<Value> {
+        let Some(run) = self.runs().pop() else {
+            return Vec::new();
+        };
         let text = fs::read_to_string(run.join("journal.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// The ids of the units with an entry of this kind, in order.
-    pub fn entries(&self, kind: &str) -> Vec<String> {
+    pub(crate) fn entries(&self, kind: &str) -> Vec<String> {
         let of_kind = |record: &Value| {
             let entry = &record["entry"];
             (entry["kind"] == kind).then(|| entry["unit"].as_str().unwrap_or_default().to_owned())
@@ -152,35 +190,48 @@ impl Cluster {
 
     /// Every key is back on every member, the hashes are what they were, the nodes are data nodes,
     /// and nobody ever saw less.
-    pub fn everything_is_back(&self) {
+    pub(crate) fn everything_is_back(&self) {
         self.lab.etcd().wait_healthy().expect("healthy");
         for node in self.nodes() {
             let after = self.lab.etcd().dump(node).expect("dump");
-            assert_eq!(self.before.differences(&after, 10), Vec::<String>::new(), "{node}");
+            assert_eq!(
+                self.before.differences(&after, 10),
+                Vec::<String>::new(),
+                "{node}"
+            );
             let name = node.to_string();
             assert_eq!(self.cmsh(&format!("device; get {name} datanode")), "yes");
-            assert_eq!(self.cmsh(&format!("device; get {name} nextinstallmode")), "");
+            assert_eq!(
+                self.cmsh(&format!("device; get {name} nextinstallmode")),
+                ""
+            );
         }
         self.nobody_saw_less();
     }
 
-    pub fn nobody_saw_less(&self) {
-        self.watcher.verdict().expect("no etcd ever answered with less");
+    pub(crate) fn nobody_saw_less(&self) {
+        self.watcher
+            .verdict()
+            .expect("no etcd ever answered with less");
     }
 
-    pub fn cmsh(&self, script: &str) -> String {
+    pub(crate) fn cmsh(&self, script: &str) -> String {
         self.lab.cmsh(script).expect("cmsh").trim().to_owned()
     }
 
     /// What the cluster manager was told to change, as its own log has it.
-    pub fn changes(&self) -> Vec<Value> {
+    pub(crate) fn changes(&self) -> Vec<Value> {
         let log = fs::read_to_string(self.lab.layout().standin_state().join("cmd.log"));
         let lines = log.unwrap_or_default();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["write"] == true && !line["client"].is_null()).collect()
+        let lines = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line["write"] == true && !line["client"].is_null())
+            .collect()
     }
 
-    pub fn hashes(&self) -> &[MemberHash] {
+    pub(crate) fn hashes(&self) -> &[MemberHash] {
         &self.hashes
     }
 }
@@ -202,15 +253,15 @@ impl Drop for Cluster {
 }
 
 /// How the tool ended, and what it said.
-pub struct Ran {
+pub(crate) struct Ran {
     what: String,
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    pub fn new(args: &[&str], output: &Output) -> Self {
+    pub(crate) fn new(args: &[&str], output: &Output) -> Self {
         Self {
             what: args.join(" "),
             code: output.status.code(),
@@ -220,13 +271,13 @@ impl Ran {
     }
 
     /// It must have succeeded.
-    pub fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, Some(0), "{self}");
         self
     }
 
     /// It must have refused or halted, and said why with this code.
-    pub fn refused(self, code: &str) -> Self {
+    pub(crate) fn refused(self, code: &str) -> Self {
         assert!(!matches!(self.code, Some(0) | None), "{self}");
         assert!(self.stderr.contains(code), "no {code} in {self}");
         self
@@ -235,13 +286,21 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { what, code, stdout, stderr } = self;
-        write!(f, "restore-runbook {what}: {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        let Self {
+            what,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "restore-runbook {what}: {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
     }
 }
 
 /// Waits for something to come true.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < DEADLINE, "no {what}");
@@ -250,9 +309,16 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// What `sha256sum` prints.
-pub fn sha256(path: &Path) -> String {
-    let output = std::process::Command::new("sha256sum").arg(path).output().expect("sha256sum");
-    String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap_or_default().to_owned()
+pub(crate) fn sha256(path: &Path) -> String {
+    let output = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .expect("sha256sum");
+    String::from_utf8_lossy(&output.stdout)
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A counting semaphore: as many labs at once as the machine can bear.
@@ -264,21 +330,33 @@ struct Slots {
 impl Default for Slots {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(2, usize::from);
-        Self { free: cores.saturating_sub(1).max(1).into(), given: std::sync::Condvar::new() }
+        Self {
+            free: cores.saturating_sub(1).max(1).into(),
+            given: std::sync::Condvar::new(),
+        }
     }
 }
 
 impl Slots {
     fn take(&self) {
-        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free = self
+            .free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         while *free == 0 {
-            free = self.given.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
+            free = self
+                .given
+                .wait(free)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         *free -= 1;
     }
 
     fn give_back(&self) {
-        *self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        *self
+            .free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
         self.given.notify_one();
     }
 }

@@ -40,7 +40,8 @@ fn killed_in_every_phase(cluster: &Cluster) {
     for (phase, prefix) in MOMENTS {
         until(phase, || {
             let on = |unit: &String| unit.starts_with(prefix);
-            let begun = cluster.entries("intent").iter().any(on) || cluster.entries("done").iter().any(on);
+            let begun =
+                cluster.entries("intent").iter().any(on) || cluster.entries("done").iter().any(on);
             begun || life.try_wait().expect("wait").is_some()
         });
         thread::sleep(Duration::from_millis(seed % 700));
@@ -50,10 +51,17 @@ fn killed_in_every_phase(cluster: &Cluster) {
         life = cluster.start(&["resume", "--yes"]);
     }
     let mut said = String::new();
-    life.stderr.take().expect("stderr").read_to_string(&mut said).expect("stderr");
+    life.stderr
+        .take()
+        .expect("stderr")
+        .read_to_string(&mut said)
+        .expect("stderr");
     let status = life.wait().expect("wait");
     // The last kill may have come after the end: then there is nothing to resume.
-    assert!(status.success() || said.contains("no open run"), "{status}: {said}");
+    assert!(
+        status.success() || said.contains("no open run"),
+        "{status}: {said}"
+    );
     cluster.everything_is_back();
 }
 
@@ -83,12 +91,17 @@ fn power_loss_of_a_node_in_restore() {
     let digest = cluster.plan();
     let mut life = cluster.start_run(&digest);
     let begun = format!("restore/{victim}/restore");
-    until("the restore begins", || cluster.entries("intent").contains(&begun));
+    until("the restore begins", || {
+        cluster.entries("intent").contains(&begun)
+    });
     cluster.lab.hook(&["power-fail", &victim]).expect("power");
     cluster.lab.hook(&["power-on", &victim]).expect("power");
     let status = life.wait().expect("wait");
     if !status.success() {
-        cluster.lab.wait_ssh(cluster.nodes()[2]).expect("the node is back");
+        cluster
+            .lab
+            .wait_ssh(cluster.nodes()[2])
+            .expect("the node is back");
         cluster.resume().done();
     }
     cluster.everything_is_back();
@@ -102,13 +115,23 @@ fn an_interrupt_drains_and_halts() {
     cluster.spec(|_| false, "");
     let digest = cluster.plan();
     let mut life = cluster.start_run(&digest);
-    until("stop begins", || cluster.entries("intent").iter().any(|u| u.starts_with("stop/")));
-    let interrupted = std::process::Command::new("kill").args(["-INT", &life.id().to_string()]).status();
+    until("stop begins", || {
+        cluster
+            .entries("intent")
+            .iter()
+            .any(|u| u.starts_with("stop/"))
+    });
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &life.id().to_string()])
+        .status();
     assert!(interrupted.expect("kill").success());
     let status = life.wait().expect("wait");
     assert!(!status.success());
     let (intents, done) = (cluster.entries("intent"), cluster.entries("done"));
-    assert!(intents.iter().all(|unit| done.contains(unit)), "{intents:?} {done:?}");
+    assert!(
+        intents.iter().all(|unit| done.contains(unit)),
+        "{intents:?} {done:?}"
+    );
     assert_eq!(cluster.entries("halted").len(), 1);
     let status = cluster.tool(&["status"]).done();
     assert!(status.stdout.contains("resume"), "{status}");
@@ -120,7 +143,10 @@ fn an_interrupt_drains_and_halts() {
 #[test]
 fn a_failed_restore_is_never_started() {
     let disk = Some(160 * 1024 * 1024);
-    let cluster = Cluster::with(lab::LabOptions { disk_bytes: disk, ..lab::LabOptions::default() });
+    let cluster = Cluster::with(lab::LabOptions {
+        disk_bytes: disk,
+        ..lab::LabOptions::default()
+    });
     let victim = cluster.nodes()[0];
     cluster.lab.corrupt_all_databases().expect("disaster");
     cluster.spec(|_| false, "");
@@ -128,14 +154,25 @@ fn a_failed_restore_is_never_started() {
     // Room for the database, not for its write-ahead log.
     let mut life = cluster.start_run(&digest);
     until("the node is found fit", || {
-        cluster.entries("done").contains(&format!("restore/{victim}/fit"))
+        cluster
+            .entries("done")
+            .contains(&format!("restore/{victim}/fit"))
     });
-    cluster.lab.ssh(victim, "head -c 150M /dev/zero > /var/lib/filler; true").expect("ssh");
+    cluster
+        .lab
+        .ssh(victim, "head -c 150M /dev/zero > /var/lib/filler; true")
+        .expect("ssh");
     let status = life.wait().expect("wait");
     if !status.success() {
-        let live = cluster.lab.ssh(victim, "test -f /var/lib/etcd && echo guarded").expect("ssh");
+        let live = cluster
+            .lab
+            .ssh(victim, "test -f /var/lib/etcd && echo guarded")
+            .expect("ssh");
         assert_eq!(live.trim(), "guarded");
-        cluster.lab.ssh(victim, "rm -f /var/lib/filler").expect("ssh");
+        cluster
+            .lab
+            .ssh(victim, "rm -f /var/lib/filler")
+            .expect("ssh");
         cluster.resume().done();
     }
     cluster.everything_is_back();

@@ -12,13 +12,19 @@ fn a_dry_run_leaves_no_trace() {
     cluster.spec(|_| true, "");
     let disks = || {
         let list = "find /var/lib /etc /opt /usr/local /root -xdev -not -path '/var/lib/systemd/*' -printf '%p %s %T@ %m %u\\n' | sort | sha256sum";
-        cluster.nodes().into_iter().map(|n| cluster.lab.ssh(n, list).expect("ssh")).collect::<Vec<_>>()
+        cluster
+            .nodes()
+            .into_iter()
+            .map(|n| cluster.lab.ssh(n, list).expect("ssh"))
+            .collect::<Vec<_>>()
     };
     let (before, changes) = (disks(), cluster.changes().len());
     let snapshot = cluster.snapshot.display().to_string();
     cluster.tool(&["discover", "--snapshot", &snapshot]).done();
     cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).done();
-    cluster.tool(&["plan", "--spec", "/root/spec.yaml", "--format", "md"]).done();
+    cluster
+        .tool(&["plan", "--spec", "/root/spec.yaml", "--format", "md"])
+        .done();
     cluster.tool(&["plan", "--spec", "/root/spec.yaml", "--probe"]);
     assert_eq!(cluster.changes().len(), changes, "{:?}", cluster.changes());
     assert_eq!(disks(), before);
@@ -41,14 +47,20 @@ fn a_corrupted_snapshot_stops_nothing() {
     let cluster = Cluster::of(3);
     cluster.spec(|_| false, "allow: {quorum: \"a test\"}\n");
     let digest = cluster.plan();
-    let file = cluster.lab.shared().join("backup/etcd").join(cluster.snapshot.file_name().expect("name"));
+    let file = cluster
+        .lab
+        .shared()
+        .join("backup/etcd")
+        .join(cluster.snapshot.file_name().expect("name"));
     let mut bytes = fs::read(&file).expect("snapshot");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&file, bytes).expect("snapshot");
     let changes = cluster.changes().len();
     cluster.run(&digest).refused("snapshot-");
-    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("snapshot-");
+    cluster
+        .tool(&["plan", "--spec", "/root/spec.yaml"])
+        .refused("snapshot-");
     assert_eq!(cluster.changes().len(), changes);
     cluster.lab.etcd().healthy().expect("nothing was stopped");
     cluster.everything_is_back();
@@ -63,7 +75,10 @@ fn a_quorum_that_answers_is_not_stopped() {
     cluster.run(&digest).refused("quorum-answers");
     cluster.lab.etcd().healthy().expect("nothing was stopped");
     // With a reason it goes on.
-    cluster.spec(|_| false, "allow: {quorum: \"the data was damaged by hand\"}\n");
+    cluster.spec(
+        |_| false,
+        "allow: {quorum: \"the data was damaged by hand\"}\n",
+    );
     cluster.restore().done();
     cluster.everything_is_back();
 }
@@ -102,11 +117,17 @@ fn a_world_that_has_drifted() {
 #[test]
 fn a_role_that_also_comes_from_the_category() {
     let mut config = lab::bright_config(3);
-    config["categories"][0]["roles"] = serde_json::json!([{ "type": "Etcd::Host", "etcdcluster": "kube-default" }]);
+    config["categories"][0]["roles"] =
+        serde_json::json!([{ "type": "Etcd::Host", "etcdcluster": "kube-default" }]);
     let manager = lab::Manager::BrightWith(config);
-    let cluster = Cluster::with(lab::LabOptions { manager, ..lab::LabOptions::default() });
+    let cluster = Cluster::with(lab::LabOptions {
+        manager,
+        ..lab::LabOptions::default()
+    });
     cluster.spec(|_| true, "allow: {quorum: \"a test\"}\n");
-    let ran = cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("role-elsewhere");
+    let ran = cluster
+        .tool(&["plan", "--spec", "/root/spec.yaml"])
+        .refused("role-elsewhere");
     assert!(ran.stderr.contains("category default"), "{ran}");
 }
 
@@ -119,11 +140,15 @@ fn a_second_operator() {
     let mut life = cluster.start_run(&digest);
     until("the run begins", || !cluster.entries("intent").is_empty());
     // While it works, and while it lies open after a kill.
-    cluster.tool(&["run", "--plan", "/root/plan.json", "--approve", &digest]).refused("run-");
+    cluster
+        .tool(&["run", "--plan", "/root/plan.json", "--approve", &digest])
+        .refused("run-");
     cluster.tool(&["resume", "--yes"]).refused("run-");
     life.kill().expect("kill");
     life.wait().expect("wait");
-    cluster.tool(&["run", "--plan", "/root/plan.json", "--approve", &digest]).refused("run-");
+    cluster
+        .tool(&["run", "--plan", "/root/plan.json", "--approve", &digest])
+        .refused("run-");
     cluster.resume().done();
     cluster.everything_is_back();
 }
@@ -133,9 +158,15 @@ fn a_passive_head_node() {
     let mut config = lab::bright_config(1);
     config["head_role"] = "passive".into();
     let manager = lab::Manager::BrightWith(config);
-    let cluster = Cluster::with(lab::LabOptions { nodes: 1, manager, ..lab::LabOptions::default() });
+    let cluster = Cluster::with(lab::LabOptions {
+        nodes: 1,
+        manager,
+        ..lab::LabOptions::default()
+    });
     cluster.spec(|_| false, "");
-    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("head-passive");
+    cluster
+        .tool(&["plan", "--spec", "/root/spec.yaml"])
+        .refused("head-passive");
 }
 
 /// The watcher itself: with the interlock broken on purpose it sees the disaster.
@@ -147,7 +178,12 @@ fn the_watcher_sees_a_broken_interlock() {
     let digest = cluster.plan();
     let mut life = cluster.start_run(&digest);
     until("all nodes are back and guarded", || {
-        cluster.entries("done").iter().filter(|u| u.starts_with("reprovision/") && u.ends_with("/guard")).count() == 3
+        cluster
+            .entries("done")
+            .iter()
+            .filter(|u| u.starts_with("reprovision/") && u.ends_with("/guard"))
+            .count()
+            == 3
     });
     life.kill().expect("kill");
     life.wait().expect("wait");
@@ -156,8 +192,12 @@ fn the_watcher_sees_a_broken_interlock() {
     for node in cluster.nodes() {
         cluster.lab.ssh(node, "rm -rf /var/lib/etcd").expect("ssh");
     }
-    cluster.cmsh("configurationoverlay; use kube-default-etcd; append nodes node001 node002 node003; commit");
-    until("an empty etcd is seen", || cluster.watcher.verdict().is_err());
+    cluster.cmsh(
+        "configurationoverlay; use kube-default-etcd; append nodes node001 node002 node003; commit",
+    );
+    until("an empty etcd is seen", || {
+        cluster.watcher.verdict().is_err()
+    });
     // And the tool does not go on from there.
     assert_ne!(cluster.resume().code, Some(0));
 }
@@ -171,20 +211,31 @@ fn the_guard_holds_against_an_assigned_role() {
     let digest = cluster.plan();
     let mut life = cluster.start_run(&digest);
     until("all nodes are back and guarded", || {
-        cluster.entries("done").iter().filter(|u| u.starts_with("reprovision/") && u.ends_with("/guard")).count() == 3
+        cluster
+            .entries("done")
+            .iter()
+            .filter(|u| u.starts_with("reprovision/") && u.ends_with("/guard"))
+            .count()
+            == 3
     });
     life.kill().expect("kill");
     life.wait().expect("wait");
-    cluster.cmsh("configurationoverlay; use kube-default-etcd; append nodes node001 node002 node003; commit");
+    cluster.cmsh(
+        "configurationoverlay; use kube-default-etcd; append nodes node001 node002 node003; commit",
+    );
     until("CMDaemon has tried to start etcd", || {
         cluster.nodes().iter().all(|node| {
-            let tried = cluster.lab.ssh(*node, "journalctl -u etcd --no-pager | grep -c . || true");
+            let tried = cluster
+                .lab
+                .ssh(*node, "journalctl -u etcd --no-pager | grep -c . || true");
             tried.is_ok_and(|lines| lines.trim().parse::<u32>().unwrap_or(0) > 0)
         })
     });
     let halted = cluster.resume();
     assert_ne!(halted.code, Some(0), "{halted}");
     cluster.cmsh("configurationoverlay; use kube-default-etcd; removefrom nodes node001 node002 node003; commit");
-    until("the role is away and etcd stopped", || cluster.resume().code == Some(0));
+    until("the role is away and etcd stopped", || {
+        cluster.resume().code == Some(0)
+    });
     cluster.everything_is_back();
 }

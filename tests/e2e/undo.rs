@@ -13,8 +13,15 @@ fn interrupted_after(cluster: &Cluster, unit: &str) {
 fn undo(cluster: &Cluster) {
     let shown = cluster.tool(&["undo"]);
     assert_ne!(shown.code, Some(0), "an undo needs approval: {shown}");
-    let words = shown.stdout.split_whitespace().chain(shown.stderr.split_whitespace());
-    let digest = words.filter(|word| word.starts_with("sha256:")).last().expect("a digest").to_owned();
+    let words = shown
+        .stdout
+        .split_whitespace()
+        .chain(shown.stderr.split_whitespace());
+    let digest = words
+        .filter(|word| word.starts_with("sha256:"))
+        .last()
+        .expect("a digest")
+        .to_owned();
     cluster.tool(&["undo", "--approve", &digest]).done();
 }
 
@@ -24,12 +31,20 @@ fn everything_is_put_back() {
     let cluster = Cluster::of(3);
     let look = || {
         let of_node = |node: &lab::Node| {
-            let flags = cluster.cmsh(&format!("device; get {node} datanode; get {node} nextinstallmode"));
-            let spool = cluster.lab.ssh(*node, "ls -A /var/lib/etcd; ls -d /var/lib/etcd.old-* 2>/dev/null; true");
+            let flags = cluster.cmsh(&format!(
+                "device; get {node} datanode; get {node} nextinstallmode"
+            ));
+            let spool = cluster.lab.ssh(
+                *node,
+                "ls -A /var/lib/etcd; ls -d /var/lib/etcd.old-* 2>/dev/null; true",
+            );
             (flags, spool.expect("ssh"))
         };
         let overlay = cluster.cmsh("configurationoverlay; use kube-default-etcd; get nodes");
-        (overlay, cluster.nodes().iter().map(of_node).collect::<Vec<_>>())
+        (
+            overlay,
+            cluster.nodes().iter().map(of_node).collect::<Vec<_>>(),
+        )
     };
     let before = look();
     cluster.spec(|_| true, "allow: {quorum: \"a test\"}\n");

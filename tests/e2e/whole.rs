@@ -29,10 +29,18 @@ fn in_place() {
     cluster.restore().done();
     cluster.everything_is_back();
     for node in cluster.nodes() {
-        let kept = cluster.lab.ssh(node, "ls -d /var/lib/etcd.old-*/member").expect("ssh");
+        let kept = cluster
+            .lab
+            .ssh(node, "ls -d /var/lib/etcd.old-*/member")
+            .expect("ssh");
         assert_eq!(kept.lines().count(), 1, "{node}: {kept}");
     }
-    assert!(!cluster.changes().iter().any(|c| c.to_string().contains("reboot")));
+    assert!(
+        !cluster
+            .changes()
+            .iter()
+            .any(|c| c.to_string().contains("reboot"))
+    );
 }
 
 /// One node lost its disk and is off, the others are restored in place.
@@ -41,10 +49,19 @@ fn one_node_is_off_and_reprovisioned() {
     let cluster = Cluster::of(3);
     let lost = cluster.nodes()[1];
     cluster.lab.corrupt_all_databases().expect("disaster");
-    cluster.lab.hook(&["power-fail", &lost.to_string()]).expect("power");
-    cluster.lab.hook(&["wipe", &lost.to_string()]).expect("wipe");
+    cluster
+        .lab
+        .hook(&["power-fail", &lost.to_string()])
+        .expect("power");
+    cluster
+        .lab
+        .hook(&["wipe", &lost.to_string()])
+        .expect("wipe");
     crate::harness::until("the node is seen to be down", || {
-        cluster.cmsh("device; status").lines().any(|l| l.contains("DOWN"))
+        cluster
+            .cmsh("device; status")
+            .lines()
+            .any(|l| l.contains("DOWN"))
     });
     cluster.spec(|node| node == lost, "");
     cluster.restore().done();
@@ -71,7 +88,10 @@ fn hashes_are_what_they_were() {
     let journal = std::fs::read_to_string(run.join("journal.jsonl")).expect("journal");
     // Verify compared the members with the hash the plan had predicted from the snapshot alone.
     let hash = cluster.hashes()[0].hash.to_string();
-    assert!(journal.contains(&format!("is {hash} on every member, as predicted")), "{hash}");
+    assert!(
+        journal.contains(&format!("is {hash} on every member, as predicted")),
+        "{hash}"
+    );
     cluster.everything_is_back();
 }
 
@@ -82,9 +102,17 @@ fn datanode_on_the_category() {
     cluster.cmsh("category; use default; set datanode yes; commit");
     cluster.lab.lose_all_disks().expect("disaster");
     cluster.spec(|_| true, "");
-    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).refused("category-datanode");
-    assert!(cluster.changes().len() <= 1, "only the test itself changed something");
-    cluster.spec(|_| true, "allow: {category_datanode: {default: \"a lab\"}}\n");
+    cluster
+        .tool(&["plan", "--spec", "/root/spec.yaml"])
+        .refused("category-datanode");
+    assert!(
+        cluster.changes().len() <= 1,
+        "only the test itself changed something"
+    );
+    cluster.spec(
+        |_| true,
+        "allow: {category_datanode: {default: \"a lab\"}}\n",
+    );
     cluster.restore().done();
     cluster.everything_is_back();
     assert_eq!(cluster.cmsh("category; get default datanode"), "yes");

@@ -101,7 +101,7 @@ impl World {
     /// # Errors
     /// [`NoPlan`] when the world cannot be observed or does not allow it.
     pub fn plan(&self, run: RunId) -> Result<SealedPlan, NoPlan> {
-        let draft = Draft::restore(self.spec(), self.observed()?, run)?;
+        let draft = Draft::restore(&self.spec(), &self.observed()?, run)?;
         Ok(draft.seal(&self.ports())?)
     }
 
