@@ -14,6 +14,8 @@ mod failure;
 mod progress;
 mod render;
 mod signals;
+#[cfg(test)]
+mod testing;
 mod ui;
 pub mod wiring;
 

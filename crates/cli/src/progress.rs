@@ -90,7 +90,7 @@ impl Progress {
         state.said.insert(unit.id.clone(), (seen.clone(), elapsed));
         drop(state);
         let time = format!("{seen} ({} of at most {})", clock(elapsed), clock(deadline));
-        self.unit(unit, &paint(FAINT, "waits"), &time);
+        self.unit(unit, &paint(FAINT, "waits "), &time);
     }
 
     fn bar(
@@ -160,7 +160,7 @@ impl EventSink for Progress {
             Event::PhaseDone { phase, took } => {
                 self.phase(phase, &paint(GOOD, format!("done after {}", clock(took))));
             }
-            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts"), ""),
+            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts  "), ""),
             Event::Waiting {
                 unit,
                 seen,
@@ -170,16 +170,16 @@ impl EventSink for Progress {
                 self.waiting(&unit, &seen, elapsed, deadline);
             }
             Event::Retrying { unit, error } => {
-                self.unit(&unit, &paint(WARN, "again"), &clean_line(&error));
+                self.unit(&unit, &paint(WARN, "again "), &clean_line(&error));
             }
             Event::Done { unit, acted, seen } => {
                 self.gone(&unit);
-                let word = if acted { "done" } else { "holds" };
+                let word = if acted { "done  " } else { "holds " };
                 self.unit(&unit, &paint(GOOD, word), &clean_line(&seen));
             }
             Event::Skipped { unit, reason } => {
                 self.gone(&unit);
-                self.unit(&unit, &paint(FAINT, "skips"), &clean_line(&reason));
+                self.unit(&unit, &paint(FAINT, "skips "), &clean_line(&reason));
             }
             Event::Failed { unit, failure } => {
                 self.gone(&unit);

@@ -47,7 +47,7 @@ impl Life<'_> {
     /// Works, and says how it ended.
     pub(super) async fn go(&self, run: Run<'_>) -> Result<Exit, Failure> {
         let since = Instant::now();
-        let progress = Arc::new(Progress::new(*self.cx.ui));
+        let progress = Arc::new(Progress::new(self.cx.ui.clone()));
         let voice = Arc::clone(&progress);
         let halt = signals::listen(Arc::new(move |line: &str| voice.say(line)))?;
         for unit in &self.plan.units {
