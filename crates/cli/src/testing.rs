@@ -118,7 +118,12 @@ impl Head {
         }
         let (stdout, stderr) = ui.taken();
         let wiped = wiring.wiped.lock().unwrap().clone();
-        Some(Did { result, stdout, stderr, wiped })
+        Some(Did {
+            result,
+            stdout,
+            stderr,
+            wiped,
+        })
     }
 
     /// A command line; `@/` stands for this head's directory.
