@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use futures_util::future::try_join_all;
+
 use crate::error::{AdapterError, Certainty};
 use crate::names::{AbsPath, NodeName};
 use crate::plan::{PlanError, list};
 use crate::ports::Ports;
-use crate::spec::Spec;
-use crate::world::{Host, ObservedMember, RoleHolder, World};
+use crate::spec::{MemberSpec, Spec};
+use crate::world::{EtcdRole, Host, ObservedMember, RoleHolder, World};
 
 /// Why the world could not be observed.
 #[derive(Debug, thiserror::Error)]
@@ -68,29 +70,42 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         .prove(&spec.snapshot)
         .await
         .map_err(asked("the snapshot"))?;
-    let mut members = Vec::with_capacity(nodes.len());
-    for (member, node) in spec.members.iter().zip(&nodes) {
-        let Some(holder) = role.holders.iter().find(|holder| holder.node == *node) else {
-            return Err(unknown_node(node).into());
-        };
-        let what = format!("node {node}");
-        let seen = observe_member(ports, spec, &role.spool, holder)
-            .await
-            .map_err(asked(&what))?;
-        let peer_url = member.peer_url.clone().unwrap_or(seen.peer_url);
-        let client_url = member.client_url.clone().unwrap_or(seen.client_url);
-        members.push(ObservedMember {
-            peer_url,
-            client_url,
-            ..seen
-        });
-    }
+    // All at once: a node that is off takes as long as ssh's patience.
+    let members = spec
+        .members
+        .iter()
+        .map(|member| observe_one(ports, spec, &role, member));
+    let members = try_join_all(members).await?;
     Ok(World {
         head,
         overlay: role.overlay,
         spool: role.spool,
         snapshot,
         members,
+    })
+}
+
+async fn observe_one(
+    ports: &Ports,
+    spec: &Spec,
+    role: &EtcdRole,
+    asked: &MemberSpec,
+) -> Result<ObservedMember, ObserveError> {
+    let node = &asked.node;
+    let Some(holder) = role.holders.iter().find(|holder| holder.node == *node) else {
+        return Err(unknown_node(node).into());
+    };
+    let seen = observe_member(ports, spec, &role.spool, holder).await;
+    let seen = seen.map_err(|source| ObserveError::Port {
+        what: format!("node {node}"),
+        source,
+    })?;
+    let peer_url = asked.peer_url.clone().unwrap_or(seen.peer_url);
+    let client_url = asked.client_url.clone().unwrap_or(seen.client_url);
+    Ok(ObservedMember {
+        peer_url,
+        client_url,
+        ..seen
     })
 }
 

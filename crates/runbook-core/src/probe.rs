@@ -174,7 +174,7 @@ async fn role_absent(ports: &Ports, nodes: &[NodeName]) -> PortResult<Finding> {
         .zip(&sources)
         .find(|(_, sources)| !sources.is_empty());
     Ok(match held {
-        None => Holds(format!("{} have Etcd::Host from nowhere", list(nodes))),
+        None => Holds(format!("nothing gives Etcd::Host to {}", list(nodes))),
         Some((node, sources)) => NotYet(format!("{node} has Etcd::Host from {}", from(sources))),
     })
 }

@@ -87,7 +87,12 @@ const fn libc_nofollow() -> i32 {
 
 /// Makes a new entry in the directory of `path` survive a power cut.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+    // A bare file name has an empty parent: the current directory.
+    let parent = match path.parent() {
+        Some(parent) if parent == Path::new("") => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
     File::open(parent)?.sync_all()
 }
 

@@ -142,12 +142,14 @@ impl<'a> Context<'a> {
 
     /// Where the old data goes.
     fn aside(&self) -> AbsPath {
-        self.spool().with_suffix(&format!(".old-{}", self.run))
+        self.spool()
+            .with_suffix(&format!(".old-{}", self.run.short()))
     }
 
     /// The run's staging directory, beside the spool: a rename must not cross filesystems.
     fn staging(&self) -> AbsPath {
-        self.spool().with_suffix(&format!(".restore-{}", self.run))
+        self.spool()
+            .with_suffix(&format!(".restore-{}", self.run.short()))
     }
 
     /// The restored tree in it.

@@ -212,7 +212,11 @@ impl Unit {
     /// What must hold besides the action's own checks.
     #[must_use]
     pub fn and_when(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
-        self.done_when.extend(checks);
+        for check in checks {
+            if !self.done_when.contains(&check) {
+                self.done_when.push(check);
+            }
+        }
         self
     }
 
