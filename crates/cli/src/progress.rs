@@ -59,7 +59,7 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.live {
             // The bars step aside for the line.
-            Some(live) => live.suspend(|| self.ui.note(line)),
+            Some(bars) => bars.suspend(|| self.ui.note(line)),
             None => self.ui.note(line),
         }
     }
@@ -82,10 +82,11 @@ impl Progress {
             return;
         }
         let mut state = self.state();
-        if let Some((before, at)) = state.said.get(&unit.id) {
-            if *before == seen && elapsed.saturating_sub(*at) < REMIND {
-                return;
-            }
+        if let Some((before, at)) = state.said.get(&unit.id)
+            && *before == seen
+            && elapsed.saturating_sub(*at) < REMIND
+        {
+            return;
         }
         state.said.insert(unit.id.clone(), (seen.clone(), elapsed));
         drop(state);

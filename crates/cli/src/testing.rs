@@ -51,14 +51,6 @@ pub(crate) struct Did {
     pub(crate) wiped: Vec<String>,
 }
 
-impl Did {
-    pub(crate) fn code(&self) -> &str {
-        self.result
-            .as_ref()
-            .map_or_else(|failure| &*failure.code, |_| "")
-    }
-}
-
 impl Head {
     pub(crate) fn new(world: World) -> Self {
         let dir = tempfile::tempdir().unwrap();

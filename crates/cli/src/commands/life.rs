@@ -155,7 +155,7 @@ impl Life<'_> {
         for (unit, failure) in failures {
             let what = format!("{unit}: {}", failure.seen);
             let mut shown = Failure::new(exit, &failure.code, what);
-            shown.hint = failure.hint;
+            shown.hint = failure.hint.map(String::into_boxed_str);
             self.cx.ui.failure(&shown);
         }
         if refused {

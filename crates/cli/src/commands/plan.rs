@@ -49,8 +49,8 @@ async fn show(
 
 /// Observes the world and plans for it.
 pub(super) async fn make(ports: &Ports, spec: &Spec) -> Result<SealedPlan, Failure> {
-    let world = observe(ports, &spec).await?;
-    Ok(Draft::restore(&spec, &world, RunId::fresh())?.seal(ports)?)
+    let world = observe(ports, spec).await?;
+    Ok(Draft::restore(spec, &world, RunId::fresh())?.seal(ports)?)
 }
 
 fn print(

@@ -239,8 +239,7 @@ fn a_half_done_undo_keeps_the_run_from_going_forward() {
     let digest = shown
         .stderr
         .split_whitespace()
-        .filter(|w| w.starts_with("sha256:"))
-        .next_back()
+        .rfind(|w| w.starts_with("sha256:"))
         .unwrap();
     let original = head
         .newest_run()
