@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let word = args().nth(1).ok_or("name a spec, or say run")?;
+    let order = args().nth(1).ok_or("name a spec, or say run")?;
     let ports = ports(Path::new("/etc/kubernetes/pki/default"))?;
-    if word != "run" {
-        let spec = Spec::from_yaml(&fs::read_to_string(word)?)?;
+    if order != "run" {
+        let spec = Spec::from_yaml(&fs::read_to_string(order)?)?;
         let world = observe(&ports, &spec).await?;
         let plan = Draft::restore(&spec, &world, RunId::fresh())?.seal(&ports)?;
         for command in plan.units.iter().flat_map(|unit| &unit.commands) {

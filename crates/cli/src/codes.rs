@@ -419,6 +419,11 @@ pub(crate) const CODES: &[Explained] = &[
         "While it does, etcd can start before it is restored. Take the role away there, and list the node in the overlay only.",
     ),
     code(
+        "room",
+        "A node has too little disk, too few inodes or too little memory for the restore.",
+        "Make room below the spool's parent directory. A restore needs the size of the snapshot, twice 64 MiB for the log, and as much memory as the snapshot is large.",
+    ),
+    code(
         "run-ambiguous",
         "More than one run could be meant.",
         "Name one by its id, or by the end of it.",
