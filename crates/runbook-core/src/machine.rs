@@ -304,6 +304,16 @@ impl Machine {
             .map(|slot| slot.phase)
     }
 
+    /// What is still open in the phase that is open, ready or not, in the plan's order.
+    pub fn open(&self) -> Vec<&UnitId> {
+        let phase = self.phase();
+        self.slots
+            .iter()
+            .filter(|slot| Some(slot.phase) == phase && !slot.state.closed())
+            .map(|slot| &slot.id)
+            .collect()
+    }
+
     /// Every unit with its state, in the plan's order.
     pub fn states(&self) -> impl Iterator<Item = (&UnitId, UnitState)> {
         self.slots.iter().map(|slot| (&slot.id, slot.state))

@@ -236,7 +236,13 @@ async fn rebooted(
         return Ok(Underway(format!("{shown}, but ssh does not answer")));
     };
     Ok(match before {
-        None => NotYet(format!("{shown}, and nothing has rebooted it yet")),
+        None if was_up => NotYet(format!("{shown}, and nothing has rebooted it yet")),
+        // To be powered on, it would stay up as it is, and its disk what it was.
+        None => never(
+            "node-came-up",
+            format!("{shown}, but was off when the plan was made"),
+            "somebody has powered it on: power it off again, then resume",
+        ),
         Some(Baseline { boot_id: Some(old) }) if *old == now => {
             NotYet(format!("{shown}, still of the same boot"))
         }

@@ -297,7 +297,13 @@ impl Life<'_> {
                     }
                 }
             }
-            let Some((unit, came)) = flying.next().await else {
+            let next = tokio::select! {
+                biased;
+                next = flying.next() => next,
+                // Heard at once: what is in flight may take an hour.
+                () = self.stop.cancelled(), if !draining => continue,
+            };
+            let Some((unit, came)) = next else {
                 return Ok(());
             };
             match came? {
@@ -329,7 +335,7 @@ impl Life<'_> {
 
     fn end(self) -> Result<RunEnd, RunError> {
         let run = self.run;
-        let open: Vec<UnitId> = run.ledger().machine.ready().into_iter().cloned().collect();
+        let open: Vec<UnitId> = run.ledger().machine.open().into_iter().cloned().collect();
         if open.is_empty() {
             run.record(Entry::Closed {
                 outcome: Outcome::Completed,
@@ -396,25 +402,40 @@ impl Work<'_> {
         match self.first_look().await {
             Finding::Holds(seen) => self.done(false, seen),
             // Begun in an earlier life and still going on: acting again would do it twice.
-            Finding::Underway(_) => self.wait(false).await,
+            Finding::Underway(_) if self.intended() => self.wait(false).await,
+            Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
             Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
             Finding::Never { code, seen, hint } => Ok(Came::Failed(failure(code, seen, hint))),
             Finding::Blind(error) => Ok(Came::Failed(Failure::from(&error))),
         }
     }
 
-    /// Looks before acting. What cannot be seen is asked for again for a while: acting blindly is
-    /// never an answer.
+    /// Looks before acting. What somebody else is about on the node is waited for.
     async fn first_look(&self) -> Finding {
+        let before = self.run.ledger().machine.baseline(&self.unit.id).cloned();
+        self.patiently(&self.unit.done_when, before.as_ref()).await
+    }
+
+    fn intended(&self) -> bool {
+        self.run.ledger().machine.intended(&self.unit.id)
+    }
+
+    /// What cannot be seen is asked for again for a while: acting blindly is never an answer.
+    async fn patiently(&self, checks: &[Check], before: Option<&Baseline>) -> Finding {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
-        let patience = Duration::from_secs(self.run.plan.spec.deadlines.quick_s.into());
         loop {
-            let finding = self.look().await;
+            let finding = probe::all(self.run.ports, checks, before).await;
             let elapsed = clock.monotonic().saturating_sub(since);
-            let hopeful =
-                matches!(&finding, Finding::Blind(e) if e.certainty != Certainty::Refused);
-            if !hopeful || elapsed >= patience || self.stop.is_cancelled() {
+            let patience = match &finding {
+                Finding::Blind(error) if error.certainty != Certainty::Refused => {
+                    self.run.plan.spec.deadlines.quick_s
+                }
+                Finding::Underway(_) if !self.intended() => self.unit.deadline_s,
+                _ => return finding,
+            };
+            let patience = Duration::from_secs(patience.into());
+            if elapsed >= patience || self.stop.is_cancelled() {
                 return finding;
             }
             self.waiting(&finding, elapsed, patience);
@@ -428,7 +449,7 @@ impl Work<'_> {
     }
 
     async fn act(&self, action: &Action) -> Result<Came, RunError> {
-        match probe::all(self.run.ports, &self.unit.require, None).await {
+        match self.patiently(&self.unit.require, None).await {
             Finding::Holds(_) => {}
             Finding::Never { code, seen, hint } => {
                 return Ok(Came::Failed(failure(code, seen, hint)));
@@ -609,6 +630,11 @@ fn unsafe_now(finding: &Finding) -> Failure {
         format!("it is not safe to go on: {}", finding.seen()),
         hint,
     )
+}
+
+fn in_the_way(seen: String) -> Failure {
+    let hint = "this run did not begin it, and does nothing to a node in such a state: wait for its end, then resume";
+    failure("not-ours-underway", seen, hint)
 }
 
 fn too_late(finding: &Finding, deadline: Duration) -> Failure {

@@ -2,7 +2,10 @@
 //! happened twice.
 #![cfg(feature = "testkit")]
 
-use runbook_core::testkit::{Builder, Found, Lives, Mortal, Tear, World};
+use std::sync::Arc;
+
+use runbook_core::plan::SealedPlan;
+use runbook_core::testkit::{Builder, Found, Lives, Mortal, Tear, World, run_id};
 
 /// How many lives a run may need behind a single crash: one that trips over what the dead life left
 /// on its way, and one that completes.
@@ -34,66 +37,124 @@ fn worlds(members: usize) -> Vec<(&'static str, Builder)> {
     worlds
 }
 
-/// Runs once without a crash: how often a life waits, and how often it writes.
-fn measure(world: &Builder) -> (u64, usize) {
-    let mut lives = Lives::of(&world.clone().build());
-    lives.live(Mortal::never());
-    lives.completed().unwrap_or_else(|wrong| panic!("{wrong}"));
-    (lives.waits(), lives.appends())
+/// A world to die in, with its plan: worlds of one seed begin alike, so all of them share it.
+struct Scene {
+    name: &'static str,
+    world: Builder,
+    plan: Arc<SealedPlan>,
+    waits: u64,
+    appends: usize,
 }
 
-/// Dies so, and lives on.
-fn survives(name: &str, world: &Builder, deaths: &[Mortal]) -> Result<(), String> {
-    let mut lives = Lives::of(&world.clone().build());
-    for death in deaths {
-        lives.live(*death);
-    }
-    lives.live_on(LIVES);
-    lives.completed().map_err(|wrong| format!("{name}, {deaths:?}: {wrong}"))
-}
-
-fn sweep(members: usize, death: impl Fn(u64) -> Mortal) {
-    let (mut count, mut failed) = (0, Vec::new());
-    for (name, world) in worlds(members) {
-        let (waits, _) = measure(&world);
-        for at in 1..=waits {
-            count += 1;
-            failed.extend(survives(name, &world, &[death(at)]).err());
+impl Scene {
+    /// Runs once without a crash: how often a life waits, and how often it writes.
+    fn new((name, world): (&'static str, Builder)) -> Self {
+        let plan = Arc::new(world.clone().build().plan(run_id(1)).unwrap());
+        let mut lives = Lives::with_plan(&world.clone().build(), Arc::clone(&plan));
+        lives.live(Mortal::never());
+        lives.completed().unwrap_or_else(|wrong| panic!("{wrong}"));
+        let (waits, appends) = (lives.waits(), lives.appends());
+        Self {
+            name,
+            world,
+            plan,
+            waits,
+            appends,
         }
     }
-    assert!(failed.is_empty(), "{} of {count} crashes: {}", failed.len(), failed[0]);
+
+    /// Dies so, and lives on.
+    fn survives(&self, deaths: &[Mortal]) -> Result<(), String> {
+        let world = self.world.clone().build();
+        let mut lives = Lives::with_plan(&world, Arc::clone(&self.plan));
+        for death in deaths {
+            lives.live(*death);
+        }
+        lives.live_on(LIVES);
+        lives
+            .completed()
+            .map_err(|wrong| format!("{}, {deaths:?}: {wrong}", self.name))
+    }
+}
+
+fn sweep(worlds: Vec<(&'static str, Builder)>, death: impl Fn(u64) -> Mortal) {
+    let (mut count, mut failed) = (0, Vec::new());
+    for scene in worlds.into_iter().map(Scene::new) {
+        for at in 1..=scene.waits {
+            count += 1;
+            failed.extend(scene.survives(&[death(at)]).err());
+        }
+    }
+    println!("{count} crashes");
+    assert!(
+        failed.is_empty(),
+        "{} of {count} crashes: {}",
+        failed.len(),
+        failed[0]
+    );
 }
 
 #[test]
 fn a_crash_at_every_await_of_one_member() {
-    sweep(1, Mortal::after);
+    sweep(worlds(1), Mortal::after);
 }
 
 #[test]
 fn a_crash_at_every_await_of_three_members() {
-    sweep(3, Mortal::after);
+    sweep(worlds(3), Mortal::after);
 }
 
 #[test]
 fn a_crash_at_every_await_of_five_members() {
-    sweep(5, Mortal::after);
+    let hard = |(name, _): &(&str, Builder)| matches!(*name, "all wiped" | "mixed");
+    let worlds = worlds(5).into_iter().filter(hard).collect();
+    sweep(worlds, Mortal::after);
 }
 
 #[test]
 fn a_crash_at_every_await_while_requests_go_on_by_themselves() {
-    sweep(1, |at| Mortal::after(at).requests_land());
-    sweep(3, |at| Mortal::after(at).requests_land());
+    sweep(worlds(1), |at| Mortal::after(at).requests_land());
+    sweep(worlds(3), |at| Mortal::after(at).requests_land());
 }
 
 #[test]
 fn a_journal_torn_at_every_append() {
-    for members in [1, 3] {
-        for (name, world) in worlds(members) {
-            let (_, appends) = measure(&world);
-            for at in 0..appends {
-                for tear in Tear::ALL {
-                    survives(name, &world, &[Mortal::torn(at, tear)]).unwrap_or_else(|wrong| panic!("{wrong}"));
-                }
+    for scene in worlds(1).into_iter().chain(worlds(3)).map(Scene::new) {
+        for at in 0..scene.appends {
+            for tear in Tear::ALL {
+                let life = scene.survives(&[Mortal::torn(at, tear)]);
+                life.unwrap_or_else(|wrong| panic!("{wrong}"));
+            }
+        }
+    }
+}
+
+/// How the `n`th life of a pair dies: at a moment and in a way that look random and are not.
+fn death(scene: &Scene, n: u64) -> Mortal {
+    let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    let at = 1 + mixed % scene.waits;
+    match mixed % 7 {
+        0 | 1 => Mortal::after(at),
+        2 | 3 => Mortal::after(at).requests_land(),
+        4 => Mortal::halted(at),
+        kind => {
+            let append = usize::try_from(at).unwrap() % scene.appends;
+            let tears = if kind == 5 { Tear::Half } else { Tear::Answer };
+            Mortal::torn(append, tears)
+        }
+    }
+}
+
+#[test]
+fn two_deaths_of_one_run() {
+    for (members, pairs) in [(1, 400), (3, 200), (5, 50)] {
+        for scene in worlds(members).into_iter().map(Scene::new) {
+            for n in 0..pairs {
+                // The second life is shorter the later the first one died; dying early as well as
+                // late is what the two factors are for.
+                let deaths = [death(&scene, 2 * n), death(&scene, 2 * n + 1)];
+                let life = scene.survives(&deaths);
+                life.unwrap_or_else(|wrong| panic!("{wrong}"));
             }
         }
     }

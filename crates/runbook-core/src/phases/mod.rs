@@ -292,6 +292,15 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
     Ok(())
 }
 
+/// The guard says that another run holds the node, and only a person knows whether it still does.
+fn guarded_by(node: &NodeName, run: RunId) -> PlanError {
+    PlanError::refused(
+        "guard-of-another-run",
+        format!("the spool of {node} is guarded by run {run}"),
+        "resume or undo that run first: `restore-runbook status --all`. If it is over, its guard is a leftover: remove that file by hand",
+    )
+}
+
 fn mount_point(node: &NodeName) -> PlanError {
     PlanError::refused(
         "spool-mount-point",
@@ -305,11 +314,7 @@ fn spool_can_be_replaced(world: &World, node: &NodeName, host: &Host) -> Result<
     match &host.spool {
         SpoolState::Absent | SpoolState::EmptyDirectory | SpoolState::Data => Ok(()),
         SpoolState::MountPoint => Err(mount_point(node)),
-        SpoolState::Guard(run) => Err(PlanError::refused(
-            "guard-of-another-run",
-            format!("{spool} of {node} is guarded by run {run}"),
-            "resume or undo that run first: `restore-runbook status --all`",
-        )),
+        SpoolState::Guard(run) => Err(guarded_by(node, *run)),
         SpoolState::ForeignDirectory | SpoolState::Other => Err(PlanError::refused(
             "spool-foreign",
             format!("{spool} of {node} is {}", host.spool),

@@ -24,6 +24,15 @@ fn set_aside(cx: &Context, member: &Member) -> Unit {
             format!("{node} is off, and its disk is wiped before anything can start on it");
         return not_here(PHASE, node, "aside", "move the old data aside", &reason);
     };
+    let foreign = matches!(host.spool, SpoolState::ForeignDirectory | SpoolState::Other);
+    if member.reprovision && foreign {
+        let reason = format!(
+            "{} is {}: no etcd starts from it, and the disk is wiped before the role comes back",
+            cx.spool(),
+            host.spool
+        );
+        return not_here(PHASE, node, "aside", "move the old data aside", &reason);
+    }
     if host.spool != SpoolState::Data {
         return guard(cx, member, &host.spool);
     }

@@ -35,9 +35,10 @@ pub(super) fn point_of_no_return(units: &[Unit]) -> Option<UnitId> {
 
 pub(super) fn check(plan: &Plan) -> Result<(), Broken> {
     shape(&plan.units)?;
-    datanode_comes_back(&plan.units)?;
+    marks_are_right(plan)?;
     match plan.kind {
         PlanKind::Restore => {
+            datanode_comes_back(&plan.units)?;
             phases_in_order(&plan.units)?;
             nothing_destroyed_before_the_proof(&plan.units)?;
             nothing_starts_before_every_restore(plan)?;
@@ -80,6 +81,39 @@ fn shape(units: &[Unit]) -> Result<(), Broken> {
         if unit.deadline_s == 0 {
             return Err(Broken::new(&unit.id, "its deadline is zero seconds"));
         }
+    }
+    Ok(())
+}
+
+/// What a reviewer looks for first is what the units say: who destroys, and from where on nothing can
+/// be taken back.
+fn marks_are_right(plan: &Plan) -> Result<(), Broken> {
+    for unit in &plan.units {
+        let boots = matches!(
+            unit.act,
+            Some(Action::Manager(
+                ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. }
+            ))
+        );
+        if boots && !unit.destructive {
+            return Err(Broken::new(
+                &unit.id,
+                "it boots a node, and is not marked as destructive",
+            ));
+        }
+    }
+    let first = point_of_no_return(&plan.units);
+    if first != plan.point_of_no_return {
+        let unit = first.or_else(|| plan.point_of_no_return.clone());
+        return Err(unit.map_or_else(
+            || unreachable!("they differ"),
+            |unit| {
+                Broken::new(
+                    &unit,
+                    "it is not what the plan says of its point of no return",
+                )
+            },
+        ));
     }
     Ok(())
 }
@@ -189,10 +223,6 @@ fn datanode_comes_back(units: &[Unit]) -> Result<(), Broken> {
         let Some((of, false)) = value(unit) else {
             continue;
         };
-        if unit.phase == Phase::Datanode {
-            // The undo of raising it: it was low before the run, and stays the operator's choice.
-            continue;
-        }
         if !units[at..]
             .iter()
             .filter_map(value)

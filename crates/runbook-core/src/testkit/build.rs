@@ -9,7 +9,7 @@ use super::faults::{Drawer, Faults};
 use super::rng::Rng;
 use super::state::{Etcd, NodeState, Power, Records, Setup, Sight, State, Store};
 use super::time::Queue;
-use super::{module, named};
+use super::{module, named, run_id};
 use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
@@ -30,6 +30,12 @@ pub enum Found {
     NoSpool,
     /// Up, with an empty directory at the spool path; etcd is down.
     EmptySpool,
+    /// Up, with a directory at the spool path that is none of etcd's; etcd is down.
+    ForeignSpool,
+    /// Up, with a file system of its own mounted at the spool path; etcd is down.
+    MountPoint,
+    /// Up, with the guard of another run at the spool path; etcd is down.
+    Guarded,
     /// Off. What is on its disk is wiped before it matters.
     Off,
 }
@@ -175,8 +181,7 @@ impl Builder {
             ..Store::default()
         };
         let stores = serves.then(|| (old[0].cluster, store));
-        let overlay: BTreeSet<NodeName> =
-            names.iter().filter(|_| self.has_role).cloned().collect();
+        let overlay: BTreeSet<NodeName> = names.iter().filter(|_| self.has_role).cloned().collect();
         let each = |value: bool| names.iter().map(move |name| (name.clone(), value));
         let records = Records {
             overlay,
@@ -268,6 +273,9 @@ impl Builder {
                 disk.put(&setup.spool, Thing::Tree(old_tree(at, old, sound)));
             }
             Found::EmptySpool => disk.put(&setup.spool, Thing::EmptyDirectory),
+            Found::ForeignSpool => disk.put(&setup.spool, Thing::ForeignDirectory),
+            Found::MountPoint => disk.put(&setup.spool, Thing::MountPoint),
+            Found::Guarded => disk.put(&setup.spool, Thing::Guard(run_id(99))),
             Found::NoSpool => {}
         }
         let etcd = match found {

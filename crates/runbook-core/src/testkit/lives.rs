@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{NoPlan, World, actor, run_id};
 use crate::event::{EventSink, NoEvents};
-use crate::journal::{History, JournalError, JournalStore, MemoryStore};
+use crate::journal::{History, JournalError, JournalStore, MemoryStore, Outcome};
 use crate::machine::Machine;
 use crate::plan::SealedPlan;
 use crate::ports::Ports;
@@ -104,9 +104,12 @@ pub enum Life {
 }
 
 impl Life {
-    /// Whether the run is complete.
+    /// Whether the run is complete, in this life or since an earlier one.
     pub const fn completed(&self) -> bool {
-        matches!(self, Self::Ended(RunEnd::Completed))
+        matches!(
+            self,
+            Self::Ended(RunEnd::Completed) | Self::Refused(RunError::Over(Outcome::Completed))
+        )
     }
 }
 
@@ -143,14 +146,14 @@ impl Lives {
         Ok(Self::with_plan(world, world.plan(run_id(1))?))
     }
 
-    /// A run of any plan.
-    pub fn with_plan(world: &World, plan: SealedPlan) -> Self {
+    /// A run of any plan; one plan can be shared by many worlds that began alike.
+    pub fn with_plan(world: &World, plan: impl Into<Arc<SealedPlan>>) -> Self {
         let mut state = world.state();
         state.proofs = 0;
         drop(state);
         Self {
             world: world.clone(),
-            plan: Arc::new(plan),
+            plan: plan.into(),
             store: MemoryStore::default(),
             count: 0,
             waits: 0,
@@ -242,18 +245,13 @@ impl Lives {
         ports: &'a Ports,
         store: Torn,
     ) -> Result<Run<'a>, RunError> {
-        match History::read(&self.store.bytes(), "memory") {
+        match Run::resume(plan, ports, Box::new(store.clone()), actor()) {
             // The first record never made it: the run was never begun.
-            Err(JournalError::Empty { .. }) => {
-                let mut nothing = self.store.clone();
-                nothing.truncate(0).map_err(|source| JournalError::Io {
-                    place: nothing.place(),
-                    doing: "cut",
-                    source,
-                })?;
+            Err(RunError::Journal(JournalError::Empty { .. })) => {
+                self.store.clone().truncate(0).map_err(no_memory)?;
                 Run::begin(plan, ports, Box::new(store), actor())
             }
-            _ => Run::resume(plan, ports, Box::new(store), actor()),
+            run => run,
         }
     }
 
@@ -285,7 +283,7 @@ impl Lives {
     pub fn completed(&self) -> Result<(), String> {
         self.world.verdict()?;
         let wrong = match &self.last {
-            Some(Life::Ended(RunEnd::Completed)) => self.world.restored().err(),
+            Some(life) if life.completed() => self.world.restored().err(),
             other => Some(format!("the last life ended so: {other:?}")),
         };
         match wrong.or_else(|| self.world.repeated().err()) {
@@ -295,12 +293,20 @@ impl Lives {
     }
 }
 
+fn no_memory(source: io::Error) -> JournalError {
+    JournalError::Io {
+        place: "memory".into(),
+        doing: "cut",
+        source,
+    }
+}
+
 fn count(appends: &Mutex<usize>) -> usize {
     *appends.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A store that breaks at one append, and stays broken.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Torn {
     inner: MemoryStore,
     tear: Option<(usize, Tear)>,

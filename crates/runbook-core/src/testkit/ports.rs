@@ -181,11 +181,7 @@ impl ClusterManager for World {
         self.ask("cmha status", |_| Ok(HeadRole::Single)).await
     }
 
-    async fn etcd_role(
-        &self,
-        _: Option<OverlayName>,
-        nodes: &[NodeName],
-    ) -> PortResult<EtcdRole> {
+    async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
         let nodes = nodes.to_vec();
         self.ask("the role", move |state| {
             let asked = |node: &&NodeState| {
@@ -437,7 +433,7 @@ impl EtcdClient for World {
     }
 
     async fn credentials(&self) -> PortResult<String> {
-        Ok("the client's certificate is valid".into())
+        self.ask("the credentials", |_| Ok("the fake world asks for none".into())).await
     }
 
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {
@@ -446,7 +442,10 @@ impl EtcdClient for World {
             let (_, identity) = state.serving(&url)?;
             let quorum = state.running(identity.cluster) * 2 > identity.members.len();
             let leader = identity.members.iter().map(|(id, ..)| *id).min();
-            let revision = state.stores.get(&identity.cluster).map_or(0, |s| s.revision);
+            let revision = state
+                .stores
+                .get(&identity.cluster)
+                .map_or(0, |s| s.revision);
             Ok(MemberStatus {
                 cluster: identity.cluster,
                 member: identity.member,
@@ -514,7 +513,10 @@ impl EtcdClient for World {
         let (url, key) = (url.clone(), key.to_owned());
         self.ask("a key", move |state| {
             let (_, cluster) = state.quorum_through(&url)?;
-            let value = state.stores.get(&cluster).and_then(|s| s.canaries.get(&key));
+            let value = state
+                .stores
+                .get(&cluster)
+                .and_then(|s| s.canaries.get(&key));
             Ok(value.map(|value| value.clone().into_bytes()))
         })
         .await
@@ -545,6 +547,39 @@ impl World {
         let mut state = self.state();
         if let Some(at) = state.index(node) {
             state.lose_power(at);
+        }
+    }
+
+    /// Somebody powers a node on who should not have.
+    pub fn power_on(&self, node: &NodeName) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            state.power_on(at);
+        }
+    }
+
+    /// Somebody powers a node off.
+    pub fn power_off(&self, node: &NodeName) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            state.power_off(at);
+        }
+    }
+
+    /// The shared storage with the snapshot goes away from a node.
+    pub fn lose_mount(&self, node: &NodeName) {
+        self.see(node, Sight::Missing);
+    }
+
+    /// The shared storage with the snapshot is mounted on a node again.
+    pub fn mount(&self, node: &NodeName) {
+        self.see(node, Sight::Shared);
+    }
+
+    fn see(&self, node: &NodeName, sight: Sight) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            state.nodes[at].snapshot = sight;
         }
     }
 

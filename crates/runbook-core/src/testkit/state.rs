@@ -346,6 +346,17 @@ impl State {
         }
     }
 
+    pub(super) fn power_on(&mut self, at: usize) {
+        self.nodes[at].power = Power::Booting("BOOTING");
+        self.begin_boot(at, Stage::Booting);
+    }
+
+    pub(super) fn power_off(&mut self, at: usize) {
+        self.goes_down(at);
+        self.nodes[at].epoch += 1;
+        self.log(Some(at), Effect::PowerLost);
+    }
+
     /// Loses power and, being set to, comes back by itself with the disk it had.
     pub(super) fn lose_power(&mut self, at: usize) {
         self.goes_down(at);

@@ -1,12 +1,12 @@
 //! The watcher: the rules no run may break, looked at whenever something happens.
 
 use super::disk::{Data, Thing};
+use super::state::Etcd;
 use super::state::{Power, State};
 use super::work::not_now;
 use crate::identity::ClusterId;
 use crate::names::EtcdUrl;
 use crate::ports::PortResult;
-use super::state::Etcd;
 
 impl State {
     /// Nothing is wiped before the snapshot is proven, twice, or while etcd could start.
@@ -28,7 +28,8 @@ impl State {
     pub(super) fn watch_arm(&mut self, at: usize) {
         let spool = self.setup.spool.clone();
         let name = self.nodes[at].name.clone();
-        let restored = |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let restored =
+            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
         let behind = self.nodes.iter().find(|node| {
             let staged = node.disk.things().any(restored);
             !staged
@@ -37,7 +38,10 @@ impl State {
             let behind = behind.name.clone();
             self.broken(format!("{name} was armed before {behind} was restored"));
         }
-        let half = self.nodes[at].disk.tree(&spool).is_none_or(|tree| tree.data != Data::Restored);
+        let half = self.nodes[at]
+            .disk
+            .tree(&spool)
+            .is_none_or(|tree| tree.data != Data::Restored);
         if half {
             self.broken(format!("{name} was armed with something not restored"));
         }
@@ -60,10 +64,13 @@ impl State {
                 .iter()
                 .all(|node| node.disk.tree(spool).is_some_and(|tree| tree.data == data))
         };
-        let elsewhere = self
-            .nodes
-            .iter()
-            .any(|node| node.wipes > 0 || node.disk.tree(spool).is_some_and(|tree| tree.data == Data::Restored));
+        let elsewhere = self.nodes.iter().any(|node| {
+            node.wipes > 0
+                || node
+                    .disk
+                    .tree(spool)
+                    .is_some_and(|tree| tree.data == Data::Restored)
+        });
         let rule = match self.nodes[at].disk.at(spool) {
             None | Some(Thing::EmptyDirectory) => "etcd started empty",
             Some(Thing::Tree(tree)) => match tree.data {
@@ -90,7 +97,10 @@ impl State {
         if running * 2 > identity.members.len() {
             Ok((at, cluster))
         } else {
-            Err(not_now("no-leader", format!("{url}: etcdserver: no leader")))
+            Err(not_now(
+                "no-leader",
+                format!("{url}: etcdserver: no leader"),
+            ))
         }
     }
 

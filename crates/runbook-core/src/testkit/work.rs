@@ -186,8 +186,7 @@ impl State {
                 let at = self.known(node)?;
                 if self.nodes[at].power == Power::Off {
                     self.log(Some(at), Effect::PoweredOn);
-                    self.nodes[at].power = Power::Booting("BOOTING");
-                    self.begin_boot(at, Stage::Booting);
+                    self.power_on(at);
                 } else {
                     self.resent(Some(at), action_name(effect));
                 }
@@ -386,13 +385,7 @@ impl State {
         Ok(More)
     }
 
-    fn moves(
-        &mut self,
-        at: usize,
-        from: &AbsPath,
-        to: &AbsPath,
-        effect: Effect,
-    ) -> PortResult<()> {
+    fn moves(&mut self, at: usize, from: &AbsPath, to: &AbsPath, effect: Effect) -> PortResult<()> {
         let held = self.nodes[at].etcd != Etcd::Stopped;
         if held {
             self.broken(format!("{from} was moved while etcd was running"));
@@ -464,7 +457,8 @@ impl State {
         let tree = restored_tree(&effect, Data::Restored);
         let db = tree.db;
         node.disk.put(&effect.tree(), Thing::Tree(tree));
-        node.disk.put(&effect.staging.join("complete"), Thing::Mark(db));
+        node.disk
+            .put(&effect.staging.join("complete"), Thing::Mark(db));
         self.log(Some(at), Effect::RestoreDone);
     }
 

@@ -1,0 +1,206 @@
+//! Halting: on request and on failure what is in flight is finished, nothing new begins, and the end
+//! names what is open and the way on.
+#![cfg(feature = "testkit")]
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use runbook_core::event::Event;
+use runbook_core::machine::UnitState;
+use runbook_core::names::NodeName;
+use runbook_core::plan::Phase;
+use runbook_core::run::RunEnd;
+use runbook_core::testkit::{Effect, Found, Life, Lives, Mortal, World, run_id};
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+/// The end of a life that halted: its failures, as code and hint, and what is open.
+fn halted(life: &Life) -> (Vec<(String, String)>, Vec<String>) {
+    let Life::Ended(RunEnd::Halted {
+        failures,
+        open,
+        reason,
+    }) = life
+    else {
+        panic!("{life:?}");
+    };
+    assert!(!reason.is_empty());
+    let failures = failures.iter().map(|(_, failure)| {
+        (
+            failure.code.clone(),
+            failure.hint.clone().expect("a way on"),
+        )
+    });
+    (
+        failures.collect(),
+        open.iter().map(ToString::to_string).collect(),
+    )
+}
+
+#[test]
+fn a_request_to_halt_at_every_await() {
+    for world in [World::of(1), World::of(3).reprovision_all()] {
+        let mut measure = Lives::of(&world.clone().build());
+        measure.live(Mortal::never());
+        for at in 1..=measure.waits() {
+            let world = world.clone().build();
+            let mut lives = Lives::of(&world);
+            if !lives.live(Mortal::halted(at)).completed() {
+                let machine = lives.machine().unwrap().clone();
+                let in_flight = |(_, state): &(_, UnitState)| *state == UnitState::InFlight;
+                assert_eq!(
+                    machine.states().filter(in_flight).count(),
+                    0,
+                    "halted at {at}"
+                );
+                // A second request, as early as can be; only a life that had one unit left is through.
+                let life = lives.live(Mortal::halted(1));
+                if !life.completed() {
+                    let (failures, open) = halted(life);
+                    assert!(failures.is_empty() && !open.is_empty(), "halted at {at}");
+                    assert!(lives.live(Mortal::never()).completed(), "halted at {at}");
+                }
+            }
+            assert_eq!(lives.completed(), Ok(()), "halted at {at}");
+        }
+    }
+}
+
+/// A request to halt is heard at once, not when the unit in flight is done.
+#[test]
+fn a_request_to_halt_is_acknowledged_at_once() {
+    let world = World::of(1).reprovision_all().build();
+    let (heard, booting) = (Mutex::new(None), Mutex::new(None));
+    let mut lives = Lives::of(&world);
+    let watch = |event: Event| {
+        let now = || Some(world.now());
+        match event {
+            Event::Draining => *heard.lock().unwrap() = now(),
+            Event::Waiting { unit, .. } if unit.id.as_str().ends_with("/boot") => {
+                booting.lock().unwrap().get_or_insert(world.now());
+            }
+            _ => {}
+        }
+    };
+    let mut measure = Lives::of(&World::of(1).reprovision_all().build());
+    measure.live(Mortal::never());
+    lives.live_watched(Mortal::halted(measure.waits() / 3), &watch);
+    let (heard, booting) = (
+        heard.lock().unwrap().unwrap(),
+        booting.lock().unwrap().unwrap(),
+    );
+    let booted = world
+        .log()
+        .iter()
+        .find(|l| l.effect == Effect::Booted)
+        .map(|l| l.at);
+    assert!(booting < heard && heard < booted.unwrap(), "{heard:?}");
+}
+
+#[test]
+fn a_member_that_fails_drains_the_others() {
+    let world = World::of(3).missing_mount(1).build();
+    let mut lives = Lives::of(&world);
+    let (failures, open) = halted(lives.live(Mortal::never()));
+    assert_eq!(failures[0].0, "snapshot-not-seen");
+    assert!(failures[0].1.contains("mount"));
+    assert_eq!(open[0], "preflight/node002/fit");
+    assert!(world.log().is_empty(), "nothing was stopped for it");
+}
+
+/// One member cannot be restored: none is armed.
+#[test]
+fn a_restore_that_fails_arms_nobody() {
+    let world = World::of(3).reprovision_all().build();
+    let mut lives = Lives::of(&world);
+    let lose = |event: Event| {
+        let begun = matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "restore/node003/restore");
+        if begun {
+            world.lose_mount(&node("node003"));
+        }
+    };
+    let (failures, open) = halted(lives.live_watched(Mortal::never(), &lose));
+    assert_eq!(failures[0].0, "restore-failed");
+    assert_eq!(
+        open,
+        ["restore/node003/restore", "restore/alike"],
+        "everything open is named, also what waits for something else"
+    );
+    assert_eq!(world.times(&Effect::RestoreDone), 2);
+    assert_eq!(world.times(&Effect::Armed), 0);
+    world.mount(&node("node003"));
+    assert!(lives.live(Mortal::never()).completed());
+    // The restore that failed was begun again, in a clean staging directory.
+    assert_eq!(world.times(&Effect::RestoreStarted), 4);
+    assert_eq!((world.verdict(), world.restored()), (Ok(()), Ok(())));
+}
+
+#[test]
+fn power_lost_in_the_middle_of_a_restore() {
+    for seed in 0..20 {
+        let world = World::of(3).seed(seed).build();
+        let mut lives = Lives::of(&world);
+        let cut = Mutex::new(false);
+        let lose = |event: Event| {
+            let begun = matches!(&event, Event::Waiting { unit, .. } if unit.id.as_str() == "restore/node002/restore");
+            if begun && !std::mem::replace(&mut *cut.lock().unwrap(), true) {
+                world.lose_power(&node("node002"));
+            }
+        };
+        lives.live_watched(Mortal::never(), &lose);
+        lives.live_on(5);
+        assert_eq!(world.verdict(), Ok(()));
+        assert_eq!(world.restored(), Ok(()), "{}", world.story());
+        let failed = world.times(&Effect::RestoreFailed);
+        assert_eq!(world.times(&Effect::RestoreStarted), 3 + failed);
+    }
+}
+
+/// Somebody powers on, behind the plan's back, a node that the run was to power on: its old disk is
+/// up. The run says so at once, and goes on when the node is off again.
+#[test]
+fn a_node_that_somebody_else_powered_on() {
+    let world = World::of(3).node(0, Found::Off).reprovision(&[0]).build();
+    let plan = world.plan(run_id(1)).unwrap();
+    world.power_on(&node("node001"));
+    world.pass(Duration::from_secs(200));
+    let before = world.now();
+    let mut lives = Lives::with_plan(&world, plan);
+    let (failures, _) = halted(lives.live(Mortal::never()));
+    assert_eq!(failures[0].0, "node-came-up");
+    assert!(
+        world.now() - before < Duration::from_secs(600),
+        "not after an hour"
+    );
+    world.power_off(&node("node001"));
+    assert!(lives.live_on(2), "{}", world.story());
+    assert_eq!(world.verdict(), Ok(()));
+    assert_eq!(world.restored(), Ok(()));
+}
+
+/// The same for a node that somebody is rebooting: the run waits for it, and then does its own.
+#[test]
+fn a_node_that_somebody_else_is_booting() {
+    let world = World::of(3)
+        .node(0, Found::Damaged)
+        .reprovision(&[0])
+        .build();
+    let mut lives = Lives::of(&world);
+    let reboot = |event: Event| {
+        if matches!(
+            event,
+            Event::PhaseBegan {
+                phase: Phase::Reprovision
+            }
+        ) {
+            world.lose_power(&node("node001"));
+        }
+    };
+    lives.live_watched(Mortal::never(), &reboot);
+    assert!(lives.live_on(2), "{}", world.story());
+    assert!(world.now() < Duration::from_secs(1000), "{:?}", world.now());
+    assert_eq!(world.verdict(), Ok(()));
+    assert_eq!(world.restored(), Ok(()));
+}
