@@ -12,8 +12,8 @@ pub(crate) fn actor() -> Actor {
         .into_owned();
     Actor {
         tool: TOOL.into(),
-        host: bounded(host),
-        user: bounded(user()),
+        host: bounded(&host),
+        user: bounded(&user()),
         pid: std::process::id(),
     }
 }
@@ -33,6 +33,6 @@ fn user() -> String {
 }
 
 /// The environment is not trusted to be short.
-fn bounded(text: String) -> String {
+fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(80).collect()
 }

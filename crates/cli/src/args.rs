@@ -141,7 +141,7 @@ pub(crate) struct Discover {
     /// The label of the cluster
     #[arg(long, value_name = "LABEL", default_value = "default")]
     pub(crate) cluster: ClusterLabel,
-    /// The overlay with Etcd::Host, where there are several
+    /// The overlay with the role `Etcd::Host`, where there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) overlay: Option<OverlayName>,
     /// The snapshot; the newest below /cm/shared/backup/etcd where it is not given

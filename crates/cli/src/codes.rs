@@ -44,6 +44,21 @@ pub(crate) const CODES: &[Explained] = &[
         "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
     ),
     code(
+        "certificate-early",
+        "A certificate for etcd is not valid yet.",
+        "Check the clock of this head node.",
+    ),
+    code(
+        "certificate-expired",
+        "A certificate for etcd has expired.",
+        "Renew it, or name another one with --etcd-cert and --etcd-key (or --etcd-ca).",
+    ),
+    code(
+        "certificate-unreadable",
+        "A certificate for etcd cannot be read.",
+        "It must be PEM. The message names the file's part in this.",
+    ),
+    code(
         "cmsh-absent",
         "The cluster manager has no such node, category or overlay.",
         "Compare the spec with what `restore-runbook discover` finds.",
@@ -89,6 +104,41 @@ pub(crate) const CODES: &[Explained] = &[
         "This is a fault of the program that made the plan: please report it.",
     ),
     code(
+        "etcd-answer",
+        "etcd answered with something that cannot be right.",
+        "Is it really etcd that listens there? Look at the member's log.",
+    ),
+    code(
+        "etcd-auth",
+        "etcd does not let this user in: its authentication is on, or the certificate names another user.",
+        "Give a client certificate of a user with the role root.",
+    ),
+    code(
+        "etcd-behind",
+        "A member does not have that revision yet, or not any more.",
+        "It may be catching up: resume. If it stays behind, compare it with the others.",
+    ),
+    code(
+        "etcd-hangs-up",
+        "A member takes the connection and closes it without an answer.",
+        "Usually it does not accept the client's certificate: compare its CA with the one given.",
+    ),
+    code(
+        "etcd-missing",
+        "The environment module gives no program etcd.",
+        "Name the right module in the spec.",
+    ),
+    code(
+        "etcd-node-answer",
+        "A node answered something unexpected to a question about etcd.",
+        "Run the command from commands.log by hand. A login script that prints is a usual cause.",
+    ),
+    code(
+        "etcd-node-query",
+        "A question about etcd on a node failed.",
+        "Its output is in commands.log. Try it by hand, then resume.",
+    ),
+    code(
         "etcd-overlay",
         "No overlay, or more than one, carries Etcd::Host.",
         "Name the overlay: `overlay:` in the spec, --overlay for discover.",
@@ -97,6 +147,26 @@ pub(crate) const CODES: &[Explained] = &[
         "etcd-role",
         "A property of the role Etcd::Host cannot be used, as two URLs where one belongs.",
         "Look at the role in cmsh. `peer_url` and `client_url` of a member in the spec override what the role says.",
+    ),
+    code(
+        "etcd-timeout",
+        "A member did not answer in time.",
+        "Look at its log and its load, then resume.",
+    ),
+    code(
+        "etcd-tls",
+        "TLS towards a member does not come about.",
+        "Wrong CA, or a certificate that does not fit its key or the member's address. --etcd-ca, --etcd-cert and --etcd-key say which files are used.",
+    ),
+    code(
+        "etcd-unavailable",
+        "A member cannot answer now: no leader, or it is starting or stopping.",
+        "Wait and resume; else look at its log.",
+    ),
+    code(
+        "etcd-unreachable",
+        "A member does not listen, or cannot be reached.",
+        "While it is stopped that is as it should be. After Reassign: systemctl status etcd on the node.",
     ),
     code(
         "etcd-version-mixed",
@@ -137,11 +207,6 @@ pub(crate) const CODES: &[Explained] = &[
         "holder-not-in-spec",
         "A node has Etcd::Host, but is not in the spec.",
         "A member left out keeps its old data and could undo the restore: add it to `members`, or take the role from it first.",
-    ),
-    code(
-        "identity-cluster",
-        "A member belongs to another cluster than the plan predicted.",
-        "It started from other data than what was restored. Take the role away from it, and look at its spool.",
     ),
     code(
         "identity-members",
@@ -329,6 +394,11 @@ pub(crate) const CODES: &[Explained] = &[
         "What it said last is in the message. A full disk is a usual cause. Mend it, then resume.",
     ),
     code(
+        "restore-not-renderable",
+        "A restore cannot be put into a command.",
+        "Some name in the plan cannot be quoted safely; the message says which.",
+    ),
+    code(
         "restore-not-started",
         "The restore could not be started on a node.",
         "Resume: it is looked for before it is started again.",
@@ -347,6 +417,11 @@ pub(crate) const CODES: &[Explained] = &[
         "role-elsewhere",
         "A node has Etcd::Host from another place than the overlay's node list.",
         "While it does, etcd can start before it is restored. Take the role away there, and list the node in the overlay only.",
+    ),
+    code(
+        "room",
+        "A node has too little disk, too few inodes or too little memory for the restore.",
+        "Make room below the spool's parent directory. A restore needs the size of the snapshot, twice 64 MiB for the log, and as much memory as the snapshot is large.",
     ),
     code(
         "run-ambiguous",
@@ -394,6 +469,16 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not edit the run's directory. Compare with a copy, or finish by hand.",
     ),
     code(
+        "snapshot-beyond-limits",
+        "The snapshot is larger or deeper than anything etcd writes.",
+        "Is it the right file?",
+    ),
+    code(
+        "snapshot-bytes-damaged",
+        "The snapshot's bytes do not fit its own SHA-256: it is damaged.",
+        "Take another one; copy it again if this is a copy. Nothing was stopped.",
+    ),
+    code(
         "snapshot-changed",
         "The snapshot is not the one that was proven when the plan was made.",
         "Somebody has replaced or changed it. Plan again.",
@@ -405,8 +490,33 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-empty",
-        "The snapshot is sound, but holds no key of Kubernetes.",
-        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot, or give a reason: `allow: {empty_snapshot: …}`.",
+        "The snapshot file is empty, or it is sound and holds no key of Kubernetes.",
+        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
+    ),
+    code(
+        "snapshot-io",
+        "The snapshot cannot be read.",
+        "The message says why; look at the storage below it.",
+    ),
+    code(
+        "snapshot-meaning-damaged",
+        "The store inside the snapshot contradicts itself.",
+        "Take another one. Nothing was stopped.",
+    ),
+    code(
+        "snapshot-missing",
+        "There is no snapshot at that path.",
+        "Compare the path in the spec with what is on the shared storage.",
+    ),
+    code(
+        "snapshot-no-trailer",
+        "The file has no SHA-256 at its end: it is a copy of a database file, or a cut snapshot.",
+        "Use a file that `etcdctl snapshot save` wrote to its end.",
+    ),
+    code(
+        "snapshot-not-one",
+        "The file is no snapshot of etcd.",
+        "Is it the right file? A compressed one must be unpacked first.",
     ),
     code(
         "snapshot-not-seen",
@@ -419,14 +529,29 @@ pub(crate) const CODES: &[Explained] = &[
         "Put it on shared storage, and name that path in the spec.",
     ),
     code(
-        "snapshot-proof-absent",
-        "This build cannot prove snapshots.",
-        "Use a build that can: nothing is restored unproven.",
+        "snapshot-overlong",
+        "There is something behind the snapshot's end.",
+        "The copy went wrong: take the original.",
     ),
     code(
         "snapshot-proof-died",
         "The proof of the snapshot did not come to its end.",
         "Try again; if it happens again, the file or the storage below it is bad.",
+    ),
+    code(
+        "snapshot-structure-damaged",
+        "The database inside the snapshot is damaged.",
+        "Take another one. Nothing was stopped.",
+    ),
+    code(
+        "snapshot-truncated",
+        "The snapshot is cut short.",
+        "The save or the copy did not come to its end: take another one.",
+    ),
+    code(
+        "snapshot-unreadable",
+        "The store inside the snapshot is of a form that this build cannot read.",
+        "A newer etcd? Use a newer release of this tool.",
     ),
     code(
         "spec-format",
@@ -507,11 +632,6 @@ pub(crate) const CODES: &[Explained] = &[
         "tls-missing",
         "A certificate or key for etcd is missing.",
         "The message names the file and the option. On a BCM head node they lie below /etc/kubernetes/pki/LABEL.",
-    ),
-    code(
-        "tls-refused",
-        "A certificate or key for etcd cannot be used.",
-        "The message names the file and says why.",
     ),
     code(
         "tool-missing",

@@ -25,7 +25,7 @@ pub struct Failure {
     /// Further lines, as the differences of a drift.
     pub details: Vec<String>,
     /// What to do next.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
 }
 
 impl Failure {
@@ -55,7 +55,7 @@ impl Failure {
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -84,7 +84,7 @@ impl Failure {
 
     fn of(exit: Exit, code: &str, error: &dyn Error, hint: Option<String>) -> Self {
         let failure = Self {
-            hint,
+            hint: hint.map(String::into_boxed_str),
             ..Self::new(exit, code, error.to_string())
         };
         failure.with_sources(error)

@@ -1,7 +1,7 @@
 //! The command line of `restore-runbook`.
 //!
 //! The library crates know nothing of terminals, environments and signals; this crate knows nothing
-//! else. One value, [`Exit`], says how a command ended; one type, [`ui::Ui`], writes to the terminal;
+//! else. One value, [`Exit`], says how a command ended; one type, `Ui`, writes to the terminal;
 //! one module, [`wiring`], turns options into [`runbook_core::ports::Ports`].
 
 mod actor;
@@ -14,6 +14,8 @@ mod failure;
 mod progress;
 mod render;
 mod signals;
+#[cfg(test)]
+mod testing;
 mod ui;
 pub mod wiring;
 

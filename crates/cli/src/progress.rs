@@ -59,7 +59,7 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         match &self.live {
             // The bars step aside for the line.
-            Some(live) => live.suspend(|| self.ui.note(line)),
+            Some(bars) => bars.suspend(|| self.ui.note(line)),
             None => self.ui.note(line),
         }
     }
@@ -82,15 +82,16 @@ impl Progress {
             return;
         }
         let mut state = self.state();
-        if let Some((before, at)) = state.said.get(&unit.id) {
-            if *before == seen && elapsed.saturating_sub(*at) < REMIND {
-                return;
-            }
+        if let Some((before, at)) = state.said.get(&unit.id)
+            && *before == seen
+            && elapsed.saturating_sub(*at) < REMIND
+        {
+            return;
         }
         state.said.insert(unit.id.clone(), (seen.clone(), elapsed));
         drop(state);
         let time = format!("{seen} ({} of at most {})", clock(elapsed), clock(deadline));
-        self.unit(unit, &paint(FAINT, "waits"), &time);
+        self.unit(unit, &paint(FAINT, "waits "), &time);
     }
 
     fn bar(
@@ -160,7 +161,7 @@ impl EventSink for Progress {
             Event::PhaseDone { phase, took } => {
                 self.phase(phase, &paint(GOOD, format!("done after {}", clock(took))));
             }
-            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts"), ""),
+            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts  "), ""),
             Event::Waiting {
                 unit,
                 seen,
@@ -170,16 +171,16 @@ impl EventSink for Progress {
                 self.waiting(&unit, &seen, elapsed, deadline);
             }
             Event::Retrying { unit, error } => {
-                self.unit(&unit, &paint(WARN, "again"), &clean_line(&error));
+                self.unit(&unit, &paint(WARN, "again "), &clean_line(&error));
             }
             Event::Done { unit, acted, seen } => {
                 self.gone(&unit);
-                let word = if acted { "done" } else { "holds" };
+                let word = if acted { "done  " } else { "holds " };
                 self.unit(&unit, &paint(GOOD, word), &clean_line(&seen));
             }
             Event::Skipped { unit, reason } => {
                 self.gone(&unit);
-                self.unit(&unit, &paint(FAINT, "skips"), &clean_line(&reason));
+                self.unit(&unit, &paint(FAINT, "skips "), &clean_line(&reason));
             }
             Event::Failed { unit, failure } => {
                 self.gone(&unit);

@@ -1,6 +1,7 @@
 //! The terminal: the one place that writes to it or asks.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -61,10 +62,12 @@ pub(crate) enum Answer {
 }
 
 /// Standard output, standard error, and the person behind them, if any.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ui {
     out: ColorChoice,
     err: ColorChoice,
+    /// Tests read what would be written; standard output, then standard error.
+    captured: Option<Arc<Mutex<[Vec<u8>; 2]>>>,
     /// Whether somebody can be asked.
     pub(crate) person: bool,
     /// Whether standard error can be drawn on.
@@ -82,9 +85,38 @@ impl Ui {
         Self {
             out: of(AutoStream::choice(&io::stdout())),
             err: of(AutoStream::choice(&io::stderr())),
+            captured: None,
             person: io::stdin().is_terminal() && live,
             live,
         }
+    }
+
+    /// Nobody is there, and what is written is kept.
+    #[cfg(test)]
+    pub(crate) fn captured(color: Color) -> Self {
+        Self {
+            captured: Some(Arc::default()),
+            person: false,
+            live: false,
+            ..Self::new(color)
+        }
+    }
+
+    /// What was written so far.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> (String, String) {
+        let kept = self.captured.as_ref().unwrap().lock().unwrap();
+        let text = |at: usize| String::from_utf8(kept[at].clone()).unwrap();
+        (text(0), text(1))
+    }
+
+    fn keep(&self, at: usize, bytes: &[u8]) -> bool {
+        let Some(captured) = &self.captured else {
+            return false;
+        };
+        let mut kept = captured.lock().unwrap_or_else(PoisonError::into_inner);
+        kept[at].extend_from_slice(bytes);
+        true
     }
 
     /// Data, to standard output. A reader that has gone away has seen enough.
@@ -94,6 +126,9 @@ impl Ui {
 
     /// Bytes as they are, to standard output.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.keep(0, bytes) {
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -107,7 +142,9 @@ impl Ui {
     /// A line to standard error. A terminal that is gone is no reason to stop.
     pub(crate) fn note(&self, line: &str) {
         let text = format!("{}\n", shown(self.err, line));
-        io::stderr().lock().write_all(text.as_bytes()).ok();
+        if !self.keep(1, text.as_bytes()) {
+            io::stderr().lock().write_all(text.as_bytes()).ok();
+        }
     }
 
     pub(crate) fn warning(&self, text: &str) {

@@ -3,6 +3,7 @@
 mod tls;
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, SshNode};
@@ -20,6 +21,29 @@ pub struct Wired {
     pub ports: Ports,
     /// Called with a node right before its disk is wiped: it may come back with a new host key.
     pub before_wipe: Arc<dyn Fn(&NodeName) + Send + Sync>,
+    /// Called at the end: shared connections are ended, so that no process stays behind.
+    pub close: Box<dyn Fn() -> Closing + Send + Sync>,
+}
+
+/// Saying goodbye.
+pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Wired {
+    /// Ports alone, with nothing to be told ahead or closed afterwards.
+    pub fn plain(ports: Ports) -> Self {
+        Self {
+            ports,
+            before_wipe: Arc::new(|_| ()),
+            close: Box::new(|| Box::pin(std::future::ready(()))),
+        }
+    }
+
+    /// Works with the ports, and closes what they have opened.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let done = work.await;
+        (self.close)().await;
+        done
+    }
 }
 
 impl std::fmt::Debug for Wired {
@@ -75,9 +99,14 @@ impl Wiring for Real {
             clock: Arc::new(SystemClock::default()),
             own: Vec::new(),
         };
+        let told = Arc::clone(&shell);
         Ok(Wired {
             ports,
-            before_wipe: Arc::new(move |node| expect_new_key(&shell, node)),
+            before_wipe: Arc::new(move |node| expect_new_key(&told, node)),
+            close: Box::new(move || {
+                let shell = Arc::clone(&shell);
+                Box::pin(async move { shell.close().await })
+            }),
         })
     }
 }
@@ -104,7 +133,7 @@ fn ssh(options: &Global, purpose: &Purpose<'_>) -> SshConfig {
     config
 }
 
-/// Sockets of shared connections: one directory per process, so that two never end each other's.
+/// Where each process makes a directory of its own for the sockets of its shared connections.
 fn control_path_dir() -> Option<PathBuf> {
     let run = if rustix::process::geteuid().is_root() {
         PathBuf::from("/run")

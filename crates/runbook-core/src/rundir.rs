@@ -26,6 +26,9 @@ use crate::journal::{
 use crate::names::{ClusterLabel, RunId};
 use crate::plan::{PLAN_LIMIT_BYTES, PlanError, SealedPlan};
 
+/// How often one plan may be begun again when its Preflight refuses.
+const MOST_STARTS: u32 = 1000;
+
 const PLAN: &str = "plan.json";
 const JOURNAL: &str = "journal.jsonl";
 const COMMANDS: &str = "commands.log";
@@ -438,10 +441,10 @@ impl RunDir {
         }
         let journal = self.path.join(JOURNAL);
         if journal.exists() {
-            let aside = (1..)
+            let aside = (1..=MOST_STARTS)
                 .map(|n| self.path.join(format!("journal-{n}.jsonl")))
-                .find(|path| !path.exists());
-            let aside = aside.unwrap_or_else(|| unreachable!("the numbers do not end"));
+                .find(|path| !path.exists())
+                .ok_or(exists)?;
             fs::rename(&journal, &aside).map_err(StateError::io(&journal, "set aside"))?;
             sync_directory(&journal).map_err(StateError::io(&self.path, "synced"))?;
         }

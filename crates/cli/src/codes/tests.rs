@@ -5,7 +5,18 @@ use std::path::Path;
 use super::*;
 
 /// Text with hyphens in the sources that is no error code.
-const NOT_CODES: &[&str] = &[];
+const NOT_CODES: &[&str] = &[
+    // A phase, and this program.
+    "move-spool",
+    "restore-runbook",
+    // The short forms of a snapshot's verdict; each has its code with `snapshot-` in front.
+    "beyond-limits",
+    "bytes-damaged",
+    "meaning-damaged",
+    "no-trailer",
+    "not-a-snapshot",
+    "structure-damaged",
+];
 
 #[test]
 fn the_table_is_sorted_and_has_no_code_twice() {
@@ -25,6 +36,12 @@ fn every_code_in_the_workspace_is_explained() {
         .difference(&known)
         .filter(|code| !NOT_CODES.contains(&code.as_str()))
         .collect();
+    for word in ["deadline", "room"] {
+        assert!(
+            known.contains(word),
+            "codes of one word cannot be searched for"
+        );
+    }
     assert!(missing.is_empty(), "explain these in codes.rs: {missing:?}");
 }
 
@@ -32,7 +49,9 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();
         let name = entry.file_name().into_string().unwrap();
-        if path.is_dir() {
+        if name == "testkit" {
+            // A fake world's own codes never reach an operator.
+        } else if path.is_dir() {
             collect(&path, found);
         } else if path.extension().is_some_and(|e| e == "rs")
             && !matches!(&*name, "tests.rs" | "codes.rs")
@@ -48,7 +67,7 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
 /// Literals in the places where a code stands: `code: "…"`, the first argument of an error's
 /// constructor, the value of a `fn code`, a constant of a module of codes.
 fn codes_in(text: &str, found: &mut BTreeSet<String>) {
-    const BEFORE: [&str; 10] = [
+    const BEFORE: [&str; 12] = [
         "code: ",
         "AdapterError::new(",
         "PlanError::refused(",
@@ -59,6 +78,8 @@ fn codes_in(text: &str, found: &mut BTreeSet<String>) {
         "refused(",
         "failed(",
         "missing(",
+        "never(",
+        "stopped(",
     ];
     for (at, _) in text.match_indices('"') {
         let Some(end) = text[at + 1..].find('"') else {

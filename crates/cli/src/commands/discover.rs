@@ -50,7 +50,7 @@ pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<E
         log: Arc::new(NoLog),
     };
     let wired = cx.wiring.wire(cx.options, &purpose)?;
-    let found = find(cx.ui, &wired.ports, args).await?;
+    let found = wired.during(find(cx.ui, &wired.ports, args)).await?;
     match args.format {
         Listing::Json => {
             let value = serde_json::to_value(&found).map_err(|error| {

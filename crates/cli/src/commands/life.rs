@@ -47,7 +47,7 @@ impl Life<'_> {
     /// Works, and says how it ended.
     pub(super) async fn go(&self, run: Run<'_>) -> Result<Exit, Failure> {
         let since = Instant::now();
-        let progress = Arc::new(Progress::new(*self.cx.ui));
+        let progress = Arc::new(Progress::new(self.cx.ui.clone()));
         let voice = Arc::clone(&progress);
         let halt = signals::listen(Arc::new(move |line: &str| voice.say(line)))?;
         for unit in &self.plan.units {
@@ -155,7 +155,7 @@ impl Life<'_> {
         for (unit, failure) in failures {
             let what = format!("{unit}: {}", failure.seen);
             let mut shown = Failure::new(exit, &failure.code, what);
-            shown.hint = failure.hint;
+            shown.hint = failure.hint.map(String::into_boxed_str);
             self.cx.ui.failure(&shown);
         }
         if refused {

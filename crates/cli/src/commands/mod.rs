@@ -88,3 +88,6 @@ fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
     }
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,9 +21,18 @@ use crate::ui::clean_line;
 pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failure> {
     let spec = read_spec(&args.spec)?;
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
-    let plan = make(&wired.ports, &spec).await?;
+    wired.during(show(cx, args, &spec, &wired.ports)).await
+}
+
+async fn show(
+    cx: Context<'_>,
+    args: &PlanArgs,
+    spec: &Spec,
+    ports: &Ports,
+) -> Result<Exit, Failure> {
+    let plan = make(ports, spec).await?;
     let probed = if args.probe {
-        Some(Probed::ask(&plan, &wired.ports).await)
+        Some(Probed::ask(&plan, ports).await)
     } else {
         None
     };
@@ -40,8 +49,8 @@ pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failu
 
 /// Observes the world and plans for it.
 pub(super) async fn make(ports: &Ports, spec: &Spec) -> Result<SealedPlan, Failure> {
-    let world = observe(ports, &spec).await?;
-    Ok(Draft::restore(&spec, &world, RunId::fresh())?.seal(ports)?)
+    let world = observe(ports, spec).await?;
+    Ok(Draft::restore(spec, &world, RunId::fresh())?.seal(ports)?)
 }
 
 fn print(

@@ -54,7 +54,7 @@ pub(super) async fn resume(cx: Context<'_>, args: &Resume) -> Result<Exit, Failu
         plan: &plan,
         wired: &wired,
     };
-    life.go(run).await
+    wired.during(life.go(run)).await
 }
 
 fn find(cx: Context<'_>, text: Option<&str>) -> Result<RunDir, Failure> {

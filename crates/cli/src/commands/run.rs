@@ -29,19 +29,22 @@ pub(super) async fn run(cx: Context<'_>, args: &RunArgs) -> Result<Exit, Failure
     let log = Arc::new(FileLog::default());
     let dir = state.run_dir(&plan);
     let wired = cx.wire(&plan.cluster, Arc::clone(&log) as _, Some(dir.path()))?;
-    refuse_drift(&wired.ports, &plan).await?;
-    plan.check_commands(&wired.ports)?;
-    let (dir, store) = state.create_run(&lock, &plan)?;
-    attach(&log, &dir)?;
-    let run = Run::begin(&plan, &wired.ports, Box::new(store), by)?;
-    let life = Life {
-        cx,
-        state: &state,
-        dir: &dir,
-        plan: &plan,
-        wired: &wired,
+    let work = async {
+        refuse_drift(&wired.ports, &plan).await?;
+        plan.check_commands(&wired.ports)?;
+        let (dir, store) = state.create_run(&lock, &plan)?;
+        attach(&log, &dir)?;
+        let run = Run::begin(&plan, &wired.ports, Box::new(store), by)?;
+        let life = Life {
+            cx,
+            state: &state,
+            dir: &dir,
+            plan: &plan,
+            wired: &wired,
+        };
+        life.go(run).await
     };
-    life.go(run).await
+    wired.during(work).await
 }
 
 /// From here on commands are logged to the run's own file.
@@ -110,7 +113,7 @@ async fn from_spec(cx: Context<'_>, spec: &Path) -> Result<SealedPlan, Failure> 
         pick::refuse_open(&state, &spec.cluster)?;
     }
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
-    let plan = plan::make(&wired.ports, &spec).await?;
+    let plan = wired.during(plan::make(&wired.ports, &spec)).await?;
     ask(cx, &plan)?;
     Ok(plan)
 }

@@ -38,7 +38,7 @@ pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failu
         plan: &plan,
         wired: &wired,
     };
-    life.go(run).await
+    wired.during(life.go(run)).await
 }
 
 fn find(cx: Context<'_>, text: Option<&str>) -> Result<RunDir, Failure> {

@@ -64,6 +64,9 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod snapshots;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

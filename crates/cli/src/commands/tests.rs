@@ -1,0 +1,295 @@
+//! The command line over the fake world: what it refuses, where it halts, how it goes on.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use runbook_core::testkit::{Found, World};
+use serde_json::Value;
+
+use crate::exit::Exit;
+use crate::testing::{Did, Head, text};
+
+fn three() -> Head {
+    Head::new(World::of(3).build())
+}
+
+fn done(did: &Did) {
+    assert_eq!(did.result, Ok(Exit::Done), "{did:?}");
+}
+
+fn refused(did: &Did, exit: Exit, code: &str) {
+    let failure = did.result.as_ref().unwrap_err();
+    assert_eq!(
+        (failure.exit, failure.code.as_str()),
+        (exit, code),
+        "{did:?}"
+    );
+}
+
+#[test]
+fn plan_then_run() {
+    let head = Head::new(World::of(3).reprovision(&[1]).build());
+    let run = head.planned();
+    let did = head.tool(&run);
+    done(&did);
+    assert_eq!(did.wiped, ["node002"]);
+    head.world.verdict().unwrap();
+    head.world.restored().unwrap();
+    assert!(
+        did.stdout.is_empty(),
+        "a run prints no data: {}",
+        did.stdout
+    );
+    assert!(
+        did.stderr.contains("restored and verified"),
+        "{}",
+        did.stderr
+    );
+    // A plan is run once.
+    refused(&head.tool(&run), Exit::Conflict, "world-drift");
+    let all: Value = serde_json::from_str(&head.tool("status --all --format json").stdout).unwrap();
+    assert_eq!(all[0]["state"], "completed");
+}
+
+#[test]
+fn a_dry_run_leaves_no_trace() {
+    let head = three();
+    let before = head.world.log().len();
+    done(&head.tool("discover --snapshot /cm/shared/backup/etcd/snapshot.db"));
+    done(&head.tool("plan --spec @/spec.yaml"));
+    done(&head.tool("plan --spec @/spec.yaml --format md"));
+    let probed = head.tool("plan --spec @/spec.yaml --probe");
+    assert_eq!(probed.result, Ok(Exit::Pending), "{probed:?}");
+    assert_eq!(head.world.log().len(), before, "{}", head.world.story());
+    assert!(!head.path("state").exists());
+}
+
+#[test]
+fn a_plan_file_is_private_and_its_own_digest() {
+    let head = three();
+    let did = head.tool("plan --spec @/spec.yaml --out @/plan.json");
+    done(&did);
+    let about = std::fs::metadata(head.path("plan.json")).unwrap();
+    assert_eq!(about.permissions().mode() & 0o777, 0o600);
+    let digest = runbook_core::digest::Digest::of(&std::fs::read(head.path("plan.json")).unwrap());
+    let line = format!("--approve {digest}");
+    assert!(did.stdout.contains(&line), "{}", did.stdout);
+    refused(
+        &head.tool("plan --spec @/spec.yaml --out @/plan.json"),
+        Exit::Environment,
+        "plan-exists",
+    );
+    done(&head.tool("plan --spec @/spec.yaml --out @/plan.json --force"));
+}
+
+#[test]
+fn approval() {
+    let head = three();
+    let run = head.planned();
+    refused(
+        &head.tool("run --plan @/plan.json"),
+        Exit::Approval,
+        "approval-needed",
+    );
+    let zeros = "0".repeat(64);
+    let other = format!("run --plan @/plan.json --approve sha256:{zeros}");
+    refused(&head.tool(&other), Exit::Approval, "approval-mismatch");
+    let plan = text(&head.path("plan.json"));
+    std::fs::write(head.path("plan.json"), plan.replacen(": ", ":  ", 1)).unwrap();
+    refused(&head.tool(&run), Exit::Approval, "approval-mismatch");
+    // Approving the changed bytes does not help: no build wrote them.
+    let digest = runbook_core::digest::Digest::of(&std::fs::read(head.path("plan.json")).unwrap());
+    let changed = format!("run --plan @/plan.json --approve {digest}");
+    refused(&head.tool(&changed), Exit::Record, "plan-changed");
+    refused(&head.tool("run"), Exit::Usage, "usage");
+    refused(&head.tool("run --spec @/spec.yaml"), Exit::Usage, "usage");
+}
+
+#[test]
+fn files_that_others_can_write_are_refused() {
+    let head = three();
+    let run = head.planned();
+    let open_to_all = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(head.path("plan.json"), open_to_all.clone()).unwrap();
+    refused(&head.tool(&run), Exit::Record, "state-unsafe");
+    std::fs::set_permissions(head.path("spec.yaml"), open_to_all).unwrap();
+    refused(
+        &head.tool("plan --spec @/spec.yaml"),
+        Exit::Record,
+        "state-unsafe",
+    );
+}
+
+#[test]
+fn a_refusing_preflight_changes_nothing_and_can_be_run_again() {
+    let head = Head::new(World::of(3).every_node(Found::Serving).build());
+    head.respec(|spec| spec.allow.quorum = None);
+    let run = head.planned();
+    for _ in 0..2 {
+        let did = head.tool(&run);
+        assert_eq!(did.result, Ok(Exit::Refused), "{did:?}");
+        assert!(did.stderr.contains("quorum-answers"), "{}", did.stderr);
+        assert!(head.tool("status").stdout.contains("no open run"));
+    }
+    assert!(head.newest_run().join("journal-1.jsonl").exists());
+    head.world.verdict().unwrap();
+}
+
+#[test]
+fn killed_at_many_moments_and_resumed() {
+    for waits in [40, 90, 140, 200, 300] {
+        let head = Head::new(World::of(3).reprovision_all().build());
+        let run = head.planned();
+        if head.killed_after(waits, &run).is_some() {
+            continue;
+        }
+        let status = head.tool("status");
+        done(&status);
+        assert!(
+            status.stdout.contains("restore-runbook resume"),
+            "{}",
+            status.stdout
+        );
+        refused(&head.tool(&run), Exit::Locked, "run-open");
+        done(&head.tool("resume --yes"));
+        head.world.verdict().unwrap();
+        head.world.restored().unwrap();
+        refused(&head.tool("resume --yes"), Exit::Locked, "run-none");
+    }
+}
+
+/// Kills a run of this world as soon as a unit is done.
+fn killed_behind(head: &Head, unit: &str) {
+    let done = format!("\"kind\":\"done\",\"unit\":\"{unit}\"");
+    let killed = head.killed_when(&head.planned(), || head.journal().contains(&done));
+    assert!(killed.is_none(), "it ended before {unit}: {killed:?}");
+}
+
+#[test]
+fn undo_puts_everything_back() {
+    let head = Head::new(World::of(3).reprovision(&[0]).build());
+    killed_behind(&head, "move-spool/node002/aside");
+    let shown = head.tool("undo");
+    refused(&shown, Exit::Approval, "approval-needed");
+    let words: Vec<&str> = shown
+        .stderr
+        .split_whitespace()
+        .filter(|w| w.starts_with("sha256:"))
+        .collect();
+    let digest = words.last().unwrap();
+    assert!(
+        shown.stdout.contains(digest),
+        "the digest shown is the plan's"
+    );
+    let again = head.tool("undo");
+    assert!(
+        again.stderr.contains(digest),
+        "asked again it is the same plan"
+    );
+    done(&head.tool(&format!("undo --approve {digest}")));
+    refused(&head.tool("resume --yes"), Exit::Locked, "run-none");
+    let all = head.tool("status --all").stdout;
+    assert!(all.contains("undone") && all.contains("completed"), "{all}");
+    head.world.verdict().unwrap();
+}
+
+#[test]
+fn behind_the_point_of_no_return_there_is_no_undo() {
+    let head = Head::new(World::of(1).reprovision_all().build());
+    killed_behind(&head, "reprovision/node001/boot");
+    refused(&head.tool("undo"), Exit::Refused, "past-no-return");
+    let status = head.tool("status");
+    assert!(
+        status.stdout.contains("point of no return is passed"),
+        "{}",
+        status.stdout
+    );
+    done(&head.tool("resume --yes"));
+}
+
+#[test]
+fn an_abandoned_run_is_over() {
+    let head = three();
+    killed_behind(&head, "stop/unassign");
+    let run = head
+        .newest_run()
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let did = head.tool(&format!("abandon {} --reason test", &run[24..]));
+    done(&did);
+    assert!(
+        did.stderr.contains("it stays like this: etcd is stopped"),
+        "{}",
+        did.stderr
+    );
+    refused(
+        &head.tool(&format!("resume {run} --yes")),
+        Exit::Record,
+        "run-over",
+    );
+}
+
+#[test]
+fn a_half_done_undo_keeps_the_run_from_going_forward() {
+    let head = three();
+    killed_behind(&head, "move-spool/node003/aside");
+    let shown = head.tool("undo");
+    let digest = shown
+        .stderr
+        .split_whitespace()
+        .rfind(|w| w.starts_with("sha256:"))
+        .unwrap();
+    let original = head
+        .newest_run()
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        head.killed_after(12, &format!("undo --approve {digest}"))
+            .is_none()
+    );
+    refused(
+        &head.tool(&format!("resume {original} --yes")),
+        Exit::Conflict,
+        "run-being-undone",
+    );
+    // Without a name the undo is meant.
+    done(&head.tool("resume --yes"));
+    refused(&head.tool("resume --yes"), Exit::Locked, "run-none");
+    head.world.verdict().unwrap();
+}
+
+#[test]
+fn every_command_is_logged_privately() {
+    let head = three();
+    done(&head.tool(&head.planned()));
+    let dir = head.newest_run();
+    for name in ["plan.json", "journal.jsonl", "commands.log"] {
+        let mode = std::fs::metadata(dir.join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn discover_writes_a_spec_that_plans() {
+    let head = three();
+    let snapshot = head.world.spec().snapshot;
+    let did = head.tool(&format!("discover --snapshot {snapshot}"));
+    done(&did);
+    std::fs::write(head.path("found.yaml"), &did.stdout).unwrap();
+    done(&head.tool("plan --spec @/found.yaml"));
+    let json: Value = serde_json::from_str(
+        &head
+            .tool(&format!("discover --snapshot {snapshot} --format json"))
+            .stdout,
+    )
+    .unwrap();
+    assert_eq!(json["members"].as_array().unwrap().len(), 3);
+}
