@@ -304,6 +304,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Run the command from commands.log by hand. A login script that prints to standard output is a usual cause.",
     ),
     code(
+        "node-came-up",
+        "A node that was off when the plan was made is up now: powering it on would not wipe its disk.",
+        "Look at who started it. Power it off, or make a new plan with the node as it is.",
+    ),
+    code(
         "node-conflict",
         "What stands on the node is not what this run may touch.",
         "Look at it: something was made or changed there since. Nothing was overwritten. Mend it, then resume.",
@@ -327,6 +332,11 @@ pub(crate) const CODES: &[Explained] = &[
         "node-unknown",
         "The cluster manager knows no such node.",
         "Compare the spec with `restore-runbook discover`.",
+    ),
+    code(
+        "not-ours-underway",
+        "The node is between power-on and up, and this run has not started it.",
+        "Wait until it is up or off, then resume: two reboots at once can leave a disk half installed.",
     ),
     code(
         "not-safe",

@@ -80,15 +80,6 @@ impl Head {
         self.killed_when(line, || false).unwrap()
     }
 
-    /// Runs a command line, and kills it after so many waits; none when it was killed.
-    pub(crate) fn killed_after(&self, waits: u32, line: &str) -> Option<Did> {
-        let mut left = waits;
-        self.killed_when(line, || {
-            left = left.saturating_sub(1);
-            left == 0
-        })
-    }
-
     /// Runs a command line, and kills it as soon as this is so; none when it was killed.
     pub(crate) fn killed_when(&self, line: &str, mut so: impl FnMut() -> bool) -> Option<Did> {
         let cli = self.parsed(line);
