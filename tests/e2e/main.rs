@@ -3,7 +3,6 @@
 //! Every test ends with the watcher's verdict: at no moment did any etcd of the cluster answer with
 //! fewer keys than the snapshot holds.
 #![expect(
-    missing_docs,
     clippy::print_stderr,
     reason = "tests talk to whoever reads their output"
 )]

@@ -62,8 +62,8 @@ impl Draft {
             risks,
             point_of_no_return: None,
             units,
-            spec,
-            world,
+            spec: spec.clone(),
+            world: world.clone(),
         };
         Ok(Self::new(plan))
     }
@@ -228,9 +228,6 @@ fn same_nodes(spec: &Spec, world: &World) -> Result<(), PlanError> {
 fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result<(), PlanError> {
     let (node, seen) = (member.node(), member.seen);
     role_can_be_taken_away(world, seen)?;
-    if let Some(host) = member.host() {
-        spool_can_be_replaced(world, node, host)?;
-    }
     if member.reprovision {
         return can_be_reprovisioned(spec, seen);
     }
@@ -243,7 +240,7 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
             ),
         ));
     }
-    if member.host().is_none() {
+    let Some(host) = member.host() else {
         return Err(PlanError::refused(
             "node-off",
             format!("{node} does not answer, and the spec restores it in place"),
@@ -251,8 +248,8 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
                 "power {node} on once its role is unassigned, or say `reprovision: yes` for it"
             ),
         ));
-    }
-    Ok(())
+    };
+    spool_can_be_replaced(world, node, host)
 }
 
 fn role_can_be_taken_away(world: &World, seen: &ObservedMember) -> Result<(), PlanError> {
@@ -291,7 +288,12 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
             ),
         ));
     }
-    Ok(())
+    match seen.host.as_ref().map(|host| &host.spool) {
+        // It matters on a wiped node too: it comes back.
+        Some(SpoolState::MountPoint) => Err(mount_point(node)),
+        Some(SpoolState::Guard(run)) => Err(guarded_by(node, *run)),
+        _ => Ok(()),
+    }
 }
 
 /// The guard says that another run holds the node, and only a person knows whether it still does.

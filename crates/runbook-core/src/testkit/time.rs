@@ -31,6 +31,13 @@ impl Queue {
         (at, self.serial)
     }
 
+    /// Wakes somebody else when a pause is over: who polls again may have another waker.
+    fn rewake(&mut self, key: (Duration, u64), waker: Waker) {
+        if let Some(due) = self.due.get_mut(&key) {
+            *due = Due::Wake(waker);
+        }
+    }
+
     pub(super) fn pop(&mut self) -> Option<(Duration, Due)> {
         self.due.pop_first().map(|((at, _), due)| (at, due))
     }
@@ -40,7 +47,7 @@ impl Queue {
 pub(super) struct Pause {
     world: World,
     until: Duration,
-    queued: bool,
+    queued: Option<(Duration, u64)>,
 }
 
 impl Pause {
@@ -49,7 +56,7 @@ impl Pause {
         Self {
             world: world.clone(),
             until,
-            queued: false,
+            queued: None,
         }
     }
 }
@@ -58,13 +65,17 @@ impl Future for Pause {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.world.state();
-        if self.queued && state.now >= self.until {
-            return Poll::Ready(());
+        let waker = cx.waker().clone();
+        match self.queued {
+            Some(_) if state.now >= self.until => return Poll::Ready(()),
+            // Polled with others that were woken: one entry is enough.
+            Some(key) => state.queue.rewake(key, waker),
+            None => {
+                let key = state.queue.push(self.until, Due::Wake(waker));
+                drop(state);
+                self.queued = Some(key);
+            }
         }
-        let (until, waker) = (self.until, cx.waker().clone());
-        state.queue.push(until, Due::Wake(waker));
-        drop(state);
-        self.queued = true;
         Poll::Pending
     }
 }
