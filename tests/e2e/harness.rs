@@ -80,6 +80,14 @@ impl Cluster {
         self.lab.nodes()
     }
 
+    /// The total disaster, and the cluster manager has noticed it.
+    pub(crate) fn lose_all_disks(&self) {
+        self.lab.lose_all_disks().expect("disaster");
+        until("every node is seen to be down", || {
+            self.cmsh("device; status").matches("DOWN").count() == self.nodes().len()
+        });
+    }
+
     /// Writes the spec on the head node: every member, `reprovision` as asked.
     pub(crate) fn spec(&self, reprovision: impl Fn(Node) -> bool, extra: &str) {
         let members: String = self

@@ -5,7 +5,7 @@ use crate::harness::Cluster;
 #[test]
 fn three_members_lose_all_disks() {
     let cluster = Cluster::of(3);
-    cluster.lab.lose_all_disks().expect("disaster");
+    cluster.lose_all_disks();
     cluster.spec(|_| true, "");
     cluster.restore().done();
     cluster.everything_is_back();
@@ -14,7 +14,7 @@ fn three_members_lose_all_disks() {
 #[test]
 fn one_member_loses_its_disk() {
     let cluster = Cluster::of(1);
-    cluster.lab.lose_all_disks().expect("disaster");
+    cluster.lose_all_disks();
     cluster.spec(|_| true, "");
     cluster.restore().done();
     cluster.everything_is_back();
@@ -100,7 +100,7 @@ fn hashes_are_what_they_were() {
 fn datanode_on_the_category() {
     let cluster = Cluster::of(1);
     cluster.cmsh("category; use default; set datanode yes; commit");
-    cluster.lab.lose_all_disks().expect("disaster");
+    cluster.lose_all_disks();
     cluster.spec(|_| true, "");
     cluster
         .tool(&["plan", "--spec", "/root/spec.yaml"])

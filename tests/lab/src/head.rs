@@ -69,6 +69,8 @@ pub(crate) fn install(layout: &Layout, spec: &Spec) -> Result<()> {
     }
     if let Some(standin) = &spec.standin {
         spec::install_program(&standin.cmsh, &tree.path(CMSH.trim_start_matches('/')))?;
+        let cmha = format!("#!/bin/sh\nexec {CMSH} -n --color=no -c \"cmha $*\"\n");
+        tree.file("cm/local/apps/cmd/sbin/cmha", cmha.as_bytes(), 0o755)?;
     }
     Ok(())
 }

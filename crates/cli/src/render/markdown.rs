@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use runbook_core::plan::{PlanKind, SealedPlan, Undo, Unit};
 
+use super::commands::Commands;
 use super::{size, thousands};
-use crate::ui::{clean, clean_line};
+use crate::ui::clean_line;
 
 /// The whole plan.
 pub(crate) fn plan(plan: &SealedPlan) -> String {
@@ -16,6 +17,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
     for risk in &plan.risks {
         writeln!(page, "* {}", escape(risk)).ok();
     }
+    let mut shown = Commands::default();
     let mut phase = None;
     for unit in &plan.units {
         if phase != Some(unit.phase) {
@@ -33,7 +35,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
                 "\n---\n\n**POINT OF NO RETURN: what follows cannot be undone.**\n\n---\n",
             );
         }
-        step(&mut page, unit);
+        step(&mut page, unit, &mut shown);
     }
     writeln!(
         page,
@@ -133,7 +135,7 @@ fn members(page: &mut String, plan: &SealedPlan) {
     }
 }
 
-fn step(page: &mut String, unit: &Unit) {
+fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
     let place = unit
         .member
         .as_ref()
@@ -160,7 +162,7 @@ fn step(page: &mut String, unit: &Unit) {
     let commands: Vec<String> = unit
         .commands
         .iter()
-        .map(|c| clean(&c.to_string()))
+        .map(|c| shown.readable(c, &unit.id))
         .collect();
     if !commands.is_empty() {
         let text = commands.join("\n");

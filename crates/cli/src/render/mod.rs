@@ -1,5 +1,6 @@
 //! Plans and runs as people and programs read them.
 
+pub(crate) mod commands;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod probe;

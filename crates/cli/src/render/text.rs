@@ -1,11 +1,12 @@
-//! A plan as calm text: it reads without colour, and its commands can be pasted.
+//! A plan as calm text: it reads without colour; its scripts stand there as they are.
 
 use std::fmt::Write as _;
 
 use runbook_core::plan::{Action, Check, Phase, PlanKind, SealedPlan, Undo, Unit};
 
+use super::commands::Commands;
 use super::{clock, size, thousands, wrap};
-use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean, clean_line, paint};
+use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean_line, paint};
 
 /// Prose is broken here; commands never are.
 const WIDTH: usize = 96;
@@ -15,7 +16,7 @@ const LABEL: usize = 11;
 
 /// The whole plan.
 pub(crate) fn plan(plan: &SealedPlan) -> String {
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     header(&mut page, plan);
     risks(&mut page, plan);
     let mut said = Vec::new();
@@ -31,7 +32,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
         }
         page.unit(unit, &mut said);
     }
-    page.0
+    page.text
 }
 
 /// What to type to have the plan run.
@@ -53,7 +54,7 @@ pub(crate) fn next_step(plan: &SealedPlan, file: Option<&str>) -> String {
 
 /// What is destroyed, and what a reviewer has to know, on half a screen.
 pub(crate) fn summary(plan: &SealedPlan) -> String {
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     header(&mut page, plan);
     risks(&mut page, plan);
     page.line("");
@@ -73,7 +74,7 @@ pub(crate) fn summary(plan: &SealedPlan) -> String {
         }
         page.line(&line);
     }
-    page.0
+    page.text
 }
 
 fn header(page: &mut Page, plan: &SealedPlan) {
@@ -173,12 +174,16 @@ fn risks(page: &mut Page, plan: &SealedPlan) {
     ));
 }
 
-struct Page(String);
+#[derive(Default)]
+struct Page {
+    text: String,
+    commands: Commands,
+}
 
 impl Page {
     fn line(&mut self, text: &str) {
-        self.0.push_str(text.trim_end());
-        self.0.push('\n');
+        self.text.push_str(text.trim_end());
+        self.text.push('\n');
     }
 
     fn field(&mut self, label: &str, value: &str) {
@@ -257,7 +262,7 @@ impl Page {
 
     fn commands(&mut self, unit: &Unit) {
         for command in &unit.commands {
-            let text = clean(&command.to_string());
+            let text = self.commands.readable(command, &unit.id);
             for (n, line) in text.lines().enumerate() {
                 let label = if n == 0 { "command" } else { "" };
                 self.line(&format!("    {label:<LABEL$}{}", paint(HINT, line)));

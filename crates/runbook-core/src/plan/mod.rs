@@ -17,7 +17,7 @@ pub(crate) use action::{list, yes_no};
 pub use check::Check;
 pub use phase::Phase;
 pub use seal::Broken;
-pub use unit::{Command, Place, Undo, Unit};
+pub use unit::{Command, Place, Script, Undo, Unit};
 
 use serde::{Deserialize, Serialize};
 

@@ -118,6 +118,33 @@ impl Command {
     }
 }
 
+/// A command that is a script, taken apart for readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Script<'a> {
+    /// The shell and its options, as `sh` and `-euc`.
+    pub shell: [&'a str; 2],
+    /// The script itself.
+    pub text: &'a str,
+    /// Its arguments, from `$1` on.
+    pub args: &'a [String],
+}
+
+impl Command {
+    /// The script a command runs, where it is `sh -…c SCRIPT [NAME [ARGUMENT…]]`.
+    pub fn script(&self) -> Option<Script<'_>> {
+        let [shell, options, text, rest @ ..] = self.argv.as_slice() else {
+            return None;
+        };
+        let is_shell = matches!(shell.as_str(), "sh" | "bash");
+        let takes_script = options.starts_with('-') && options.ends_with('c');
+        (is_shell && takes_script).then(|| Script {
+            shell: [shell, options],
+            text,
+            args: rest.get(1..).unwrap_or_default(),
+        })
+    }
+}
+
 /// The command as an operator would type it on the head node.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
