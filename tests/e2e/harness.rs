@@ -1,5 +1,6 @@
 //! A cluster to lose: a lab with data in it, a snapshot of that data, and the watcher.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
@@ -90,14 +91,11 @@ impl Cluster {
 
     /// Writes the spec on the head node: every member, `reprovision` as asked.
     pub(crate) fn spec(&self, reprovision: impl Fn(Node) -> bool, extra: &str) {
-        let members: String = self
-            .nodes()
-            .into_iter()
-            .map(|node| {
-                let word = if reprovision(node) { "yes" } else { "no" };
-                format!("  - node: {node}\n    reprovision: {word}\n")
-            })
-            .collect();
+        let mut members = String::new();
+        for node in self.nodes() {
+            let word = if reprovision(node) { "yes" } else { "no" };
+            writeln!(members, "  - node: {node}\n    reprovision: {word}").ok();
+        }
         let spec = format!(
             "format: 1\ncluster: default\nsnapshot: {}\nmodule: etcd/kube-default/{}\nmembers:\n{members}\
              deadlines: {{quick_s: 60, stop_s: 120, reprovision_s: 300, restore_s: 180, start_s: 180, poll_s: 1}}\n{extra}",

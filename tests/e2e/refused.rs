@@ -8,7 +8,15 @@ use crate::harness::{Cluster, until};
 #[test]
 fn a_dry_run_leaves_no_trace() {
     let cluster = Cluster::of(3);
-    cluster.lab.corrupt_all_databases().expect("disaster");
+    // A world that stands still by itself: no etcd runs, or tries to.
+    cluster.cmsh("configurationoverlay; use kube-default-etcd; removefrom nodes node001 node002 node003; commit");
+    until("every etcd is stopped", || {
+        let stopped = |node| {
+            let state = cluster.lab.ssh(node, "systemctl is-active etcd; true");
+            state.is_ok_and(|state| state.trim() == "inactive")
+        };
+        cluster.nodes().into_iter().all(stopped)
+    });
     cluster.spec(|_| true, "");
     let disks = || {
         let list = "find /var/lib /etc /opt /usr/local /root -xdev -not -path '/var/lib/systemd/*' -printf '%p %s %T@ %m %u\\n' | sort | sha256sum";
@@ -113,7 +121,7 @@ fn a_world_that_has_drifted() {
     assert!(cluster.entries("intent").is_empty());
 }
 
-/// A role that also comes from the category would let CMDaemon start etcd in the middle.
+/// A role that also comes from the category would let `CMDaemon` start etcd in the middle.
 #[test]
 fn a_role_that_also_comes_from_the_category() {
     let mut config = lab::bright_config(3);

@@ -13,13 +13,12 @@ fn interrupted_after(cluster: &Cluster, unit: &str) {
 fn undo(cluster: &Cluster) {
     let shown = cluster.tool(&["undo"]);
     assert_ne!(shown.code, Some(0), "an undo needs approval: {shown}");
-    let words = shown
+    let mut words = shown
         .stdout
         .split_whitespace()
         .chain(shown.stderr.split_whitespace());
     let digest = words
-        .filter(|word| word.starts_with("sha256:"))
-        .last()
+        .rfind(|word| word.starts_with("sha256:"))
         .expect("a digest")
         .to_owned();
     cluster.tool(&["undo", "--approve", &digest]).done();

@@ -1,5 +1,7 @@
 //! Commands for reading: a script stands there as it is, and only once.
 
+use std::fmt::Write as _;
+
 use runbook_core::names::UnitId;
 use runbook_core::plan::{Command, Place};
 
@@ -34,7 +36,7 @@ impl Commands {
         text.push_str(script.text.trim_end());
         for (n, arg) in script.args.iter().enumerate() {
             let gap = if arg.contains('\n') { '\n' } else { ' ' };
-            text.push_str(&format!("\n# ${} is{gap}{}", n + 1, arg.trim_end()));
+            write!(text, "\n# ${} is{gap}{}", n + 1, arg.trim_end()).ok();
         }
         clean(&text)
     }
