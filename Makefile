@@ -19,8 +19,8 @@ setup:
 	@scripts/setup.sh
 
 demo: setup
-	$(CARGO) build --release --workspace --bins
-	@scripts/demo.sh target/release
+	$(CARGO) build --workspace --bins
+	@scripts/demo.sh target/debug
 
 test: setup lint deny
 	$(CARGO) build --workspace --bins

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use runbook_core::names::{AbsPath, NodeName};
+use runbook_core::names::{AbsPath, ModuleName, NodeName};
 use runbook_core::ports::{NoLog, Ports};
 use runbook_core::spec::Spec;
 use runbook_core::world::{HeadRole, Host, ObservedMember, RoleHolder, SnapshotProof};
@@ -21,6 +21,9 @@ use crate::wiring::Purpose;
 /// Where the vendor's article keeps snapshots.
 const SNAPSHOTS: &str = "/cm/shared/backup/etcd";
 
+/// Where Bright keeps environment modules, on head nodes and others (administrator manual 2.2.4).
+const MODULES: [&str; 2] = ["/cm/local/modulefiles", "/cm/shared/modulefiles"];
+
 /// What was found.
 #[derive(Debug, Serialize)]
 struct Found {
@@ -31,6 +34,7 @@ struct Found {
     members: Vec<ObservedMember>,
     snapshots: Vec<Candidate>,
     snapshot: Option<SnapshotProof>,
+    head_modules: Vec<ModuleName>,
     problems: Vec<String>,
 }
 
@@ -83,6 +87,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         members: Vec::new(),
         snapshots: candidates(Path::new(SNAPSHOTS)),
         snapshot: None,
+        head_modules: modules(MODULES.map(Path::new)),
         problems: Vec::new(),
     };
     if head == HeadRole::Passive {
@@ -171,6 +176,26 @@ async fn host(
         spool,
         tools,
     })
+}
+
+/// The etcd modules of this head node, named `etcd/<cluster>/<version>`: with every node off, the best
+/// hint at what they run.
+fn modules<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<ModuleName> {
+    let names = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
+    };
+    let mut found = Vec::new();
+    for etcd in dirs.into_iter().map(|dir| dir.join("etcd")) {
+        for cluster in names(&etcd) {
+            for version in names(&etcd.join(&cluster)) {
+                found.extend(ModuleName::new(format!("etcd/{cluster}/{version}")));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Regular files, the newest first.
@@ -328,9 +353,30 @@ fn tools(page: &mut String, found: &Found) {
             )
             .ok();
         }
-        None => {
-            page.push_str("# EDIT: no node could tell which module has etcd's tools, and which release it is.\n# module: etcd/kube-default/3.4.4\n# etcd_version: 3.4.4\n");
-        }
+        None => match found.head_modules.as_slice() {
+            [only] => {
+                writeln!(page, "# EDIT: no node could tell; this is the one etcd module of the head node. Its release must be the nodes'.\nmodule: {only}").ok();
+            }
+            several => {
+                page.push_str("# EDIT: no node could tell which module has etcd's tools, and which release it is.\n");
+                let taken_on = found
+                    .snapshot
+                    .as_ref()
+                    .and_then(|s| s.content.cluster_version.as_ref());
+                if let Some(version) = taken_on {
+                    writeln!(
+                        page,
+                        "# The snapshot's cluster was at version {}.",
+                        clean_line(version)
+                    )
+                    .ok();
+                }
+                for module in several {
+                    writeln!(page, "# module: {module}").ok();
+                }
+                page.push_str("# module: etcd/kube-default/3.4.4\n");
+            }
+        },
     }
 }
 
@@ -346,3 +392,27 @@ const TAIL: &str = "\
 #   quorum: \"why a quorum that still answers may be stopped\"
 #   category_datanode: {default: \"why datanode of this category may be lowered meanwhile\"}
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_nodes_modules_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "etcd/kube-default/3.4.23",
+            "etcd/kube-default/.hidden",
+            "gcc/12",
+        ] {
+            let file = dir.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
+        let found = modules([dir.path(), Path::new("/nonexistent")]);
+        assert_eq!(
+            found,
+            [ModuleName::new("etcd/kube-default/3.4.23").unwrap()]
+        );
+    }
+}

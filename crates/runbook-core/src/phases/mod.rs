@@ -443,6 +443,14 @@ fn risks(cx: &Context) -> Vec<String> {
     if cx.bump.is_none() {
         risks.push(format!("The revision goes back to {}: etcd {} has no revision bump, or it was turned off. Watch caches do not notice; restart every kube-apiserver, then controllers, schedulers and kubelets.", cx.first_revision(), cx.version));
     }
+    let content = &cx.world.snapshot.content;
+    let taken_from = content
+        .cluster_version
+        .as_deref()
+        .and_then(|v| EtcdVersion::parse(v).ok());
+    if let Some(other) = taken_from.filter(|other| !other.same_minor(cx.version)) {
+        risks.push(format!("The snapshot is of an etcd {}.{} cluster, and is restored with etcd {}: etcd supports that only within one minor release.", other.major, other.minor, cx.version));
+    }
     if let Some(reason) = &cx.spec.allow.quorum {
         risks.push(format!(
             "A quorum may still answer and is stopped all the same, because: {reason}"
