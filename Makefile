@@ -46,6 +46,7 @@ $(DENY):
 # Without the lab: any user, no packages but the build's.
 unit:
 	$(CARGO) test --workspace --all-features --exclude lab --exclude restore-runbook
+	$(CARGO) test -p restore-runbook --lib --test it
 
 # Only the lab's tests: make e2e T=three_members
 e2e: setup

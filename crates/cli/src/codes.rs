@@ -239,6 +239,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The run never began: run its plan again.",
     ),
     code(
+        "journal-foreign",
+        "The journal begins with a record that this build does not understand.",
+        "Use the release that wrote it; do not begin the run again.",
+    ),
+    code(
         "journal-illegal",
         "The journal says something that cannot have happened in a run of this plan.",
         "It was not written by this plan's run. Look at each node before anything else.",
@@ -327,6 +332,11 @@ pub(crate) const CODES: &[Explained] = &[
         "node-question",
         "A question on a node failed.",
         "Its output is in commands.log. Try it by hand.",
+    ),
+    code(
+        "node-silent",
+        "A node does not answer ssh, but the cluster manager does not have it as down.",
+        "Make ssh work, or power the node off and wait until its status is [DOWN]: etcd may still run there.",
     ),
     code(
         "node-unknown",

@@ -136,7 +136,9 @@ impl From<SpecError> for Failure {
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         let exit = match &error {
-            StateError::Locked { .. } | StateError::RunExists { .. } => Exit::Locked,
+            StateError::Locked { .. } | StateError::RunExists { .. } | StateError::Over { .. } => {
+                Exit::Locked
+            }
             StateError::Io { .. } => Exit::Environment,
             StateError::Unsafe { .. } | StateError::Journal(_) | StateError::Plan { .. } => {
                 Exit::Record

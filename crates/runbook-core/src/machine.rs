@@ -94,7 +94,7 @@ pub const fn next(state: UnitState, event: UnitEvent) -> Option<UnitState> {
         (S::Pending | S::InFlight | S::Failed, E::Failed) => Some(S::Failed),
         (S::InFlight, E::Confirmed) => Some(S::Done),
         (S::Pending, E::Skipped) => Some(S::Skipped),
-        // Only an intent of this life can be confirmed, and only what was never begun be skipped.
+        // Only what is in flight can be confirmed, and only what was never begun be skipped.
         (S::Pending | S::Failed, E::Confirmed) | (S::InFlight | S::Failed, E::Skipped) => None,
         // What is closed stays closed.
         (S::Done | S::Skipped, E::Intended | E::Confirmed | E::Found | E::Skipped | E::Failed) => {

@@ -448,11 +448,16 @@ impl Work<'_> {
     }
 
     async fn act(&self, action: &Action) -> Result<Came, RunError> {
+        if self.stop.is_cancelled() {
+            return Ok(Came::Left);
+        }
         match self.patiently(&self.unit.require, None).await {
             Finding::Holds(_) => {}
             Finding::Never { code, seen, hint } => {
                 return Ok(Came::Failed(failure(code, seen, hint)));
             }
+            // A halt on request cut the patience short: nothing was begun, and nothing failed.
+            _ if self.stop.is_cancelled() => return Ok(Came::Left),
             Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
             other => return Ok(Came::Failed(unsafe_now(&other))),
         }
@@ -475,14 +480,29 @@ impl Work<'_> {
     /// What only a comparison with the time before can tell.
     async fn baseline(&self) -> Result<Baseline, AdapterError> {
         let rebooted = self.unit.done_when.iter().find_map(|check| match check {
-            Check::Rebooted { node, .. } => Some(node),
+            Check::Rebooted { node, was_up } => Some((node, *was_up)),
             _ => None,
         });
-        let boot_id = match rebooted {
-            Some(node) => self.run.ports.nodes.boot_id(node).await?,
-            None => None,
+        let Some((node, was_up)) = rebooted else {
+            return Ok(Baseline::default());
         };
-        Ok(Baseline { boot_id })
+        let clock = &self.run.ports.clock;
+        let since = clock.monotonic();
+        let patience = Duration::from_secs(self.run.plan.spec.deadlines.quick_s.into());
+        loop {
+            let boot_id = self.run.ports.nodes.boot_id(node).await?;
+            if boot_id.is_some() || !was_up {
+                return Ok(Baseline { boot_id });
+            }
+            if clock.monotonic().saturating_sub(since) >= patience || self.stop.is_cancelled() {
+                break;
+            }
+            clock.sleep(self.poll()).await;
+        }
+        // Without it the boot of now could later pass for a new one.
+        let what = format!("{node} was up when the plan was made, and does not answer ssh now");
+        Err(AdapterError::new("node-silent", Certainty::NotDone, what)
+            .hint("see why ssh does not answer, then resume"))
     }
 
     async fn perform(&self, permit: &Permit, action: &Action) -> Result<(), AdapterError> {

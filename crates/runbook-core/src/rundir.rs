@@ -69,6 +69,12 @@ pub enum StateError {
         /// The run.
         run: RunId,
     },
+    /// The run is over: nothing more is written.
+    #[error("run {run} is over already")]
+    Over {
+        /// The run.
+        run: RunId,
+    },
     /// The run's journal refuses.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -95,6 +101,7 @@ impl StateError {
             Self::Unsafe { .. } => "state-unsafe",
             Self::Locked { .. } => "run-locked",
             Self::RunExists { .. } => "run-exists",
+            Self::Over { .. } => "run-over",
             Self::Journal(error) => error.code(),
             Self::Plan { .. } => "run-plan-refused",
         }
@@ -103,7 +110,8 @@ impl StateError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Io { .. } => return None,
+            Self::Io { .. } => "see what the system says of it: space, permissions, the disk; then try again".into(),
+            Self::Over { .. } => "look at it with `restore-runbook status --all`".into(),
             Self::Unsafe { path, .. } => format!(
                 "make sure that nobody has changed it, then: chown root {0} && chmod go-w {0}",
                 path.display()
@@ -423,7 +431,10 @@ impl RunDir {
     /// # Errors
     /// [`StateError`] when the journal refuses.
     pub fn close(&self, at: jiff::Timestamp, outcome: Outcome) -> Result<()> {
-        let (mut journal, _) = Journal::reopen(Box::new(self.store()?))?;
+        let (mut journal, history) = Journal::reopen(Box::new(self.store()?))?;
+        if history.outcome().is_some() {
+            return Err(StateError::Over { run: self.run });
+        }
         journal.write(at, Entry::Closed { outcome })?;
         Ok(())
     }

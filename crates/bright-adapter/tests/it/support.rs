@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use runbook_core::digest::Digest;
-use runbook_core::journal::{Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, MemoryStore, Permit};
+use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, NodeName, RunId, UnitId};
 use runbook_core::ports::{CommandEntry, CommandLog, Output, PortResult, Shell};
 
@@ -24,21 +23,7 @@ pub(crate) fn path(path: &Path) -> AbsPath {
 }
 
 pub(crate) fn permit() -> Permit {
-    let at = jiff::Timestamp::UNIX_EPOCH;
-    let opened = Entry::Opened {
-        format: JOURNAL_FORMAT,
-        run: run(),
-        plan: Digest::of(b"plan"),
-        by: Actor {
-            tool: "test 0".into(),
-            host: "head".into(),
-            user: "root".into(),
-            pid: 1,
-        },
-    };
-    let mut journal = Journal::begin(Box::new(MemoryStore::default()), at, opened).unwrap();
-    let unit = UnitId::new("stop/node001").unwrap();
-    journal.intend(at, &unit, Baseline::default()).unwrap()
+    runbook_core::testkit::permit(&UnitId::new("stop/node001").unwrap()).unwrap()
 }
 
 /// Runs every command on this machine, whatever the node.

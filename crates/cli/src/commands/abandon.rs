@@ -30,6 +30,7 @@ pub(super) fn abandon(cx: Context<'_>, args: &Abandon) -> Result<Exit, Failure> 
     let state = open_state(cx)?;
     let dir = pick::named(&state, &args.run)?;
     let _lock = state.lock(&dir.cluster, &actor())?;
+    super::undo::refuse_open_undo(&state, &dir)?;
     let history = pick::open_history(&dir)?;
     let plan = dir.plan()?;
     let machine = replay(&plan, &history)?;

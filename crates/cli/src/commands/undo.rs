@@ -65,7 +65,7 @@ fn plan(
     Ok(Draft::undo(&original, &machine, id)?.seal(ports)?)
 }
 
-fn refuse_open_undo(state: &StateDir, of: &RunDir) -> Result<(), Failure> {
+pub(super) fn refuse_open_undo(state: &StateDir, of: &RunDir) -> Result<(), Failure> {
     for undo in pick::undos_of(state, of.run)? {
         if matches!(undo.standing(), Standing::Open(_) | Standing::Unreadable(_)) {
             let what = format!("run {} is undoing run {} already", undo.run, of.run);

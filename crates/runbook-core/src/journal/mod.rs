@@ -2,8 +2,8 @@
 //!
 //! Later phases destroy the evidence of earlier ones (the wipe removes the moved spool; `datanode`
 //! goes no, then yes; the overlay loses a node, then has it), so the state of a run cannot be read
-//! off the world alone. Everything else can: the journal stores no more than which units were
-//! intended, done, skipped or failed.
+//! off the world alone. The journal stores which units were intended, done, skipped or failed, and
+//! with an intent what only a comparison can tell later: the boot id from before a reboot.
 
 mod record;
 mod store;
@@ -21,8 +21,8 @@ use crate::names::UnitId;
 
 /// Leave to change the world for one unit.
 ///
-/// It exists only once the unit's intent is in the journal, durably, and nothing outside this module
-/// can make one: an effect before its intent does not compile.
+/// It exists only once the unit's intent is in the journal, durably, and nothing outside this crate
+/// can make one: calling a port's `perform` before the intent does not compile.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     unit: UnitId,
@@ -71,6 +71,14 @@ pub enum JournalError {
         /// Where it is.
         place: String,
     },
+    /// Its first record is whole, but this build does not understand it.
+    #[error("the journal at {place} begins with a record this build does not understand: {fault}")]
+    Foreign {
+        /// Where it is.
+        place: String,
+        /// What is not understood.
+        fault: String,
+    },
     /// A newer format than this build reads or writes.
     #[error("the journal at {place} has format {}.{}, this build writes {}.{}", found.major, found.minor, JOURNAL_FORMAT.major, JOURNAL_FORMAT.minor)]
     Newer {
@@ -94,6 +102,7 @@ impl JournalError {
             Self::Io { .. } => "journal-io",
             Self::Damaged { .. } => "journal-damaged",
             Self::Empty { .. } => "journal-empty",
+            Self::Foreign { .. } => "journal-foreign",
             Self::Newer { .. } => "journal-newer",
             Self::Poisoned { .. } => "journal-poisoned",
         }
@@ -109,7 +118,9 @@ impl JournalError {
                 "do not edit it: compare with a copy, or look at each node with `status` and finish by hand"
             }
             Self::Empty { .. } => "the run never began; start it again from its plan",
-            Self::Newer { .. } => "use the newer restore-runbook that wrote it",
+            Self::Foreign { .. } | Self::Newer { .. } => {
+                "use the newer restore-runbook that wrote it"
+            }
         }
     }
 }
@@ -181,10 +192,9 @@ impl History {
             Ok(record) => record,
             Err(LineFault::Damaged(fault)) => return Err(damaged(fault)),
             // Its bytes are as written, so this is no torn line.
-            Err(LineFault::NotOurs(_)) if self.records.is_empty() => {
-                return Err(JournalError::Empty {
-                    place: place.into(),
-                });
+            Err(LineFault::NotOurs(fault)) if self.records.is_empty() => {
+                let place = place.into();
+                return Err(JournalError::Foreign { place, fault });
             }
             Err(LineFault::NotOurs(fault)) => return Err(damaged(&fault)),
         };
@@ -303,7 +313,11 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Io`] on the first failed write, [`JournalError::Poisoned`] ever after.
-    pub fn write(&mut self, at: jiff::Timestamp, entry: Entry) -> Result<&Record, JournalError> {
+    pub(crate) fn write(
+        &mut self,
+        at: jiff::Timestamp,
+        entry: Entry,
+    ) -> Result<&Record, JournalError> {
         let place = self.store.place();
         if self.poisoned {
             return Err(JournalError::Poisoned { place });
@@ -331,7 +345,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::write`]; there is no permit then.
-    pub fn intend(
+    pub(crate) fn intend(
         &mut self,
         at: jiff::Timestamp,
         unit: &UnitId,

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `hash` covers the line's own bytes from the comma behind it to the closing brace, and `prev` is the
-//! hash of the line before, so that a line can be neither changed, dropped nor moved. `seq` orders;
+//! hash of the line before, so that damage to a line, or a line that is missing or moved, is noticed
+//! (by accident, that is: there is no key, so this is no seal against a forger). `seq` orders;
 //! `at` is for people. `jq` reads it.
 
 use serde::{Deserialize, Serialize};

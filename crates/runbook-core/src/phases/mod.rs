@@ -23,7 +23,7 @@ use crate::plan::{
 };
 use crate::spec::{RevisionBump, Spec};
 use crate::version::EtcdVersion;
-use crate::world::{HeadRole, Host, ObservedMember, RoleSource, SpoolState, World};
+use crate::world::{DeviceStatus, HeadRole, Host, ObservedMember, RoleSource, SpoolState, World};
 
 /// etcd's own recommendation for Kubernetes: covers a week at under 1,500 writes a second.
 const DEFAULT_BUMP: u64 = 1_000_000_000;
@@ -274,6 +274,16 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
             "head-is-member",
             format!("{node} is a head node"),
             "a head node is never reprovisioned: say `reprovision: no` for it",
+        ));
+    }
+    if seen.host.is_none() && seen.device.status != DeviceStatus::Down {
+        return Err(PlanError::refused(
+            "node-silent",
+            format!(
+                "{node} does not answer ssh, but is not down: [{}]",
+                seen.device.status
+            ),
+            "etcd may still run there: make ssh work, or power the node off and wait until it is [DOWN]",
         ));
     }
     let category = &seen.device.category;

@@ -69,7 +69,11 @@ fn quorum_is_lost(cx: &Context) -> Unit {
         "no quorum of the old cluster answers",
         "while a quorum answers, replacing the broken members is the better way: nothing is lost then",
         vec![Check::QuorumLost {
-            urls: cx.client_urls(),
+            members: cx
+                .members
+                .iter()
+                .map(|m| (m.node().clone(), m.seen.client_url.clone()))
+                .collect(),
             allowed,
         }],
     )

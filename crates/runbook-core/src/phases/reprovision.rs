@@ -139,6 +139,10 @@ fn boot(cx: &Context, member: &Member) -> Unit {
             sha256: snapshot.sha256,
         },
         Check::RoleAbsent { nodes: cx.nodes() },
+        Check::DatanodeEffective {
+            node: node.clone(),
+            value: false,
+        },
         Check::NextInstallModeIs {
             node: node.clone(),
             mode: Some(InstallMode::Full),

@@ -46,9 +46,12 @@ pub enum Check {
     /// This program's own credentials towards etcd are there and valid now.
     CredentialsGood,
     /// No quorum of the old cluster answers.
+    ///
+    /// A member that does not answer counts only where something tells that it is not merely out of
+    /// reach: its node answers ssh, or the cluster manager has it as down.
     QuorumLost {
-        /// The members' client URLs.
-        urls: Vec<EtcdUrl>,
+        /// The members: node and client URL.
+        members: Vec<(NodeName, EtcdUrl)>,
         /// Why it is no obstacle, in the operator's words.
         allowed: Option<String>,
     },

@@ -216,7 +216,8 @@ impl Draft {
         &self.plan
     }
 
-    /// Adds an embedder's own unit behind an existing one; it joins that one's phase.
+    /// Adds an embedder's own unit behind an existing one: it joins that one's phase, needs it, and
+    /// whatever else of the phase needed that one now needs the new unit too.
     ///
     /// # Errors
     /// [`Broken`] when there is no such unit.
@@ -224,6 +225,12 @@ impl Draft {
         let at = self.plan.units.iter().position(|u| u.id == *unit);
         let at = at.ok_or_else(|| Broken::new(&own.id, format!("there is no unit {unit}")))?;
         own.phase = self.plan.units[at].phase;
+        own.needs.push(unit.clone());
+        for later in &mut self.plan.units[at + 1..] {
+            if later.needs.contains(unit) {
+                later.needs.push(own.id.clone());
+            }
+        }
         self.plan.units.insert(at + 1, own);
         Ok(self)
     }

@@ -40,7 +40,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Broken> {
         PlanKind::Restore => {
             datanode_comes_back(&plan.units)?;
             phases_in_order(&plan.units)?;
-            nothing_destroyed_before_the_proof(&plan.units)?;
+            nothing_destroyed_before_the_proof(plan)?;
             nothing_starts_before_every_restore(plan)?;
             one_cluster(plan)
         }
@@ -126,10 +126,11 @@ fn phases_in_order(units: &[Unit]) -> Result<(), Broken> {
 }
 
 /// Before anything is destroyed the snapshot was proven in Preflight, and is proven again.
-fn nothing_destroyed_before_the_proof(units: &[Unit]) -> Result<(), Broken> {
-    let proves = |check: &Check| matches!(check, Check::SnapshotProven { .. });
+fn nothing_destroyed_before_the_proof(plan: &Plan) -> Result<(), Broken> {
+    let snapshot = &plan.world.snapshot;
+    let proves = |check: &Check| matches!(check, Check::SnapshotProven { path, sha256 } if *path == snapshot.path && *sha256 == snapshot.sha256);
     let mut seen = false;
-    for unit in units {
+    for unit in &plan.units {
         seen |= unit.phase == Phase::Preflight && unit.done_when.iter().any(proves);
         if unit.destructive && !(seen && unit.require.iter().any(proves)) {
             return Err(Broken::new(
@@ -148,7 +149,7 @@ fn nothing_starts_before_every_restore(plan: &Plan) -> Result<(), Broken> {
     let mut alike = false;
     for unit in &plan.units {
         alike |= unit.phase == Phase::Restore
-            && unit.done_when.iter().any(|check| matches!(check, Check::StagedAlike { stagings, .. } if stagings.len() == members.len()));
+            && unit.done_when.iter().any(|check| matches!(check, Check::StagedAlike { stagings, .. } if stagings.iter().map(|(node, _)| node).collect::<BTreeSet<_>>() == members));
         if let Some(effect) = restore(unit) {
             restored.insert(&effect.node, unit.phase);
         } else if let Some(Action::Node(NodeEffect::Arm { node, .. })) = &unit.act {
@@ -187,6 +188,11 @@ fn all_before(
 /// Every member is restored from the same bytes into the same cluster.
 fn one_cluster(plan: &Plan) -> Result<(), Broken> {
     let mut first: Option<&RestoreEffect> = None;
+    let planned = &plan.identity.members;
+    let cluster: Vec<_> = planned
+        .iter()
+        .map(|m| (m.name.clone(), m.peer_url.clone()))
+        .collect();
     for unit in &plan.units {
         let Some(effect) = restore(unit) else {
             continue;
@@ -195,7 +201,11 @@ fn one_cluster(plan: &Plan) -> Result<(), Broken> {
         let same = effect.sha256 == plan.world.snapshot.sha256
             && effect.token == plan.identity.token
             && effect.run == plan.run
-            && effect.initial_cluster == model.initial_cluster
+            && effect.snapshot == plan.world.snapshot.path
+            && effect.initial_cluster == cluster
+            && planned.iter().any(|m| {
+                (&m.node, &m.name, &m.peer_url) == (&effect.node, &effect.member, &effect.peer_url)
+            })
             && effect.revision_bump == model.revision_bump
             && effect.tool == model.tool;
         if !same {
