@@ -274,6 +274,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not let the API servers connect. Compare the members; look at etcd's logs.",
     ),
     code(
+        "members-alike",
+        "Two members have the same name, peer URL or client URL.",
+        "Give each its own: see `peer_url` and `client_url` in the spec, and the Etcd::Host role.",
+    ),
+    code(
         "members-diverge",
         "The members do not hold the same data.",
         "Do not let the API servers connect. One of them started from other data: compare cluster ids and the digests of member/snap/db.",
@@ -432,6 +437,11 @@ pub(crate) const CODES: &[Explained] = &[
         "revision-bump-missing",
         "This etcd release cannot move the revision.",
         "The flags exist from 3.4.27, 3.5.10 and 3.6.0 on. Say `revision_bump: none` and restart every API server and controller afterwards.",
+    ),
+    code(
+        "role-changed",
+        "The Etcd::Host role is not the one the plan was made for: another spool, or another node.",
+        "etcd would start empty there. Set the role back as it was, then resume.",
     ),
     code(
         "role-elsewhere",

@@ -221,7 +221,7 @@ fn word_rule(text: &str) -> Result<(), &'static str> {
 }
 
 fn unit_rule(text: &str) -> Result<(), &'static str> {
-    letters(text, 300, "/_.-")
+    letters(text, 600, "/_.-")
 }
 
 fn module_rule(text: &str) -> Result<(), &'static str> {

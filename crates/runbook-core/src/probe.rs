@@ -87,6 +87,7 @@ pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> 
 pub async fn one(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Finding {
     let answer = match check {
         Check::HeadIsActive
+        | Check::RoleUnchanged { .. }
         | Check::RoleAbsent { .. }
         | Check::RoleAssigned { .. }
         | Check::DatanodeIs { .. }
@@ -135,6 +136,11 @@ async fn manager(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Por
                 hint: "log in to the active head node and go on there",
             },
         },
+        Check::RoleUnchanged {
+            overlay,
+            spool,
+            nodes,
+        } => role_unchanged(ports, overlay, spool, nodes).await?,
         Check::RoleAbsent { nodes } => role_absent(ports, nodes).await?,
         Check::RoleAssigned { overlay, nodes } => role_assigned(ports, overlay, nodes).await?,
         Check::DatanodeIs { node, value } => {
@@ -168,6 +174,46 @@ async fn manager(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Por
         }
         Check::Rebooted { node, was_up } => rebooted(ports, node, *was_up, before).await?,
         _ => unreachable!("sorted by `one`"),
+    })
+}
+
+async fn role_unchanged(
+    ports: &Ports,
+    overlay: &OverlayName,
+    spool: &AbsPath,
+    nodes: &[NodeName],
+) -> PortResult<Finding> {
+    let role = ports
+        .manager
+        .etcd_role(Some(overlay.clone()), nodes)
+        .await?;
+    if role.spool != *spool {
+        return Ok(never(
+            "role-changed",
+            format!(
+                "the role of overlay {overlay} names the spool {}, the plan is for {spool}",
+                role.spool
+            ),
+            "etcd would start empty in the other place: set the spool back in the Etcd::Host role, then resume",
+        ));
+    }
+    let holds = |holder: &&crate::world::RoleHolder| !holder.sources.is_empty();
+    let stranger = role
+        .holders
+        .iter()
+        .filter(holds)
+        .find(|holder| !nodes.contains(&holder.node));
+    Ok(match stranger {
+        None => Holds(format!("overlay {overlay} names {spool}")),
+        Some(stranger) => never(
+            "role-changed",
+            format!(
+                "{} has Etcd::Host from {}, and is no member of this plan",
+                stranger.node,
+                from(&stranger.sources)
+            ),
+            "an etcd would start empty there: take the role from it, then resume",
+        ),
     })
 }
 
@@ -391,6 +437,7 @@ async fn snapshot_seen(ports: &Ports, check: &Check) -> PortResult<Finding> {
         node,
         path,
         sha256,
+        size_bytes,
         spool,
         must_survive_wipe,
     } = check
@@ -404,7 +451,7 @@ async fn snapshot_seen(ports: &Ports, check: &Check) -> PortResult<Finding> {
             "mount the shared storage there, or copy the snapshot to the same path, then resume",
         ));
     };
-    if seen.trailer != *sha256 {
+    if seen.trailer != *sha256 || seen.size_bytes != *size_bytes {
         return Ok(never(
             "snapshot-differs",
             format!(

@@ -19,10 +19,11 @@ use crate::journal::{
     Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, JournalError, JournalStore, Outcome, Permit,
 };
 use crate::machine::{IllegalEntry, Machine};
-use crate::names::{RunId, UnitId};
+use crate::names::{NodeName, RunId, UnitId};
 use crate::plan::{Action, Check, Phase, PlanError, SealedPlan, Unit};
 use crate::ports::Ports;
 use crate::probe::{self, Finding};
+use crate::world::BootId;
 
 /// How often an action that certainly did not happen is tried again in one life.
 const RETRIES: u32 = 3;
@@ -480,29 +481,23 @@ impl Work<'_> {
     /// What only a comparison with the time before can tell.
     async fn baseline(&self) -> Result<Baseline, AdapterError> {
         let rebooted = self.unit.done_when.iter().find_map(|check| match check {
-            Check::Rebooted { node, was_up } => Some((node, *was_up)),
+            Check::Rebooted { node, .. } => Some(node),
             _ => None,
         });
-        let Some((node, was_up)) = rebooted else {
+        let Some(node) = rebooted else {
             return Ok(Baseline::default());
         };
-        let clock = &self.run.ports.clock;
-        let since = clock.monotonic();
-        let patience = Duration::from_secs(self.run.plan.spec.deadlines.quick_s.into());
-        loop {
-            let boot_id = self.run.ports.nodes.boot_id(node).await?;
-            if boot_id.is_some() || !was_up {
-                return Ok(Baseline { boot_id });
-            }
-            if clock.monotonic().saturating_sub(since) >= patience || self.stop.is_cancelled() {
-                break;
-            }
-            clock.sleep(self.poll()).await;
-        }
-        // Without it the boot of now could later pass for a new one.
-        let what = format!("{node} was up when the plan was made, and does not answer ssh now");
-        Err(AdapterError::new("node-silent", Certainty::NotDone, what)
-            .hint("see why ssh does not answer, then resume"))
+        let now = self.run.ports.nodes.boot_id(node).await?;
+        Ok(Baseline {
+            // Silent just now: then the boot the plan saw, which must not pass for a new one later.
+            boot_id: now.or_else(|| self.planned_boot(node)),
+        })
+    }
+
+    fn planned_boot(&self, node: &NodeName) -> Option<BootId> {
+        let members = &self.run.plan.world.members;
+        let member = members.iter().find(|member| member.node == *node)?;
+        Some(member.host.as_ref()?.boot_id.clone())
     }
 
     async fn perform(&self, permit: &Permit, action: &Action) -> Result<(), AdapterError> {

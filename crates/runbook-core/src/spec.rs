@@ -260,10 +260,23 @@ impl Spec {
                 "a wait of zero seconds can never succeed",
             );
         }
+        if d.poll_s > 60 {
+            return wrong(
+                "deadlines.poll_s".into(),
+                "looking less than once a minute is not watching",
+            );
+        }
+        if matches!(self.revision_bump, RevisionBump::By(by) if by > 1 << 48) {
+            return wrong(
+                "revision_bump".into(),
+                "more than 2^48 revisions is no plausible distance",
+            );
+        }
         let reasons = self
             .allow
             .quorum
             .iter()
+            .chain(&self.allow.empty_snapshot)
             .chain(self.allow.category_datanode.values());
         if reasons
             .map(|r| r.trim().len())

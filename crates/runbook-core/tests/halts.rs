@@ -87,7 +87,7 @@ fn a_request_to_halt_is_acknowledged_at_once() {
     };
     let mut measure = Lives::of(&World::of(1).reprovision_all().build());
     measure.live(Mortal::never());
-    lives.live_watched(Mortal::halted(measure.waits() / 3), &watch);
+    lives.live_watched(Mortal::halted(measure.waits() * 2 / 5), &watch);
     let (heard, booting) = (
         heard.lock().unwrap().unwrap(),
         booting.lock().unwrap().unwrap(),

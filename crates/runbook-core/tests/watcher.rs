@@ -85,6 +85,7 @@ fn an_etcd_that_starts_before_all_are_armed() {
     scene.unit("chown/node001/own");
     scene.unit("chown/node001/arm");
     scene.sees("node001 was armed before node002 was restored");
+    scene.unit("chown/node001/startable");
     scene.unit("reassign/assign");
     scene.sees("etcd started before every member was armed on node001");
     // The guards hold: nothing starts on the other two.
@@ -101,6 +102,7 @@ fn half_a_restore() {
     scene.unit("restore/node001/restore");
     scene.unit("chown/node001/own");
     scene.unit("chown/node001/arm");
+    scene.unit("chown/node001/startable");
     scene.unit("reassign/assign");
     scene.sees("armed with something not restored");
     scene.sees("etcd started from half a restore");

@@ -101,6 +101,7 @@ if ! there "$staged"; then
   exit 0
 fi
 etcd_data "$staged" || refuse 85 "$staged holds no etcd data"
+[ "$(stat -c %d -- "$staged")" = "$(stat -c %d -- "${spool%/*}/")" ] || refuse 84 "$staged and $spool are on different filesystems"
 if there "$spool"; then
   ours "$spool" || refuse 82 "$spool is not the guard of this run"
   rm -f -- "$spool"

@@ -64,6 +64,7 @@ fn arm(cx: &Context, member: &Member) -> Unit {
     )
     .on(node)
     .only_if([
+        cx.role_unchanged(),
         Check::RoleAbsent { nodes: cx.nodes() },
         Check::ServiceStopped {
             node: node.clone(),

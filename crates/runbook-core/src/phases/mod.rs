@@ -19,7 +19,7 @@ use crate::names::{
     AbsPath, EtcdUrl, MemberName, ModuleName, NodeName, OverlayName, RunId, UnitId,
 };
 use crate::plan::{
-    Draft, Identity, PLAN_FORMAT, Phase, Plan, PlanError, PlanKind, PlannedMember, Unit,
+    Check, Draft, Identity, PLAN_FORMAT, Phase, Plan, PlanError, PlanKind, PlannedMember, Unit,
 };
 use crate::spec::{RevisionBump, Spec};
 use crate::version::EtcdVersion;
@@ -117,6 +117,7 @@ impl<'a> Context<'a> {
         for member in &members {
             member_can_be_restored(spec, world, member)?;
         }
+        members_are_distinct(&members)?;
         snapshot_is_worth_it(spec, world)?;
         let version = etcd_version(spec, &members)?;
         let module = module(spec, &members)?;
@@ -136,6 +137,15 @@ impl<'a> Context<'a> {
 
     fn overlay(&self) -> &OverlayName {
         &self.world.overlay
+    }
+
+    /// The role is still the one the plan was made for.
+    fn role_unchanged(&self) -> Check {
+        Check::RoleUnchanged {
+            overlay: self.overlay().clone(),
+            spool: self.spool().clone(),
+            nodes: self.nodes(),
+        }
     }
 
     fn spool(&self) -> &AbsPath {
@@ -335,6 +345,30 @@ fn spool_can_be_replaced(world: &World, node: &NodeName, host: &Host) -> Result<
             "look at it and move it away by hand: this tool does not know what it is",
         )),
     }
+}
+
+fn members_are_distinct(members: &[Member]) -> Result<(), PlanError> {
+    for (at, member) in members.iter().enumerate() {
+        let seen = member.seen;
+        let twin = members[..at].iter().find(|other| {
+            let other = other.seen;
+            other.name == seen.name
+                || other.peer_url == seen.peer_url
+                || other.client_url == seen.client_url
+        });
+        if let Some(twin) = twin {
+            return Err(PlanError::refused(
+                "members-alike",
+                format!(
+                    "{} and {} have the same member name, peer URL or client URL",
+                    twin.node(),
+                    seen.node
+                ),
+                "each member needs its own: see the spec's `peer_url` and `client_url`, and the Etcd::Host role",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn snapshot_is_worth_it(spec: &Spec, world: &World) -> Result<(), PlanError> {

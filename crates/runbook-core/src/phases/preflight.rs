@@ -61,21 +61,22 @@ fn credentials_are_good() -> Unit {
     )
 }
 
+/// The question behind the quorum gate; asked again right before the role is taken away.
+pub(super) fn quorum_lost(cx: &Context) -> Check {
+    let member = |m: &Member| (m.node().clone(), m.seen.client_url.clone());
+    Check::QuorumLost {
+        members: cx.members.iter().map(member).collect(),
+        allowed: cx.spec.allow.quorum.clone(),
+    }
+}
+
 fn quorum_is_lost(cx: &Context) -> Unit {
-    let allowed = cx.spec.allow.quorum.clone();
     Unit::gate(
         id(PHASE, None, "quorum"),
         PHASE,
         "no quorum of the old cluster answers",
         "while a quorum answers, replacing the broken members is the better way: nothing is lost then",
-        vec![Check::QuorumLost {
-            members: cx
-                .members
-                .iter()
-                .map(|m| (m.node().clone(), m.seen.client_url.clone()))
-                .collect(),
-            allowed,
-        }],
+        vec![quorum_lost(cx)],
     )
 }
 
@@ -111,6 +112,7 @@ pub(super) fn fitness(cx: &Context, member: &Member, must_survive_wipe: bool) ->
             node: node.clone(),
             path: snapshot.path.clone(),
             sha256: snapshot.sha256,
+            size_bytes: snapshot.size_bytes,
             spool: cx.spool().clone(),
             must_survive_wipe,
         },

@@ -43,6 +43,7 @@ fn assign(cx: &Context) -> Unit {
         Action::Manager(effect),
         why,
     )
+    .only_if([Check::HeadIsActive, cx.role_unchanged()])
     .only_if(armed)
     .within(cx.spec.deadlines.quick_s)
     .undone(Undo::Impossible(

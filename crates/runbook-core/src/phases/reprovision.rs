@@ -138,6 +138,8 @@ fn boot(cx: &Context, member: &Member) -> Unit {
             path: snapshot.path.clone(),
             sha256: snapshot.sha256,
         },
+        Check::HeadIsActive,
+        cx.role_unchanged(),
         Check::RoleAbsent { nodes: cx.nodes() },
         Check::DatanodeEffective {
             node: node.clone(),

@@ -4,7 +4,7 @@
 //! Cluster Manager won't try to start Etcd before the backup has been restored." One commit for all
 //! nodes, so that there is no moment in which one member is held and another is not.
 
-use super::{Context, Member, id, not_here};
+use super::{Context, Member, id, not_here, preflight};
 use crate::plan::{Action, Check, ManagerEffect, NodeEffect, Phase, Undo, Unit};
 
 const PHASE: Phase = Phase::Stop;
@@ -41,6 +41,12 @@ fn unassign(cx: &Context) -> Unit {
     };
     let why = "while a node has Etcd::Host, CMDaemon starts etcd on it, on an empty disk too, and Kubernetes takes an empty etcd for its desired state";
     Unit::act(id, PHASE, Action::Manager(effect), why)
+        // Asked in Preflight too; but a run may lie open for hours between the two.
+        .only_if([
+            Check::HeadIsActive,
+            cx.role_unchanged(),
+            preflight::quorum_lost(cx),
+        ])
         .and_when([Check::RoleAbsent { nodes: cx.nodes() }])
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(Action::Manager(assign)))

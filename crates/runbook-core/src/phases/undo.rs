@@ -113,7 +113,15 @@ fn inverse(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
         node: node.clone(),
         spool: of.world.spool.clone(),
     });
-    let checks: Vec<Check> = old_data.collect();
+    let unchanged = Check::RoleUnchanged {
+        overlay: overlay.clone(),
+        spool: of.world.spool.clone(),
+        nodes: nodes_of(of),
+    };
+    let checks: Vec<Check> = [Check::HeadIsActive, unchanged]
+        .into_iter()
+        .chain(old_data)
+        .collect();
     let effect = ManagerEffect::AssignRole {
         overlay: overlay.clone(),
         nodes: with_data,
@@ -154,4 +162,12 @@ fn had_data(of: &SealedPlan, node: &NodeName) -> bool {
     member
         .and_then(|member| member.host.as_ref())
         .is_some_and(|host| host.spool == crate::world::SpoolState::Data)
+}
+
+fn nodes_of(of: &SealedPlan) -> Vec<NodeName> {
+    of.world
+        .members
+        .iter()
+        .map(|member| member.node.clone())
+        .collect()
 }

@@ -15,7 +15,7 @@ const PHASE: Phase = Phase::Verify;
 const CANARY_PREFIX: &str = "restore-runbook/canary/";
 
 pub(super) fn units(cx: &Context) -> Vec<Unit> {
-    let mut units = vec![same_data(cx)];
+    let mut units = vec![same_role(cx), same_data(cx)];
     units.extend(
         cx.members
             .iter()
@@ -29,6 +29,17 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
         units.extend([put, delete]);
     }
     units
+}
+
+fn same_role(cx: &Context) -> Unit {
+    Unit::gate(
+        id(PHASE, None, "role"),
+        PHASE,
+        "nobody but the members has Etcd::Host",
+        "a node that was given the role meanwhile would run an empty etcd of its own",
+        vec![cx.role_unchanged()],
+    )
+    .within(cx.spec.deadlines.quick_s)
 }
 
 fn same_data(cx: &Context) -> Unit {

@@ -38,6 +38,8 @@ pub enum Check {
         path: AbsPath,
         /// What its last 32 bytes must be.
         sha256: Digest,
+        /// Its size.
+        size_bytes: u64,
         /// etcd's data directory, to compare disks with.
         spool: AbsPath,
         /// Whether it must lie on storage that the node's provisioning does not wipe.
@@ -74,6 +76,18 @@ pub enum Check {
         module: ModuleName,
         /// The release the plan was made for.
         version: EtcdVersion,
+    },
+    /// The role is what the plan was made for: the same spool, and nobody but these nodes holds it.
+    ///
+    /// The guard and the restored data protect one path on these nodes; a role that names another
+    /// path, or reaches another node, would start an empty etcd beside them.
+    RoleUnchanged {
+        /// The overlay.
+        overlay: OverlayName,
+        /// etcd's data directory.
+        spool: AbsPath,
+        /// The members.
+        nodes: Vec<NodeName>,
     },
     /// The nodes have `Etcd::Host` from nowhere.
     RoleAbsent {
@@ -337,6 +351,15 @@ impl fmt::Display for Check {
                 f,
                 "module {module} on {node} gives etcd {}.{} and a restore tool of the same minor release",
                 version.major, version.minor
+            ),
+            Self::RoleUnchanged {
+                overlay,
+                spool,
+                nodes,
+            } => write!(
+                f,
+                "the role of overlay {overlay} still names {spool}, and reaches no node but {}",
+                list(nodes)
             ),
             Self::RoleAbsent { nodes } => {
                 write!(

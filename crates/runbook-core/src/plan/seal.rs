@@ -38,6 +38,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Broken> {
     marks_are_right(plan)?;
     match plan.kind {
         PlanKind::Restore => {
+            roles_are_looked_at(plan)?;
             datanode_comes_back(&plan.units)?;
             phases_in_order(&plan.units)?;
             nothing_destroyed_before_the_proof(plan)?;
@@ -114,6 +115,20 @@ fn marks_are_right(plan: &Plan) -> Result<(), Broken> {
                 )
             },
         ));
+    }
+    Ok(())
+}
+
+/// Whoever gives the role back looks, at that very moment, whether it is still the plan's role.
+fn roles_are_looked_at(plan: &Plan) -> Result<(), Broken> {
+    let looks = |check: &Check| matches!(check, Check::RoleUnchanged { overlay, spool, .. } if *overlay == plan.world.overlay && *spool == plan.world.spool);
+    for unit in plan.units.iter().filter(|unit| assigned(unit).is_some()) {
+        if !unit.require.iter().any(looks) {
+            return Err(Broken::new(
+                &unit.id,
+                "it gives the role back without looking whether it has changed",
+            ));
+        }
     }
     Ok(())
 }
