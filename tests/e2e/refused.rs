@@ -247,3 +247,81 @@ fn the_guard_holds_against_an_assigned_role() {
     });
     cluster.everything_is_back();
 }
+
+/// Between two lives somebody points the role at another directory: the guard protects the old one, and
+/// an etcd would start empty in the new one.
+#[test]
+fn a_role_that_changes_in_the_middle() {
+    let cluster = Cluster::of(3);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until("a restore begins", || {
+        cluster
+            .entries("intent")
+            .iter()
+            .any(|u| u.starts_with("restore/"))
+    });
+    life.kill().expect("kill");
+    life.wait().expect("wait");
+    let spool = |path: &str| {
+        cluster.cmsh(&format!("configurationoverlay; use kube-default-etcd; roles; use etcd::host; set spool {path}; commit"));
+    };
+    spool("/var/lib/etcd2");
+    cluster.resume().refused("role-changed");
+    let shown = cluster.tool(&["undo"]);
+    let words: String = format!("{} {}", shown.stdout, shown.stderr);
+    let digest = words
+        .split_whitespace()
+        .rfind(|word| word.starts_with("sha256:"));
+    let digest = digest.expect("the undo's digest").to_owned();
+    cluster
+        .tool(&["undo", "--approve", &digest])
+        .refused("role-changed");
+    assert!(
+        !cluster
+            .cmsh("configurationoverlay; use kube-default-etcd; get nodes")
+            .contains("node")
+    );
+    spool("/var/lib/etcd");
+    cluster.resume().done();
+    cluster.lab.etcd().healthy().ok();
+    cluster.nobody_saw_less();
+}
+
+/// The label is only a name: under another one the same cluster is still held by the open run.
+#[test]
+fn another_label_for_the_same_cluster() {
+    let cluster = Cluster::of(1);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    until("the run begins", || !cluster.entries("intent").is_empty());
+    life.kill().expect("kill");
+    life.wait().expect("wait");
+    let certificates = cluster.on_head("/etc/kubernetes/pki/other");
+    std::os::unix::fs::symlink("default", certificates).expect("certificates under the label");
+    let spec = cluster.on_head("/root/spec.yaml");
+    let text = fs::read_to_string(&spec).expect("spec");
+    fs::write(&spec, text.replace("cluster: default", "cluster: other")).expect("spec");
+    let other = cluster.tool(&[
+        "plan",
+        "--spec",
+        "/root/spec.yaml",
+        "--out",
+        "/root/other.json",
+    ]);
+    // A guard that stands already refuses the plan; otherwise the open run refuses to be joined.
+    if other.code == Some(0) {
+        let digest = crate::harness::sha256(&cluster.on_head("/root/other.json"));
+        cluster
+            .tool(&["run", "--plan", "/root/other.json", "--approve", &digest])
+            .refused("run-open");
+    } else {
+        other.refused("guard-of-another-run");
+    }
+    cluster.resume().done();
+    cluster.everything_is_back();
+}

@@ -190,21 +190,13 @@ impl StateDir {
     pub fn lock(&self, cluster: &ClusterLabel, by: &Actor) -> Result<ClusterLock> {
         let dir = self.root.join(cluster.as_str());
         make_directory(&dir)?;
-        let path = dir.join("lock");
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = open_private(&path, &mut options)?;
-        take(&mut file, cluster, &path)?;
-        let holder =
-            serde_json::to_vec(by).map_err(|e| StateError::io(&path, "written")(e.into()))?;
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(&holder));
-        written.map_err(StateError::io(&path, "written"))?;
+        // Labels are the operator's choice: two of them may mean the same nodes. So one process works
+        // at a time, whatever its label.
+        let whole = held_by(&self.root.join(".lock"), cluster, by)?;
+        let file = held_by(&dir.join("lock"), cluster, by)?;
         Ok(ClusterLock {
             cluster: cluster.clone(),
-            _file: file,
+            _files: [whole, file],
         })
     }
 
@@ -306,7 +298,7 @@ impl StateDir {
 #[derive(Debug)]
 pub struct ClusterLock {
     cluster: ClusterLabel,
-    _file: File,
+    _files: [File; 2],
 }
 
 /// Whoever holds a cluster; what it says of itself may be missing.
@@ -315,6 +307,21 @@ pub struct Holder(pub Option<Actor>);
 
 /// How often a lock is tried for: whoever only looks holds it for a moment.
 const LOCK_TRIES: u32 = 5;
+
+/// Opens a lock file, takes it, and writes down whose it is.
+fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = open_private(path, &mut options)?;
+    take(&mut file, cluster, path)?;
+    let holder = serde_json::to_vec(by).map_err(|e| StateError::io(path, "written")(e.into()))?;
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(&holder));
+    written.map_err(StateError::io(path, "written"))?;
+    Ok(file)
+}
 
 fn take(file: &mut File, cluster: &ClusterLabel, path: &Path) -> Result<()> {
     for left in (0..LOCK_TRIES).rev() {

@@ -1,7 +1,7 @@
 //! Which run is meant.
 
 use runbook_core::journal::{History, Outcome};
-use runbook_core::names::{ClusterLabel, RunId};
+use runbook_core::names::{ClusterLabel, OverlayName, RunId};
 use runbook_core::plan::PlanKind;
 use runbook_core::rundir::{Holder, RunDir, Standing, StateDir, StateError};
 
@@ -51,16 +51,28 @@ pub(super) fn undos_of(state: &StateDir, run: RunId) -> Result<Vec<RunDir>, Fail
 }
 
 /// Refuses while any run is open on the cluster; nobody else works on it, the lock is held.
-pub(super) fn refuse_open(state: &StateDir, cluster: &ClusterLabel) -> Result<(), Failure> {
+pub(super) fn refuse_open(
+    state: &StateDir,
+    cluster: &ClusterLabel,
+    overlay: Option<&OverlayName>,
+) -> Result<(), Failure> {
     let open = state.open_runs()?;
-    let Some(dir) = open.iter().find(|dir| dir.cluster == *cluster) else {
+    // A label is only a name; the overlay says which cluster it is.
+    let same_overlay = |dir: &RunDir| {
+        let plan = dir.plan().ok();
+        overlay.is_some_and(|overlay| plan.is_some_and(|plan| plan.world.overlay == *overlay))
+    };
+    let Some(dir) = open
+        .iter()
+        .find(|dir| dir.cluster == *cluster || same_overlay(dir))
+    else {
         return Ok(());
     };
     let by = match dir.standing() {
         Standing::Open(history) | Standing::Over(_, history) => whose(&history),
         Standing::NeverBegan | Standing::Unreadable(_) => "its journal does not say whose".into(),
     };
-    let what = format!("run {} is open on cluster {cluster}: {by}", dir.run);
+    let what = format!("run {} is open on cluster {}: {by}", dir.run, dir.cluster);
     Err(Failure::new(Exit::Locked, "run-open", what).hint(format!(
         "look at it with `restore-runbook status {0}`; then `resume`, `undo` or `abandon` it",
         dir.run

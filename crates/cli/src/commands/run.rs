@@ -25,7 +25,7 @@ pub(super) async fn run(cx: Context<'_>, args: &RunArgs) -> Result<Exit, Failure
     let state = open_state(cx)?;
     let by = actor();
     let lock = state.lock(&plan.cluster, &by)?;
-    pick::refuse_open(&state, &plan.cluster)?;
+    pick::refuse_open(&state, &plan.cluster, Some(&plan.world.overlay))?;
     let log = Arc::new(FileLog::default());
     let dir = state.run_dir(&plan);
     let wired = cx.wire(&plan.cluster, Arc::clone(&log) as _, Some(dir.path()))?;
@@ -110,7 +110,7 @@ async fn from_spec(cx: Context<'_>, spec: &Path) -> Result<SealedPlan, Failure> 
     let spec = read_spec(spec)?;
     // Told early: nobody wants to read a plan that cannot be run.
     if let Some(state) = StateDir::existing(&cx.options.state_dir)? {
-        pick::refuse_open(&state, &spec.cluster)?;
+        pick::refuse_open(&state, &spec.cluster, spec.overlay.as_ref())?;
     }
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
     let plan = wired.during(plan::make(&wired.ports, &spec)).await?;

@@ -63,7 +63,7 @@ pub enum Check {
         node: NodeName,
         /// The directory that will hold the staging directory.
         dir: AbsPath,
-        /// Bytes of disk needed: the database and a 64 MiB write-ahead log.
+        /// Bytes of disk needed: the database and a 64 MiB write-ahead log, twice for a moment.
         disk_bytes: u64,
         /// Bytes of memory needed: the restore maps the whole database.
         memory_bytes: u64,
@@ -340,7 +340,9 @@ impl fmt::Display for Check {
             } => {
                 write!(
                     f,
-                    "{node} has {disk_bytes} bytes free below {dir} and {memory_bytes} bytes of memory"
+                    "{node} has {} MiB free below {dir} and {} MiB of memory",
+                    disk_bytes.div_ceil(1 << 20),
+                    memory_bytes.div_ceil(1 << 20)
                 )
             }
             Self::ToolsMatch {
@@ -364,7 +366,7 @@ impl fmt::Display for Check {
             Self::RoleAbsent { nodes } => {
                 write!(
                     f,
-                    "{} have Etcd::Host from no overlay, category or node",
+                    "no overlay, category or node gives Etcd::Host to {}",
                     list(nodes)
                 )
             }
