@@ -420,7 +420,12 @@ impl Work<'_> {
     /// reboot would catch the node in the middle of its installation.
     fn may_be_on_its_way(&self) -> bool {
         let in_flight = self.run.ledger().machine.state(&self.unit.id) == Some(UnitState::InFlight);
-        in_flight && self.unit.act.as_ref().is_some_and(|act| !act.is_repeatable())
+        in_flight
+            && self
+                .unit
+                .act
+                .as_ref()
+                .is_some_and(|act| !act.is_repeatable())
     }
 
     fn intended(&self) -> bool {
