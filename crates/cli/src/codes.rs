@@ -439,6 +439,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The flags exist from 3.4.27, 3.5.10 and 3.6.0 on. Say `revision_bump: none` and restart every API server and controller afterwards.",
     ),
     code(
+        "revision-bump-short",
+        "The revision would be moved, but not past what the cluster is known to have had.",
+        "Watchers would see revisions a second time, with other content. Say `revision_bump: auto`, or a higher number.",
+    ),
+    code(
         "role-changed",
         "The Etcd::Host role is not the one the plan was made for: another spool, or another node.",
         "etcd would start empty there. Set the role back as it was, then resume.",

@@ -253,14 +253,12 @@ pub enum Check {
         /// The members' client URLs.
         urls: Vec<EtcdUrl>,
     },
-    /// All members hold the same data, at the predicted hash where one is predicted.
+    /// All members hold the data that was predicted; where somebody has compacted since, the same.
     HashesAlike {
         /// The members' client URLs.
         urls: Vec<EtcdUrl>,
-        /// The revision to hash at; the newest where absent.
-        revision: Option<i64>,
-        /// The hash the plan predicts.
-        hash: Option<u32>,
+        /// What the snapshot's proof predicts.
+        predicted: PredictedHash,
     },
     /// The member's revision is at least this.
     RevisionAtLeast {
@@ -299,6 +297,18 @@ pub enum Check {
 }
 
 /// The check in words, as a plan prints it.
+/// The `HashKV` that every restored member must answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictedHash {
+    /// The revision to hash at.
+    pub revision: i64,
+    /// Up to where history is compacted, -1 for none; hashes compare only where it is the same.
+    pub compact_revision: i64,
+    /// The hash.
+    pub hash: u32,
+}
+
 impl fmt::Display for Check {
     #[expect(
         clippy::too_many_lines,
@@ -453,17 +463,13 @@ impl fmt::Display for Check {
             Self::OneLeader { .. } => {
                 f.write_str("all members follow one leader and report no error or alarm")
             }
-            Self::HashesAlike {
-                hash: Some(hash),
-                revision: Some(revision),
-                ..
-            } => {
+            Self::HashesAlike { predicted, .. } => {
                 write!(
                     f,
-                    "HashKV at revision {revision} is {hash} on every member, as in the snapshot"
+                    "HashKV at revision {} is {} on every member, as the snapshot's proof predicts",
+                    predicted.revision, predicted.hash
                 )
             }
-            Self::HashesAlike { .. } => f.write_str("HashKV is the same on every member"),
             Self::RevisionAtLeast { url, revision } => {
                 write!(f, "{url} is at revision {revision} or later")
             }

@@ -192,11 +192,9 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
             members,
         } => client::identity(ports, url, *member, *cluster, members).await,
         Check::OneLeader { urls } => client::one_leader(ports, urls).await,
-        Check::HashesAlike {
-            urls,
-            revision,
-            hash,
-        } => client::hashes_alike(ports, urls, *revision, *hash).await,
+        Check::HashesAlike { urls, predicted } => {
+            client::hashes_alike(ports, urls, *predicted).await
+        }
         Check::RevisionAtLeast { url, revision } => {
             client::revision_at_least(ports, url, *revision).await
         }

@@ -15,7 +15,7 @@ use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
 use crate::spec::{Allowances, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec};
 use crate::version::EtcdVersion;
-use crate::world::{SnapshotContent, SnapshotProof};
+use crate::world::{RecordedRevision, SnapshotContent, SnapshotProof};
 
 /// How a node is found when the world begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +52,7 @@ pub struct Builder {
     datanode: bool,
     category_datanode: bool,
     takes_guards_over: bool,
+    recorded: Option<RecordedRevision>,
     has_role: bool,
     seed: u64,
     version: EtcdVersion,
@@ -71,6 +72,7 @@ impl World {
             datanode: true,
             category_datanode: false,
             takes_guards_over: false,
+            recorded: None,
             has_role: true,
             seed: 0,
             version: EtcdVersion::new(3, 4, 23),
@@ -156,6 +158,14 @@ impl Builder {
         self
     }
 
+    /// The highest revision on record beside the snapshot.
+    #[must_use]
+    pub const fn recorded(mut self, revision: i64) -> Self {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        self.recorded = Some(RecordedRevision { revision, at });
+        self
+    }
+
     /// How many members the spec has worked on at once.
     #[must_use]
     pub const fn parallel(mut self, parallel: u16) -> Self {
@@ -231,13 +241,16 @@ impl Builder {
                     revision: 20_231,
                     live_keys: 20_007,
                     registry_keys: 20_000,
+                    compact_revision: -1,
                     hash_kv: 1_234_567,
+                    bumped: None,
                     cluster_version: Some("3.4.0".into()),
                 },
             },
             spec,
             overlay: named("kube-default-etcd"),
             spool: named("/var/lib/etcd"),
+            recorded: self.recorded,
             version: self.version,
             image_has_spool: self.image_has_spool,
         }

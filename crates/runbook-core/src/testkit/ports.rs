@@ -23,9 +23,9 @@ use crate::plan::{Action, ClientEffect, Command, ManagerEffect, NodeEffect, Tool
 use crate::ports::{Clock, ClusterManager, EtcdClient, EtcdTool, Node, PortResult, Ports};
 use crate::version::RestoreTool;
 use crate::world::{
-    BootId, Device, DeviceStatus, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
-    RoleHolder, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState, Staged,
-    ToolVersions, TreeState,
+    BootId, BumpRule, Device, DeviceStatus, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
+    RecordedRevision, RoleHolder, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof,
+    SpoolState, Staged, ToolVersions, TreeState,
 };
 
 impl World {
@@ -367,16 +367,23 @@ impl EtcdTool for World {
         self.effect(Action::Tool(effect.clone())).await
     }
 
-    async fn prove(&self, path: &AbsPath) -> PortResult<SnapshotProof> {
+    async fn prove(&self, path: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof> {
         let path = path.clone();
         self.ask("the proof", move |state| {
             if path != state.setup.snapshot.path {
                 return Err(refused("snapshot-missing", format!("there is no {path}")));
             }
             state.proofs += 1;
-            Ok(state.setup.snapshot.clone())
+            let mut proof = state.setup.snapshot.clone();
+            proof.content.bumped = bump.map(|rule| state.setup.bumped(rule));
+            Ok(proof)
         })
         .await
+    }
+
+    async fn recorded(&self, _: &AbsPath) -> PortResult<Option<RecordedRevision>> {
+        self.ask("the record", |state| Ok(state.setup.recorded))
+            .await
     }
 
     async fn tools(&self, node: &NodeName, _: Option<ModuleName>) -> PortResult<ToolVersions> {
@@ -491,15 +498,15 @@ impl EtcdClient for World {
         self.ask("the hash", move |state| {
             let (at, _) = state.serving(&url)?;
             let content = &state.setup.snapshot.content;
-            let same = state.data(at) == Data::Restored && revision == content.revision;
-            let hash = if same {
-                content.hash_kv
-            } else {
-                u32::try_from(revision.rem_euclid(1 << 31)).unwrap_or(0)
+            let (first, hash, compact_revision) = match state.setup.restored_as() {
+                None => (content.revision, content.hash_kv, content.compact_revision),
+                Some(bumped) => (bumped.revision, bumped.hash_kv, bumped.revision),
             };
+            let same = state.data(at) == Data::Restored && revision == first;
+            let other = u32::try_from(revision.rem_euclid(1 << 31)).unwrap_or(0);
             Ok(Some(HashKv {
-                hash,
-                compact_revision: 0,
+                hash: if same { hash } else { other },
+                compact_revision,
             }))
         })
         .await
