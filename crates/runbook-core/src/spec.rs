@@ -87,6 +87,20 @@ pub enum RevisionBump {
     By(u64),
 }
 
+/// etcd's own recommendation for Kubernetes: covers a week at under 1,500 writes a second.
+const DEFAULT_BUMP: u64 = 1_000_000_000;
+
+impl RevisionBump {
+    /// How far a release moves it: not at all where it lacks the flag.
+    pub const fn amount(self, version: EtcdVersion) -> Option<u64> {
+        match self {
+            Self::Auto if version.has_revision_bump() => Some(DEFAULT_BUMP),
+            Self::By(by) if version.has_revision_bump() => Some(by),
+            _ => None,
+        }
+    }
+}
+
 /// How long each kind of wait may take, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

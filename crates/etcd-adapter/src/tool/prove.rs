@@ -1,5 +1,6 @@
 //! The proof of a snapshot, as the core wants it.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use runbook_core::digest::Digest;
@@ -36,7 +37,7 @@ fn proven(path: &AbsPath, proof: Proof) -> SnapshotProof {
     }
 }
 
-fn refused(path: &AbsPath, error: ProofError) -> AdapterError {
+pub(crate) fn refused(path: &dyn Display, error: ProofError) -> AdapterError {
     AdapterError::new(
         code(&error),
         Certainty::Refused,

@@ -25,9 +25,6 @@ use crate::spec::{RevisionBump, Spec};
 use crate::version::EtcdVersion;
 use crate::world::{DeviceStatus, HeadRole, Host, ObservedMember, RoleSource, SpoolState, World};
 
-/// etcd's own recommendation for Kubernetes: covers a week at under 1,500 writes a second.
-const DEFAULT_BUMP: u64 = 1_000_000_000;
-
 impl Draft {
     /// The plan of a restore: what the spec asks for, in the world as observed.
     ///
@@ -439,15 +436,13 @@ fn module(spec: &Spec, members: &[Member]) -> Result<ModuleName, PlanError> {
 }
 
 fn revision_bump(spec: &Spec, version: EtcdVersion) -> Result<Option<u64>, PlanError> {
-    match spec.revision_bump {
-        RevisionBump::None => Ok(None),
-        RevisionBump::Auto => Ok(version.has_revision_bump().then_some(DEFAULT_BUMP)),
-        RevisionBump::By(by) if version.has_revision_bump() => Ok(Some(by)),
-        RevisionBump::By(_) => Err(PlanError::refused(
+    match (spec.revision_bump, spec.revision_bump.amount(version)) {
+        (RevisionBump::By(_), None) => Err(PlanError::refused(
             "revision-bump-missing",
             format!("etcd {version} cannot move the revision"),
             "the flags exist from 3.4.27, 3.5.10 and 3.6.0 on; say `revision_bump: none` and restart every API server and controller afterwards",
         )),
+        (_, amount) => Ok(amount),
     }
 }
 
