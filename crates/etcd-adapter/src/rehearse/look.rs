@@ -23,8 +23,6 @@ pub struct Prediction {
     pub live_keys: u64,
     /// Live keys below `/registry/`.
     pub registry_keys: u64,
-    /// Whether anybody with a certificate may read and write: authentication is off.
-    pub open_to_all: bool,
 }
 
 impl Prediction {
@@ -48,7 +46,6 @@ impl Prediction {
             hash_kv,
             live_keys: meaning.live_keys,
             registry_keys: meaning.registry.live_keys,
-            open_to_all: !meaning.auth_enabled,
         })
     }
 }
@@ -58,7 +55,7 @@ impl Prediction {
 pub struct Seen {
     /// The cluster's id.
     pub cluster: ClusterId,
-    /// Its members; none when authentication hides them.
+    /// Its members.
     pub members: Vec<ListedMember>,
     /// The id of the one that was asked.
     pub member: MemberId,
@@ -66,8 +63,8 @@ pub struct Seen {
     pub revision: i64,
     /// The hash at the predicted revision; none when etcd calls that compacted.
     pub hash_kv: Option<HashKv>,
-    /// Live keys at that revision, and those below `/registry/`; none when it is compacted, or
-    /// authentication hides them.
+    /// Live keys at that revision, and those below `/registry/`; none when etcd calls it
+    /// compacted.
     pub keys: Option<(u64, u64)>,
 }
 
@@ -107,7 +104,10 @@ pub fn compare(
         };
         format!("{}, {compacted}", hash.hash)
     };
-    let mut compared = vec![
+    let keys = |(all, registry): (u64, u64)| format!("{all}, {registry} of them below /registry/");
+    let compacted = || "no answer: compacted".to_owned();
+    let ids: Vec<String> = seen.members.iter().map(|m| m.id.to_string()).collect();
+    vec![
         of(
             "revision",
             prediction.hash_kv.revision.to_string(),
@@ -116,28 +116,20 @@ pub fn compare(
         of(
             "HashKV",
             hash(prediction.hash_kv),
-            seen.hash_kv
-                .map_or_else(|| "no answer: compacted".into(), hash),
+            seen.hash_kv.map_or_else(compacted, hash),
         ),
-    ];
-    if prediction.open_to_all {
-        let keys =
-            |(all, registry): (u64, u64)| format!("{all}, {registry} of them below /registry/");
-        compared.push(of(
+        of(
             "live keys",
             keys((prediction.live_keys, prediction.registry_keys)),
-            seen.keys
-                .map_or_else(|| "no answer: compacted".into(), keys),
-        ));
-        let ids: Vec<String> = seen.members.iter().map(|m| m.id.to_string()).collect();
-        compared.push(of("members", member.to_string(), ids.join(", ")));
-    }
-    compared.push(of(
-        "identity",
-        format!("member {member} of cluster {cluster}"),
-        format!("member {} of cluster {}", seen.member, seen.cluster),
-    ));
-    compared
+            seen.keys.map_or_else(compacted, keys),
+        ),
+        of("members", member.to_string(), ids.join(", ")),
+        of(
+            "identity",
+            format!("member {member} of cluster {cluster}"),
+            format!("member {} of cluster {}", seen.member, seen.cluster),
+        ),
+    ]
 }
 
 /// Asks etcd.
@@ -150,16 +142,11 @@ pub(super) async fn look(serving: &Serving, prediction: &Prediction) -> PortResu
     } = serving;
     let revision = prediction.hash_kv.revision;
     let hash = client.hash_kv(url, revision).await?;
-    let (mut keys, mut members) = (None, Vec::new());
-    if prediction.open_to_all {
-        let all = client.count(url, "", revision).await?;
-        let registry = client.count(url, "/registry/", revision).await?;
-        keys = all.zip(registry);
-        members = client.members(url).await?;
-    }
+    let all = client.count(url, "", revision).await?;
+    let registry = client.count(url, "/registry/", revision).await?;
     Ok(Seen {
         cluster: status.cluster,
-        members,
+        members: client.members(url).await?,
         member: status.member,
         revision: status.revision,
         hash_kv: hash.map(|answer| HashKv {
@@ -167,7 +154,7 @@ pub(super) async fn look(serving: &Serving, prediction: &Prediction) -> PortResu
             revision,
             compact_revision: answer.compact_revision,
         }),
-        keys,
+        keys: all.zip(registry),
     })
 }
 
@@ -229,12 +216,11 @@ mod tests {
         }
     }
 
-    fn differing(seen: &Seen, open_to_all: bool) -> Vec<&'static str> {
+    fn differing(seen: &Seen) -> Vec<&'static str> {
         let prediction = Prediction {
             hash_kv: hash(99),
             live_keys: 10,
             registry_keys: 8,
-            open_to_all,
         };
         compare(&prediction, (MemberId(5), ClusterId(7)), seen)
             .iter()
@@ -248,7 +234,7 @@ mod tests {
         let with = |change: fn(&mut Seen)| {
             let mut seen = seen();
             change(&mut seen);
-            differing(&seen, true)
+            differing(&seen)
         };
         assert_eq!(with(|_| ()), Vec::<&str>::new());
         assert_eq!(with(|s| s.revision = 13), ["revision"]);
@@ -263,15 +249,5 @@ mod tests {
         assert_eq!(with(|s| s.members.push(s.members[0].clone())), ["members"]);
         assert_eq!(with(|s| s.cluster = ClusterId(8)), ["identity"]);
         assert_eq!(with(|s| s.member = MemberId(8)), ["identity"]);
-    }
-
-    #[test]
-    fn what_authentication_hides_is_not_compared() {
-        let hidden = Seen {
-            keys: None,
-            members: Vec::new(),
-            ..seen()
-        };
-        assert_eq!(differing(&hidden, false), Vec::<&str>::new());
     }
 }

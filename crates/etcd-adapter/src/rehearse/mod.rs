@@ -31,8 +31,7 @@
 //!
 //! Its quota is at least 8 GiB and twice the database, so that etcd's default does not stand in the
 //! way: whether the members' own quota suffices is for the plan to say. One member restores here; on
-//! the nodes several read the snapshot from shared storage at once. With authentication on, counts and
-//! the key need a password that nobody gave, and are left out; the report says so.
+//! the nodes several read the snapshot from shared storage at once.
 
 mod etcd;
 mod look;
@@ -222,10 +221,7 @@ impl Rehearsal {
         let own = member_id(std::slice::from_ref(&peer), &token);
         let seen = look::look(&serving, &self.prediction).await?;
         let compared = compare(&self.prediction, (own, cluster_id(&[own])), &seen);
-        let written = self.prediction.open_to_all;
-        if written {
-            look::canary(&serving).await?;
-        }
+        look::canary(&serving).await?;
         (self.watcher)(Stage::Clearing);
         let peak_rss_bytes = serving.process.peak_rss_bytes();
         let open = serving.open;
@@ -241,7 +237,6 @@ impl Rehearsal {
             programs: self.programs.place(),
             revision_bump: self.bump,
             compared,
-            written,
             scratch: scratch.folder(),
             restore,
             open,

@@ -22,6 +22,10 @@ pub(super) const CERTIFICATE: &str = "server.crt";
 /// Its key.
 pub(super) const KEY: &str = "server.key";
 
+/// The client's name. Where authentication is on, etcd takes the common name of a client's certificate
+/// for the user's, and `root` is the one user that such a store must have (`auth/store.go`).
+const ROOT: &str = "root";
+
 /// Makes an authority, a server's certificate in `dir`, and a client's, which stays in memory as the
 /// authority's key does.
 pub(super) fn make(dir: &Path) -> PortResult<TlsFiles> {
@@ -60,7 +64,7 @@ fn certificates() -> Result<(Files, TlsFiles), rcgen::Error> {
         Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
     };
     let (certificate, key) = leaf("rehearsal server")?;
-    let (client, client_key) = leaf("rehearsal client")?;
+    let (client, client_key) = leaf(ROOT)?;
     let tls = TlsFiles {
         ca: ca.clone().into_bytes(),
         certificate: client.into_bytes(),

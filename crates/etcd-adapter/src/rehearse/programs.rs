@@ -85,14 +85,17 @@ impl Programs {
     pub(super) fn command(&self, launcher: &[OsString], program: &str) -> Command {
         let mut words = launcher.to_vec();
         match &self.place {
-            Place::Directory(dir) => words.push(dir.join(program).into()),
+            Place::Directory(dir) => {
+                words.push(dir.join(program).into());
+                bare(&words)
+            }
             Place::Module(module) => {
-                let login = ["bash", "-lc", BECOME, "restore-runbook", module.as_str()];
-                words.extend(login.map(OsString::from));
+                let shell = ["bash", "-lc", BECOME, "restore-runbook", module.as_str()];
+                words.extend(shell.map(OsString::from));
                 words.push(program.into());
+                login(&words)
             }
         }
-        command(&words)
     }
 }
 
@@ -105,23 +108,26 @@ impl fmt::Display for Place {
     }
 }
 
-/// A command that inherits nothing: etcd refuses a variable (`ETCD_NAME`) beside a flag of the same
-/// meaning, and proxies have no part in this.
-fn command(words: &[OsString]) -> Command {
-    let (program, args) = words.split_first().map_or_else(
-        || (OsString::from("etcd"), [].as_slice()),
-        |(program, args)| (program.clone(), args),
+/// A program by its path, which inherits nothing: etcd refuses a variable (`ETCD_NAME`) beside a flag of
+/// the same meaning.
+fn bare(words: &[OsString]) -> Command {
+    command(words, Command::env_clear)
+}
+
+/// A login shell, whose profiles and modules may need what there is.
+fn login(words: &[OsString]) -> Command {
+    command(words, |command| command)
+}
+
+fn command(words: &[OsString], within: fn(&mut Command) -> &mut Command) -> Command {
+    let mut words = words.iter();
+    let mut command = Command::new(
+        words
+            .next()
+            .map_or_else(Default::default, OsString::as_os_str),
     );
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
-        // etcdctl before 3.4 speaks the old API unless told; the others do not mind.
-        .env("ETCDCTL_API", "3");
+    // etcdctl before 3.4 speaks the old API unless told; the others do not mind.
+    within(command.args(words)).env("ETCDCTL_API", "3");
     command
 }
 
@@ -150,7 +156,7 @@ async fn in_module(module: &ModuleName) -> PortResult<Programs> {
     let here =
         NodeName::new("localhost").unwrap_or_else(|_| unreachable!("a constant that parses"));
     let words = ["bash", "-lc", VERSIONS, "restore-runbook", module.as_str()];
-    let said = said(&words.map(OsString::from)).await?;
+    let said = said(login(&words.map(OsString::from))).await?;
     let found = answer::versions(&here, module, &said)?;
     let tool = found.etcd.restore_tool();
     let restores = match tool {
@@ -214,7 +220,7 @@ fn is_program(path: &Path) -> bool {
 }
 
 async fn version(program: &Path, option: &str) -> PortResult<EtcdVersion> {
-    let said = said(&[program.into(), option.into()]).await?;
+    let said = said(bare(&[program.into(), option.into()])).await?;
     let line = said.lines().next().unwrap_or_default();
     answer::version_in(line).ok_or_else(|| {
         let what = format!(
@@ -227,19 +233,13 @@ async fn version(program: &Path, option: &str) -> PortResult<EtcdVersion> {
 }
 
 /// What a program prints on standard output, bounded in length and time; it must end well.
-async fn said(words: &[OsString]) -> PortResult<String> {
-    let shown = || {
-        words
-            .iter()
-            .map(|w| w.display().to_string())
-            .next()
-            .unwrap_or_default()
-    };
+async fn said(command: Command) -> PortResult<String> {
+    let program = command.get_program().display().to_string();
     let failed = |why: String| {
-        fault("rehearsal-programs", format!("{} {why}", shown()))
+        fault("rehearsal-programs", format!("{program} {why}"))
             .hint("run it by hand; name other programs with --etcd-bin or --module")
     };
-    let started = tokio::process::Command::from(command(words))
+    let started = tokio::process::Command::from(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -36,9 +36,6 @@ pub struct Report {
     pub revision_bump: Option<u64>,
     /// What was predicted, and what came up.
     pub compared: Vec<Comparison>,
-    /// Whether a key was written, read and deleted. It is not where authentication is on; members and
-    /// counts are not compared then either.
-    pub written: bool,
     /// The folder of the scratch directory.
     pub scratch: PathBuf,
     /// How long the tool took to restore, in milliseconds: on this machine, on the disk of `scratch`.

@@ -1,0 +1,146 @@
+//! What a rehearsal found.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use etcd_adapter::rehearse::{Comparison, Report};
+use serde_json::Value;
+
+use super::{clock, size, thousands, wrap};
+use crate::ui::{BAD, GOOD, HEAD, WARN, clean_line, paint};
+
+/// Where the second column begins.
+const INDENT: &str = "             ";
+
+/// The report, for a terminal.
+pub(crate) fn text(report: &Report) -> String {
+    let mut page = format!(
+        "{}\n\n",
+        paint(HEAD, "Rehearsed on this machine; nothing of it is left")
+    );
+    let line = |page: &mut String, label: &str, text: &str| {
+        for (at, part) in wrap(&clean_line(text), 84).iter().enumerate() {
+            let label = if at == 0 { label } else { "" };
+            writeln!(page, "  {label:<9}  {part}").ok();
+        }
+    };
+    let snapshot = report.snapshot.display();
+    line(
+        &mut page,
+        "snapshot",
+        &format!("{snapshot}, {}", size(report.size_bytes)),
+    );
+    line(&mut page, "etcd", &programs(report));
+    for compared in &report.compared {
+        page.push_str(&comparison(compared));
+    }
+    line(&mut page, "write", "a key was written, read and deleted");
+    line(
+        &mut page,
+        "restore",
+        &format!(
+            "took {}: {} on this machine and the disk of {}; the nodes' may be faster or slower, and they read the snapshot from shared storage",
+            took(report.restore),
+            size(report.database_bytes),
+            report.scratch.display(),
+        ),
+    );
+    let open = format!(
+        "served {} after its start, an election included",
+        took(report.open)
+    );
+    line(&mut page, "opening", &open);
+    if let Some(bytes) = report.peak_rss_bytes {
+        let text = format!("etcd had at most {} resident", size(bytes));
+        line(&mut page, "memory", &text);
+    }
+    for warning in warnings(report) {
+        for (at, part) in wrap(&clean_line(&warning), 84).iter().enumerate() {
+            let label = if at == 0 { "warning" } else { "" };
+            writeln!(page, "  {}  {part}", paint(WARN, format!("{label:<9}"))).ok();
+        }
+    }
+    page
+}
+
+/// The same for a change ticket, as one block that nothing in it can leave.
+pub(crate) fn markdown(report: &Report) -> String {
+    let text = anstream::adapter::strip_str(&text(report)).to_string();
+    let text = text.replace("```", "` ` `");
+    let body = text
+        .split_once("\n\n")
+        .map_or(text.as_str(), |(_, body)| body);
+    format!("\n## Rehearsed on this machine; nothing of it is left\n\n```text\n{body}```\n")
+}
+
+/// The report, for a program.
+pub(crate) fn json(report: &Report) -> Value {
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    value["holds"] = report.holds().into();
+    value
+}
+
+/// What was predicted and did not come up, one line each.
+pub(crate) fn differences(report: &Report) -> Vec<String> {
+    let differs = report.compared.iter().filter(|compared| !compared.holds());
+    differs
+        .map(|c| format!("{}: predicted {}, seen {}", c.what, c.predicted, c.seen))
+        .collect()
+}
+
+fn programs(report: &Report) -> String {
+    let moved = report.revision_bump.map_or_else(
+        || "the revision is not moved".to_owned(),
+        |by| format!("the revision is moved by {}", thousands(by)),
+    );
+    format!(
+        "{} from {}, restored by {}; {moved}",
+        report.etcd, report.programs, report.tool
+    )
+}
+
+fn comparison(compared: &Comparison) -> String {
+    let Comparison {
+        what,
+        predicted,
+        seen,
+    } = compared;
+    if compared.holds() {
+        let text = clean_line(&format!("{what} {seen}, as predicted"));
+        format!("  {}  {text}\n", paint(GOOD, format!("{:>9}", "holds")))
+    } else {
+        format!(
+            "  {}  {what}\n{INDENT}predicted {predicted}\n{INDENT}seen      {}\n",
+            paint(BAD, format!("{:>9}", "DIFFERS")),
+            clean_line(seen)
+        )
+    }
+}
+
+fn warnings(report: &Report) -> Vec<String> {
+    let mut warnings: Vec<String> = report
+        .starts_empty
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    for left in &report.cleared {
+        let path = left.path.display();
+        let mut text = format!("an earlier rehearsal was killed and had left {path}; ");
+        match (&left.stays, left.ended.len()) {
+            (Some(why), _) => write!(text, "it cannot be cleared: {why}"),
+            (None, 0) => write!(text, "it is cleared"),
+            (None, programs) => write!(text, "it is cleared, {programs} programs of it were ended"),
+        }
+        .ok();
+        warnings.push(text);
+    }
+    warnings
+}
+
+fn took(time: Duration) -> String {
+    if time.as_secs() < 60 {
+        format!("{:.2} s", time.as_secs_f64())
+    } else {
+        clock(time)
+    }
+}
