@@ -129,7 +129,7 @@ fn warnings(report: &Report) -> Vec<String> {
         match (&left.stays, left.ended.len()) {
             (Some(why), _) => write!(text, "it cannot be cleared: {why}"),
             (None, 0) => write!(text, "it is cleared"),
-            (None, programs) => write!(text, "it is cleared, {programs} programs of it were ended"),
+            (None, _) => write!(text, "it is cleared, and what still ran of it was ended"),
         }
         .ok();
         warnings.push(text);
@@ -142,5 +142,75 @@ fn took(time: Duration) -> String {
         format!("{:.2} s", time.as_secs_f64())
     } else {
         clock(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_adapter::rehearse::Leftover;
+    use etcd_adapter::snapshot::Emptiness;
+    use insta::assert_snapshot;
+    use runbook_core::digest::Digest;
+    use runbook_core::version::EtcdVersion;
+
+    use super::*;
+
+    fn report() -> Report {
+        let same = |what, value: &str| Comparison {
+            what,
+            predicted: value.into(),
+            seen: value.into(),
+        };
+        Report {
+            snapshot: "/cm/shared/backup/etcd/etcd-node001-20220321135652".into(),
+            size_bytes: 13_000_032,
+            database_bytes: 13_000_000,
+            sha256: Digest::of(b"snapshot"),
+            starts_empty: None,
+            etcd: EtcdVersion::new(3, 5, 16),
+            tool: "etcdutl",
+            programs: "module etcd/kube-default/3.5.16".into(),
+            revision_bump: Some(1_000_000_000),
+            compared: vec![
+                same("revision", "1000020005"),
+                same("HashKV", "4123, never compacted"),
+            ],
+            scratch: "/var/tmp".into(),
+            restore: Duration::from_millis(1234),
+            open: Duration::from_secs(65),
+            peak_rss_bytes: Some(64 << 20),
+            cleared: Vec::new(),
+        }
+    }
+
+    fn plain(report: &Report) -> String {
+        anstream::adapter::strip_str(&text(report)).to_string()
+    }
+
+    #[test]
+    fn a_rehearsal_that_holds() {
+        assert_snapshot!(plain(&report()));
+        assert_eq!(json(&report())["holds"], true);
+        assert_eq!(differences(&report()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_rehearsal_with_everything_to_say() {
+        let mut report = report();
+        report.compared[1].seen = "4124, never \u{1b}[2J".into();
+        report.starts_empty = Some(Emptiness::NoLiveKey);
+        report.revision_bump = None;
+        let left = |ended, stays: Option<&str>| Leftover {
+            path: "/var/tmp/restore-runbook-rehearsal-1".into(),
+            ended,
+            stays: stays.map(Into::into),
+        };
+        report.cleared = vec![left(vec![12], None), left(Vec::new(), Some("```"))];
+        assert_snapshot!(plain(&report));
+        assert_eq!(json(&report)["holds"], false);
+        let lines = differences(&report);
+        assert!(lines[0].starts_with("HashKV: predicted 4123, never compacted, seen 4124"));
+        // One fence opens, one closes.
+        assert_eq!(markdown(&report).matches("```").count(), 2);
     }
 }

@@ -14,7 +14,6 @@ use crate::snapshot::Emptiness;
 
 /// What a rehearsal found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
 pub struct Report {
     /// The snapshot.
     pub snapshot: PathBuf,
