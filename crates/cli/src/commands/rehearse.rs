@@ -10,7 +10,7 @@ use std::time::Duration;
 use etcd_adapter::rehearse::{Rehearsal, RehearseError, Report, Settings, Source, Wanted, Watcher};
 use runbook_core::plan::{Action, RestoreEffect, SealedPlan, ToolEffect};
 use runbook_core::spec::{Deadlines, RevisionBump};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use super::Context;
 use crate::args::{Listing, RehearsalArgs, Rehearse};
@@ -87,7 +87,7 @@ pub(super) fn hold(parent: i32, command: &[OsString]) -> Result<Exit, Failure> {
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| failed("a program cannot be held").caused_by(&error))?;
     // It may have ended before that.
-    if getppid().map(|pid| pid.as_raw_pid()) != Some(parent) {
+    if getppid().map(Pid::as_raw_pid) != Some(parent) {
         return Err(failed("the rehearsal is over"));
     }
     let Some((program, args)) = command.split_first() else {
@@ -110,10 +110,10 @@ async fn attempt(
     let snapshot = std::path::absolute(snapshot).map_err(|error| {
         Failure::new(Exit::Environment, "snapshot-io", "there is no such path").caused_by(&error)
     })?;
-    let work = async {
+    let work = Box::pin(async {
         let rehearsal = Rehearsal::prepare(settings, &snapshot, watcher).await?;
         rehearsal.run().await
-    };
+    });
     tokio::select! {
         biased;
         name = signals.next() => {
@@ -137,7 +137,11 @@ fn settings(args: &RehearsalArgs, deadlines: &Deadlines) -> Settings {
     };
     let scratch = args.scratch.as_ref().map_or_else(
         // A disk first: /tmp may be memory.
-        || vec![PathBuf::from("/var/tmp"), std::env::temp_dir()],
+        || {
+            let mut folders = vec![PathBuf::from("/var/tmp"), std::env::temp_dir()];
+            folders.retain(|folder| folder.is_dir());
+            folders
+        },
         |dir| vec![absolute(dir)],
     );
     let this = std::process::id().to_string();

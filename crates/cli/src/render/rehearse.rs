@@ -39,7 +39,7 @@ pub(crate) fn text(report: &Report) -> String {
         &mut page,
         "restore",
         &format!(
-            "took {}: {} on this machine and the disk of {}; the nodes' may be faster or slower, and they read the snapshot from shared storage",
+            "took {} for a database of {}: so long the step takes on a node as fast as this machine, with a disk like that of {} and the snapshot as near",
             took(report.restore),
             size(report.database_bytes),
             report.scratch.display(),

@@ -1,4 +1,8 @@
 //! `rehearse` as a process: what it says, and what it leaves when it is interrupted or killed.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is a failed test"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -56,13 +56,13 @@ impl Scratch {
                 .mode(0o700)
                 .create(&path)
                 .map_err(|error| unusable(&path, error))?;
-            match claim(&path) {
+            match claim(&path, true) {
                 Ok(Some(owner)) => return Ok(Self { path, owner }),
-                // Somebody who clears has it, and will remove it.
+                // Somebody who clears was faster.
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
-                    fs::remove_dir_all(&path).ok();
+                    remove_tree(&path).ok();
                     return Err(unusable(&path, error));
                 }
             }
@@ -97,7 +97,7 @@ impl Scratch {
 
     /// Removes it with all that is in it.
     pub(super) fn remove(self) -> PortResult<()> {
-        fs::remove_dir_all(&self.path).map_err(|error| {
+        remove_tree(&self.path).map_err(|error| {
             let what = format!("{} cannot be removed", self.path.display());
             fault("rehearsal-left", what)
                 .hint("remove it by hand: it holds the snapshot's content")
@@ -109,7 +109,29 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // After `remove` it is gone; where that failed, this will not do better.
-        fs::remove_dir_all(&self.path).ok();
+        remove_tree(&self.path).ok();
+    }
+}
+
+/// Removes a scratch directory, the file with the lock last: until then nobody takes it for abandoned.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let entries: Vec<_> = fs::read_dir(path)?.collect::<io::Result<_>>()?;
+    for entry in entries.iter().filter(|entry| entry.file_name() != OWNER) {
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    unless_gone(fs::remove_file(path.join(OWNER)))?;
+    // Somebody who clears may be faster with an empty one.
+    unless_gone(fs::remove_dir(path))
+}
+
+fn unless_gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -143,33 +165,40 @@ fn cleared(path: &Path) -> Option<Leftover> {
         ended: Vec::new(),
         stays: None,
     };
-    let done = claim(path).and_then(|owner| {
+    let done = claim(path, false).and_then(|owner| {
         let Some(owner) = owner else { return Ok(false) };
+        // One that is just being made has nothing but the lock, and is not worth a word.
+        let holds_something = fs::read_dir(path)?.count() > 1;
         for (pid, since) in noted(&owner) {
             if is_program(pid, since, path) {
                 end(pid, since)?;
                 left.ended.push(pid);
             }
         }
-        fs::remove_dir_all(path).map(|()| true)
+        remove_tree(path).map(|()| holds_something)
     });
     match done {
-        // Somebody works there, or it went meanwhile.
+        // Somebody works there, or nobody ever did.
         Ok(false) => return None,
-        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        // It is just being made or removed, or was left so. An empty one holds nothing worth a word, and
+        // whoever makes one begins again when it goes.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::remove_dir(path).ok();
+            return None;
+        }
         Ok(true) => {}
         Err(error) => left.stays = Some(error.to_string()),
     }
     Some(left)
 }
 
-/// Takes a scratch directory, if nobody has it.
-fn claim(path: &Path) -> io::Result<Option<File>> {
+/// Takes a scratch directory, if nobody has it; a new one needs its lock made first.
+fn claim(path: &Path, new: bool) -> io::Result<Option<File>> {
     let file = path.join(OWNER);
     let owner = OpenOptions::new()
         .read(true)
         .append(true)
-        .create(true)
+        .create(new)
         .mode(0o600)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(&file)?;
@@ -221,7 +250,7 @@ fn end(pid: RawPid, since: u64) -> io::Result<()> {
 }
 
 /// When a process was started, in clock ticks since the machine was; none when it is gone, be it
-/// waited for or not (proc_pid_stat(5): the state is the 3rd field, the start the 22nd, and only the
+/// waited for or not (`proc_pid_stat(5)`: the state is the 3rd field, the start the 22nd, and only the
 /// second can hold spaces or parentheses).
 fn started(pid: RawPid) -> Option<u64> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -349,7 +378,7 @@ mod tests {
     fn one_that_died_before_it_had_a_lock_is_cleared_too() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(format!("{PREFIX}x"))).unwrap();
-        assert_eq!(clear(folder.path()).len(), 1);
+        assert_eq!(clear(folder.path()), []);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
