@@ -125,7 +125,8 @@ impl GrpcClient {
         }
     }
 
-    async fn write(&self, effect: ClientEffect) -> PortResult<()> {
+    /// Writes without a permit: only `perform`, and a rehearsal to an etcd of its own, may call it.
+    pub(crate) async fn write(&self, effect: ClientEffect) -> PortResult<()> {
         match effect {
             ClientEffect::PutCanary { url, key, value } => {
                 self.call(&url, Call::Write, |mut client| async move {

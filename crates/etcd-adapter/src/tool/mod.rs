@@ -4,9 +4,9 @@
 //! one exception is the restore, which a reviewer must be able to read as a whole: its values are
 //! written into the head of the script, quoted.
 
-mod answer;
-mod prove;
-mod restore;
+pub(crate) mod answer;
+pub(crate) mod prove;
+pub(crate) mod restore;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub use restore::{inner_script, unit_name};
 const STAGED: &str = include_str!("scripts/staged.sh");
 const DIGEST: &str = include_str!("scripts/digest.sh");
 const MODULES: &str = include_str!("scripts/modules.sh");
-const VERSIONS: &str = include_str!("scripts/versions.sh");
+pub(crate) const VERSIONS: &str = include_str!("scripts/versions.sh");
 
 /// Who is told how far the proof of a snapshot has come.
 pub type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;

@@ -1,5 +1,6 @@
 //! The proof of a snapshot, as the core wants it.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use runbook_core::digest::Digest;
@@ -48,7 +49,7 @@ fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof) -> SnapshotProof
     }
 }
 
-fn refused(path: &AbsPath, error: ProofError) -> AdapterError {
+pub(crate) fn refused(path: &dyn Display, error: ProofError) -> AdapterError {
     AdapterError::new(
         code(&error),
         Certainty::Refused,
