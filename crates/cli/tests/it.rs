@@ -1,5 +1,7 @@
 //! The program itself: its help, its usage errors, its exit codes; and the examples' specs.
 
+mod verify;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -47,7 +49,7 @@ fn the_manual_page_names_every_command_and_exit_code() {
     let output = Command::new(PROGRAM).arg("man").output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     for word in [
-        "discover", "plan", "run", "resume", "status", "undo", "abandon", "explain",
+        "discover", "verify", "plan", "run", "resume", "status", "undo", "abandon", "explain",
     ] {
         assert!(page.contains(&format!("restore-runbook {word}")), "{word}");
     }

@@ -10,7 +10,7 @@ use crate::render::{short_size, size};
 use crate::ui::Ui;
 
 /// A smaller file is proven before anybody looks.
-const LARGE: u64 = 64 << 20;
+pub(crate) const LARGE: u64 = 64 << 20;
 
 /// One large file under proof. The bar goes when this is dropped.
 pub(crate) struct Reading<'a> {

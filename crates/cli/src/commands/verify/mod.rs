@@ -12,7 +12,7 @@ use super::Context;
 use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::reading::Reading;
+use crate::progress::reading::{LARGE, Reading};
 use crate::render::verify::{Report, shown};
 use crate::render::{json, short_size};
 use crate::ui::Ui;
@@ -68,13 +68,13 @@ fn judge_folder(ui: &Ui, path: &Path, newest_only: bool) -> Folder {
     for (at, candidate) in found.paths.iter().enumerate() {
         let file = judge(ui, candidate);
         let first_good = file.restorable() && !judged.iter().any(Judged::restorable);
-        if first_good && !newest_only && at + 1 < total {
+        let size_bytes = file.seen.map_or(0, |seen| seen.size_bytes);
+        let left = total - at - 1;
+        if first_good && !newest_only && left > 0 && size_bytes >= LARGE {
             // Whoever cannot wait for the rest has what they need.
-            let size = short_size(file.seen.map_or(0, |seen| seen.size_bytes));
-            let left = total - at - 1;
+            let (name, size) = (shown(candidate), short_size(size_bytes));
             ui.note(&format!(
-                "the newest good one is {}, {size}; proving {left} more",
-                shown(candidate)
+                "the newest good one is {name}, {size}; proving {left} more"
             ));
         }
         judged.push(file);
