@@ -1,5 +1,6 @@
 //! The program itself: its help, its usage errors, its exit codes; and the examples' specs.
 
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod verify;
 
 use std::fs;

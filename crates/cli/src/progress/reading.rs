@@ -17,6 +17,7 @@ pub(crate) struct Reading<'a> {
     ui: &'a Ui,
     name: String,
     bar: Option<ProgressBar>,
+    phase: Option<Phase>,
     said: Instant,
 }
 
@@ -39,6 +40,7 @@ impl<'a> Reading<'a> {
             ui,
             name,
             bar,
+            phase: None,
             said: Instant::now(),
         })
     }
@@ -47,9 +49,12 @@ impl<'a> Reading<'a> {
     pub(crate) fn at(&mut self, progress: Progress) {
         let done = progress.done_bytes.min(progress.total_bytes);
         if let Some(bar) = &self.bar {
-            bar.set_length(progress.total_bytes);
+            if self.phase != Some(progress.phase) {
+                self.phase = Some(progress.phase);
+                bar.set_length(progress.total_bytes);
+                bar.set_prefix(doing(progress.phase));
+            }
             bar.set_position(done);
-            bar.set_prefix(doing(progress.phase));
         } else if self.said.elapsed() >= REMIND {
             self.said = Instant::now();
             self.ui.note(&format!(

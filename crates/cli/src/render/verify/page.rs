@@ -35,7 +35,6 @@ impl Report {
         layer(&mut page, "bytes", &bytes);
         layer(&mut page, "structure", &structure);
         layer(&mut page, "meaning", &meaning);
-        page.push('\n');
         self.outside(&mut page, file);
         if let Some(proof) = file.content() {
             if let Err(ProofError::NoTrailer { .. }) = &file.verdict {
@@ -55,6 +54,7 @@ impl Report {
 
     fn outside(&self, page: &mut String, file: &Judged) {
         let Some(seen) = file.seen else { return };
+        page.push('\n');
         let time = seen.modified.map(|at| format!(", written {at:.0}"));
         let age = age_of(file, self.now);
         field(page, "age", format!("{age}{}", time.unwrap_or_default()));
