@@ -245,6 +245,13 @@ pub struct OwnEffect {
 }
 
 impl Action {
+    /// Whether sending it again while the first is still on its way does no harm.
+    ///
+    /// Every other effect is absolute ("the value is `no`") or refuses to begin twice.
+    pub const fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::Manager(ManagerEffect::Reboot { .. }))
+    }
+
     /// What is true of the world once the action has happened, and not before.
     pub fn done_when(&self) -> Vec<Check> {
         match self {

@@ -201,6 +201,9 @@ pub trait Render {
 }
 
 /// A plan that can still be changed, and cannot be run.
+///
+/// There are two ways to one: [`Draft::restore`], the procedure, and [`Draft::undo`], which takes back
+/// what a run has done. Own steps go in by [`Draft::insert_after`]; [`Draft::seal`] is the way on.
 #[derive(Debug, Clone)]
 pub struct Draft {
     plan: Plan,
