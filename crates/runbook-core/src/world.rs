@@ -1,7 +1,9 @@
 //! What is there: the observed state a plan is built on, and compared with again before it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -272,6 +274,9 @@ pub struct SnapshotProof {
     pub size_bytes: u64,
     /// SHA-256 of everything but the trailer; the trailer holds the same 32 bytes.
     pub sha256: Digest,
+    /// When it was written, by the file's own time, to the second: the recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
     /// What the store inside holds.
     pub content: SnapshotContent,
 }
@@ -286,6 +291,9 @@ pub struct SnapshotContent {
     pub live_keys: u64,
     /// Keys alive below `/registry/`: Kubernetes' own.
     pub registry_keys: u64,
+    /// The same by kind, as `pods`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, u64>,
     /// etcd's `HashKV` at that revision: what every restored member must answer.
     pub hash_kv: u32,
     /// The minor release that wrote it, as `3.4.0`, where the store says.

@@ -1,7 +1,9 @@
 //! The proof of a snapshot, as the core wants it.
 
+use std::fs;
 use std::path::Path;
 
+use jiff::Timestamp;
 use runbook_core::digest::Digest;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::AbsPath;
@@ -26,14 +28,23 @@ fn proven(path: &AbsPath, proof: Proof) -> SnapshotProof {
         path: path.clone(),
         size_bytes: proof.size_bytes,
         sha256: Digest::from_bytes(proof.sha256),
+        modified: modified(path),
         content: SnapshotContent {
             revision: meaning.hash_kv.revision,
             live_keys: meaning.live_keys,
             registry_keys: meaning.registry.live_keys,
+            kinds: meaning.registry.kinds,
             hash_kv: meaning.hash_kv.hash,
             cluster_version: meaning.cluster_version,
         },
     }
+}
+
+/// The time of a file that the proof has just found unchanged.
+fn modified(path: &AbsPath) -> Option<Timestamp> {
+    let at = fs::metadata(path.as_str()).ok()?.modified().ok()?;
+    let at = Timestamp::try_from(at).ok()?;
+    Timestamp::from_second(at.as_second()).ok()
 }
 
 fn refused(path: &AbsPath, error: ProofError) -> AdapterError {
