@@ -131,6 +131,9 @@ pub struct Allowances {
     /// Lower `datanode` on these categories while their members are reprovisioned.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub category_datanode: BTreeMap<crate::names::CategoryName, String>,
+    /// Take over the guards that these runs, which are over, have left behind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guards: BTreeMap<crate::names::RunId, String>,
 }
 
 impl Allowances {
@@ -277,7 +280,8 @@ impl Spec {
             .quorum
             .iter()
             .chain(&self.allow.empty_snapshot)
-            .chain(self.allow.category_datanode.values());
+            .chain(self.allow.category_datanode.values())
+            .chain(self.allow.guards.values());
         if reasons
             .map(|r| r.trim().len())
             .any(|len| len == 0 || len > 500)

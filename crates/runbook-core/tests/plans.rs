@@ -403,6 +403,24 @@ fn a_snapshot_that_starts_empty_needs_a_reason() {
     assert!(Spec::from_yaml(&yaml).is_err(), "a blank is no reason");
 }
 
+/// A run that cannot go on any more is abandoned; the next one takes its guards over.
+#[test]
+fn guards_of_a_run_that_is_over_are_taken_over() {
+    for wiped in [&[][..], &[1]] {
+        let world = World::of(3)
+            .node(0, Found::Guarded)
+            .node(1, Found::Guarded)
+            .without_role()
+            .reprovision(wiped)
+            .takes_guards_over()
+            .build();
+        let mut lives = Lives::of(&world);
+        assert!(lives.plan().risks.iter().any(|risk| risk.contains("guard")));
+        lives.live(Mortal::never());
+        assert_eq!(lives.completed(), Ok(()));
+    }
+}
+
 /// What stands at the spool of a node to be wiped is nobody's business.
 #[test]
 fn a_foreign_spool_is_no_obstacle_to_a_wipe() {

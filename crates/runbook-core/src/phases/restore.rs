@@ -68,6 +68,7 @@ fn restore(cx: &Context, member: &Member) -> Unit {
                 node: node.clone(),
                 spool: cx.spool().clone(),
                 run: cx.run,
+                instead_of: None,
             },
         ])
         .within(cx.spec.deadlines.restore_s)

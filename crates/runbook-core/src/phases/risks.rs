@@ -15,6 +15,11 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     for (category, reason) in &cx.spec.allow.category_datanode {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
+    for (run, reason) in &cx.spec.allow.guards {
+        risks.push(format!(
+            "The guard of run {run} is taken over where it stands, because: {reason}"
+        ));
+    }
     if cx.bump.is_none() {
         risks.push(format!("The revision goes back to {}: etcd {} has no revision bump, or it was turned off. Watch caches do not notice; restart every kube-apiserver, then controllers, schedulers and kubelets.", cx.first_revision(), cx.version));
     }

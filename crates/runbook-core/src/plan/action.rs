@@ -114,6 +114,9 @@ pub enum NodeEffect {
         spool: AbsPath,
         /// The run that holds the node, as the guard says.
         run: RunId,
+        /// A run that is over, whose guard may stand there as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<RunId>,
     },
     /// `chown -R` and `chmod 0700` of the staged tree.
     OwnTree {
@@ -371,18 +374,28 @@ impl NodeEffect {
                     node: node.clone(),
                     spool: spool.clone(),
                     run: *run,
+                    instead_of: None,
                 },
             ],
-            Self::PlaceGuard { node, spool, run }
-            | Self::Disarm {
+            Self::PlaceGuard {
+                node,
+                spool,
+                run,
+                instead_of,
+            } => vec![Check::Guarded {
+                node: node.clone(),
+                spool: spool.clone(),
+                run: *run,
+                instead_of: *instead_of,
+            }],
+            Self::Disarm {
                 node, spool, run, ..
-            } => {
-                vec![Check::Guarded {
-                    node: node.clone(),
-                    spool: spool.clone(),
-                    run: *run,
-                }]
-            }
+            } => vec![Check::Guarded {
+                node: node.clone(),
+                spool: spool.clone(),
+                run: *run,
+                instead_of: None,
+            }],
             Self::OwnTree { node, tree, owner } => vec![Check::TreeOwned {
                 node: node.clone(),
                 tree: tree.clone(),
@@ -474,6 +487,11 @@ impl fmt::Display for NodeEffect {
             Self::SetAside { spool, aside, .. } => {
                 write!(f, "move {spool} to {aside}, guard {spool}")
             }
+            Self::PlaceGuard {
+                spool,
+                instead_of: Some(over),
+                ..
+            } => write!(f, "guard {spool}, in place of the guard of run {over}"),
             Self::PlaceGuard { spool, .. } => write!(f, "guard {spool}"),
             Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
             Self::Arm { staged, spool, .. } => {

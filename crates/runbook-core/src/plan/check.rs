@@ -144,6 +144,9 @@ pub enum Check {
         spool: AbsPath,
         /// The run.
         run: RunId,
+        /// A run that is over, whose guard may stand there until then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<RunId>,
     },
     /// A directory with etcd data stands at the spool path.
     SpoolHoldsData {

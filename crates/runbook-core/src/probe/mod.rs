@@ -151,7 +151,12 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         Check::PortsClosed { node, ports: asked } => node::ports_closed(ports, node, asked).await,
         Check::PathPresent { node, path } => node::path_present(ports, node, path).await,
         Check::PathAbsent { node, path } => node::path_absent(ports, node, path).await,
-        Check::Guarded { node, spool, run } => node::guarded(ports, node, spool, *run).await,
+        Check::Guarded {
+            node,
+            spool,
+            run,
+            instead_of,
+        } => node::guarded(ports, node, spool, *run, *instead_of).await,
         Check::SpoolHoldsData { node, spool } => node::spool_holds_data(ports, node, spool).await,
         Check::DiskIsFresh {
             node,

@@ -51,6 +51,7 @@ pub struct Builder {
     reprovision: Vec<bool>,
     datanode: bool,
     category_datanode: bool,
+    takes_guards_over: bool,
     has_role: bool,
     seed: u64,
     version: EtcdVersion,
@@ -69,6 +70,7 @@ impl World {
             reprovision: vec![false; members],
             datanode: true,
             category_datanode: false,
+            takes_guards_over: false,
             has_role: true,
             seed: 0,
             version: EtcdVersion::new(3, 4, 23),
@@ -129,6 +131,13 @@ impl Builder {
     #[must_use]
     pub const fn category_datanode(mut self) -> Self {
         self.category_datanode = true;
+        self
+    }
+
+    /// The spec takes over the guards of the run that [`Found::Guarded`] is about.
+    #[must_use]
+    pub const fn takes_guards_over(mut self) -> Self {
+        self.takes_guards_over = true;
         self
     }
 
@@ -247,6 +256,9 @@ impl Builder {
         if self.category_datanode {
             let reason = "the fake world wants it".into();
             allow.category_datanode.insert(named("default"), reason);
+        }
+        if self.takes_guards_over {
+            allow.guards.insert(run_id(99), "it was abandoned".into());
         }
         let members = self.reprovision.iter().enumerate();
         let members = members.map(|(at, reprovision)| MemberSpec {
