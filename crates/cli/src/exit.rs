@@ -29,11 +29,13 @@ pub enum Exit {
     Environment = 10,
     /// Interrupted twice: units were left in flight; `resume` looks at them.
     InFlight = 11,
+    /// Interrupted before anything was begun; nothing was changed.
+    Interrupted = 12,
 }
 
 impl Exit {
     /// Every exit code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -46,6 +48,7 @@ impl Exit {
         Self::Refused,
         Self::Environment,
         Self::InFlight,
+        Self::Interrupted,
     ];
 
     /// The number.
@@ -74,6 +77,7 @@ impl Exit {
                 "environment: a file, a program, a node or cmsh cannot be used; nothing was changed"
             }
             Self::InFlight => "in flight: interrupted twice; `resume` looks at what was left",
+            Self::Interrupted => "interrupted: before anything was begun; nothing was changed",
         }
     }
 
@@ -97,6 +101,6 @@ mod tests {
     #[test]
     fn the_numbers_are_stable() {
         let numbers = Exit::ALL.map(Exit::code);
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     }
 }

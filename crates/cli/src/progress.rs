@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runbook_core::event::{Event, EventSink, UnitRef};
 use runbook_core::names::UnitId;
 use runbook_core::plan::Phase;
 
-use crate::render::clock;
+use crate::render::{clock, size_short};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, Ui, WARN, clean_line, paint};
+use crate::wiring::Proving;
 
 /// A unit that sees the same for this long says so again.
 const REMIND: Duration = Duration::from_secs(30);
@@ -19,10 +20,15 @@ const REMIND: Duration = Duration::from_secs(30);
 /// Room for the phase's name, right-aligned.
 const PREFIX: usize = 12;
 
+/// On a narrower terminal the phase's name gives way to what is seen.
+const NARROW: u16 = 60;
+
+/// A proof that is over within this time shows nothing.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Shows events as they come.
 pub(crate) struct Progress {
     ui: Ui,
-    live: Option<MultiProgress>,
     state: Mutex<State>,
 }
 
@@ -34,12 +40,8 @@ struct State {
 
 impl Progress {
     pub(crate) fn new(ui: Ui) -> Self {
-        let live = ui
-            .live
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4)));
         Self {
             ui,
-            live,
             state: Mutex::default(),
         }
     }
@@ -57,11 +59,7 @@ impl Progress {
 
     /// A line between the bars.
     pub(crate) fn say(&self, line: &str) {
-        match &self.live {
-            // The bars step aside for the line.
-            Some(bars) => bars.suspend(|| self.ui.note(line)),
-            None => self.ui.note(line),
-        }
+        self.ui.note(line);
     }
 
     fn phase(&self, phase: Phase, text: &str) {
@@ -77,8 +75,8 @@ impl Progress {
 
     fn waiting(&self, unit: &UnitRef, seen: &str, elapsed: Duration, deadline: Duration) {
         let seen = clean_line(seen);
-        if let Some(live) = &self.live {
-            self.bar(live, unit, &seen, elapsed, deadline);
+        if let Some(bars) = &self.ui.bars {
+            self.bar(bars.all(), unit, &seen, elapsed, deadline);
             return;
         }
         let mut state = self.state();
@@ -106,15 +104,11 @@ impl Progress {
         let bar = state.bars.entry(unit.id.clone()).or_insert_with(|| {
             let bar = live.add(ProgressBar::new_spinner().with_elapsed(elapsed));
             bar.set_style(style());
-            bar.set_prefix(format!("{:>PREFIX$}  {}", unit.phase.name(), place(unit)));
+            bar.set_prefix(short(unit, columns()));
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
-        bar.set_message(format!(
-            "of {}: {}: {seen}",
-            clock(deadline),
-            clean_line(&unit.title)
-        ));
+        bar.set_message(format!("of {}: {seen}", clock(deadline)));
     }
 
     fn gone(&self, unit: &UnitRef) {
@@ -128,9 +122,29 @@ impl Progress {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} {spinner} {elapsed} {wide_msg}")
+    let elapsed = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        write!(to, "{}", clock(state.elapsed())).ok();
+    };
+    ProgressStyle::with_template("{prefix} {spinner} {clock} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("clock", elapsed)
         .tick_chars("|/-\\ ")
+}
+
+fn columns() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col.max(1))
+}
+
+/// Who and what, short enough that the time and what is seen have room beside it.
+fn short(unit: &UnitRef, columns: u16) -> String {
+    let id = unit.id.to_string();
+    let what = id.rsplit('/').next().unwrap_or_default();
+    let who = format!("{} {what}", place(unit));
+    if columns < NARROW {
+        who
+    } else {
+        format!("{:>PREFIX$}  {who}", unit.phase.name())
+    }
 }
 
 fn place(unit: &UnitRef) -> String {
@@ -184,7 +198,8 @@ impl EventSink for Progress {
             }
             Event::Failed { unit, failure } => {
                 self.gone(&unit);
-                let text = format!("[{}] {}", failure.code, clean_line(&failure.seen));
+                // The whole reason stands once, at the end, with the way on.
+                let text = format!("[{}]", clean_line(&failure.code));
                 self.unit(&unit, &paint(BAD, "FAILED"), &text);
             }
             Event::Draining => self.say(&self.still_in_flight()),
@@ -210,5 +225,87 @@ impl Progress {
             waited.join(", ")
         };
         format!("{:>PREFIX$}  draining; in flight: {what}", "")
+    }
+}
+
+/// How far the proof of a snapshot has come: a large one takes its time.
+pub(crate) struct Proof {
+    ui: Ui,
+    since: Instant,
+    /// When a line was written last, where there are no bars.
+    said: Mutex<Instant>,
+}
+
+impl Proof {
+    pub(crate) fn new(ui: Ui) -> Self {
+        let since = Instant::now();
+        Self {
+            ui,
+            since,
+            said: Mutex::new(since),
+        }
+    }
+
+    pub(crate) fn tell(&self, proving: Proving) {
+        if self.since.elapsed() < SOON {
+            return;
+        }
+        match &self.ui.bars {
+            Some(bars) => bars.proof(proof_bar, words(proving)),
+            None if self.is_due() => {
+                self.ui
+                    .note(&format!("{:>PREFIX$}  {}", "proving", words(proving)));
+            }
+            None => {}
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = said.elapsed() >= REMIND;
+        if due {
+            *said = Instant::now();
+        }
+        due
+    }
+}
+
+fn words(proving: Proving) -> String {
+    match proving {
+        Proving::Reading {
+            done_bytes,
+            total_bytes,
+        } => format!(
+            "the snapshot's bytes: {} of {}",
+            size_short(done_bytes),
+            size_short(total_bytes)
+        ),
+        Proving::Walking { done_bytes } => {
+            format!("the store inside: {}", size_short(done_bytes))
+        }
+    }
+}
+
+fn proof_bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style());
+    bar.set_prefix(format!("{:>PREFIX$} ", "proving"));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_and_what_leave_room_for_the_reason() {
+        let unit = UnitRef {
+            id: UnitId::new("reprovision/node001/boot").unwrap(),
+            phase: Phase::Reprovision,
+            node: Some(runbook_core::names::NodeName::new("node001").unwrap()),
+            title: "a title that would fill the whole line of a terminal".into(),
+        };
+        assert_eq!(short(&unit, 80), " reprovision  node001 boot");
+        assert_eq!(short(&unit, 40), "node001 boot");
     }
 }

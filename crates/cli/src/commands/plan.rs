@@ -21,7 +21,9 @@ use crate::ui::clean_line;
 pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failure> {
     let spec = read_spec(&args.spec)?;
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
-    wired.during(show(cx, args, &spec, &wired.ports)).await
+    wired
+        .during(cx.halt.or(show(cx, args, &spec, &wired.ports)))
+        .await
 }
 
 async fn show(

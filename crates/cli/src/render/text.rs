@@ -16,7 +16,10 @@ const LABEL: usize = 11;
 
 /// The whole plan.
 pub(crate) fn plan(plan: &SealedPlan) -> String {
-    let mut page = Page::default();
+    let mut page = Page {
+        takes_back: plan.kind != PlanKind::Restore,
+        ..Page::default()
+    };
     header(&mut page, plan);
     risks(&mut page, plan);
     let mut said = Vec::new();
@@ -88,6 +91,14 @@ fn header(page: &mut Page, plan: &SealedPlan) {
     page.line("");
     page.field("run", &plan.run.to_string());
     page.field("plan", &plan.digest().to_string());
+    if plan.kind != PlanKind::Restore {
+        page.field(
+            "place",
+            &format!("overlay {}, spool {}", plan.world.overlay, plan.world.spool),
+        );
+        members_before(page, plan);
+        return;
+    }
     let snapshot = &plan.world.snapshot;
     page.field(
         "snapshot",
@@ -113,11 +124,29 @@ fn header(page: &mut Page, plan: &SealedPlan) {
         "place",
         &format!("overlay {}, spool {}", plan.world.overlay, plan.world.spool),
     );
-    if plan.kind == PlanKind::Restore {
-        page.field("token", &format!("{} (fresh)", plan.identity.token));
-        page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
-    }
+    page.field("token", &format!("{} (fresh)", plan.identity.token));
+    page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
     members(page, plan);
+}
+
+/// What an undo leads back to. How the nodes are now is for its steps to find out.
+fn members_before(page: &mut Page, plan: &SealedPlan) {
+    for (n, seen) in plan.world.members.iter().enumerate() {
+        let label = if n == 0 { "members" } else { "" };
+        let before = seen.host.as_ref().map_or_else(
+            || "it did not answer".to_owned(),
+            |host| format!("spool: {}", host.spool),
+        );
+        let role = if seen.role_from.is_empty() {
+            "no role"
+        } else {
+            "the role"
+        };
+        page.field(
+            label,
+            &format!("{}, before the run: {role}, {before}", seen.node),
+        );
+    }
 }
 
 fn members(page: &mut Page, plan: &SealedPlan) {
@@ -178,6 +207,8 @@ fn risks(page: &mut Page, plan: &SealedPlan) {
 struct Page {
     text: String,
     commands: Commands,
+    /// An undo is not undone: what to say of that is in its risks.
+    takes_back: bool,
 }
 
 impl Page {
@@ -248,6 +279,9 @@ impl Page {
                 "within",
                 &clock(std::time::Duration::from_secs(unit.deadline_s.into())),
             );
+            if self.takes_back {
+                return;
+            }
             self.undo(&unit.undo, said);
         }
     }
