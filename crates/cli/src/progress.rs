@@ -108,6 +108,8 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
+        // A narrow line has no room for what the clock says already.
+        let seen = seen.strip_prefix("cannot be seen: ").unwrap_or(seen);
         bar.set_message(format!("of {}: {seen}", clock(deadline)));
     }
 
@@ -231,42 +233,55 @@ impl Progress {
 /// How far the proof of a snapshot has come: a large one takes its time.
 pub(crate) struct Proof {
     ui: Ui,
-    since: Instant,
-    /// When a line was written last, where there are no bars.
-    said: Mutex<Instant>,
+    pace: Mutex<Pace>,
+}
+
+/// When the proof began, and when a line was written last, where there are no bars.
+struct Pace {
+    began: Instant,
+    said: Instant,
+    read_bytes: u64,
 }
 
 impl Proof {
     pub(crate) fn new(ui: Ui) -> Self {
-        let since = Instant::now();
-        Self {
-            ui,
-            since,
-            said: Mutex::new(since),
-        }
+        let now = Instant::now();
+        let pace = Mutex::new(Pace {
+            began: now,
+            said: now,
+            read_bytes: 0,
+        });
+        Self { ui, pace }
     }
 
     pub(crate) fn tell(&self, proving: Proving) {
-        if self.since.elapsed() < SOON {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.notice(proving);
+        if pace.began.elapsed() < SOON {
             return;
         }
         match &self.ui.bars {
             Some(bars) => bars.proof(proof_bar, words(proving)),
-            None if self.is_due() => {
+            None if pace.said.elapsed() >= REMIND => {
+                pace.said = Instant::now();
                 self.ui
                     .note(&format!("{:>PREFIX$}  {}", "proving", words(proving)));
             }
             None => {}
         }
     }
+}
 
-    fn is_due(&self) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = said.elapsed() >= REMIND;
-        if due {
-            *said = Instant::now();
+impl Pace {
+    /// Bytes are read once: fewer of them than before are those of another proof.
+    fn notice(&mut self, proving: Proving) {
+        if let Proving::Reading { done_bytes, .. } = proving {
+            if done_bytes <= self.read_bytes {
+                self.began = Instant::now();
+                self.said = self.began;
+            }
+            self.read_bytes = done_bytes;
         }
-        due
     }
 }
 
@@ -296,6 +311,25 @@ fn proof_bar() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_proof_begins_anew() {
+        let long_ago = Instant::now().checked_sub(REMIND).unwrap();
+        let mut pace = Pace {
+            began: long_ago,
+            said: long_ago,
+            read_bytes: 0,
+        };
+        let reading = |done_bytes| Proving::Reading {
+            done_bytes,
+            total_bytes: 9,
+        };
+        pace.notice(reading(9));
+        pace.notice(Proving::Walking { done_bytes: 1 });
+        assert_eq!(pace.began, long_ago);
+        pace.notice(reading(3));
+        assert_ne!(pace.began, long_ago);
+    }
 
     #[test]
     fn who_and_what_leave_room_for_the_reason() {

@@ -222,7 +222,7 @@ fn verdict(cluster: &ClusterLabel, left_out: usize) -> String {
         paint(GOOD, format!("cluster {cluster} is restored and verified"))
     } else {
         let line =
-            format!("cluster {cluster} is restored, but {left_out} checks could NOT be made");
+            format!("cluster {cluster} is restored; {left_out} of its checks could NOT be made");
         paint(WARN, line)
     }
 }
@@ -278,7 +278,7 @@ mod tests {
         assert!(verdict(&cluster, 0).contains("restored and verified"));
         let line = verdict(&cluster, 1);
         assert!(
-            line.contains("1 checks could NOT be made") && !line.contains("verified"),
+            line.contains("1 of its checks could NOT be made") && !line.contains("verified"),
             "{line}"
         );
     }
