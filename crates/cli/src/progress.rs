@@ -1,6 +1,6 @@
 //! What a run shows while it works: bars on a terminal, one line per event elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ pub(crate) struct Progress {
 
 #[derive(Default)]
 struct State {
+    /// What has begun and is not over.
+    flying: BTreeSet<UnitId>,
     bars: BTreeMap<UnitId, ProgressBar>,
     said: BTreeMap<UnitId, (String, Duration)>,
 }
@@ -115,6 +117,7 @@ impl Progress {
 
     fn gone(&self, unit: &UnitRef) {
         let mut state = self.state();
+        state.flying.remove(&unit.id);
         state.said.remove(&unit.id);
         if let Some(bar) = state.bars.remove(&unit.id) {
             drop(state);
@@ -177,7 +180,10 @@ impl EventSink for Progress {
             Event::PhaseDone { phase, took } => {
                 self.phase(phase, &paint(GOOD, format!("done after {}", clock(took))));
             }
-            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts  "), ""),
+            Event::Acting { unit, .. } => {
+                self.state().flying.insert(unit.id.clone());
+                self.unit(&unit, &paint(HEAD, "acts  "), "");
+            }
             Event::Waiting {
                 unit,
                 seen,
@@ -219,10 +225,13 @@ impl Progress {
             .bars
             .keys()
             .chain(state.said.keys())
+            .chain(&state.flying)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .map(ToString::to_string)
             .collect();
         let what = if waited.is_empty() {
-            "nothing long".to_owned()
+            "nothing".to_owned()
         } else {
             waited.join(", ")
         };

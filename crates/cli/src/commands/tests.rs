@@ -361,8 +361,16 @@ fn the_plan_of_an_undo_tells_of_before_the_run_and_of_no_undo() {
         shown.contains("before the run: the role, spool: etcd data"),
         "{shown}"
     );
-    for wrong in ["nothing to undo", "restored in place", "proven"] {
+    let ticket = head.tool("undo --format md").stdout;
+    for wrong in [
+        "nothing to undo",
+        "restored in place",
+        "proven",
+        "NO RETURN",
+        "run --plan",
+    ] {
         assert!(!shown.contains(wrong), "{wrong}: {shown}");
+        assert!(!ticket.contains(wrong), "{wrong}: {ticket}");
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use runbook_core::names::UnitId;
 use runbook_core::plan::{Action, Check, Phase, PlanKind, SealedPlan, Undo, Unit};
+
+use runbook_core::world::ObservedMember;
 
 use super::commands::Commands;
 use super::{clock, size, thousands, wrap};
@@ -30,7 +33,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             said.clear();
             page.phase(unit.phase, plan);
         }
-        if plan.point_of_no_return.as_ref() == Some(&unit.id) {
+        if unit_of_no_return(plan) == Some(&unit.id) {
             page.no_return();
         }
         page.unit(unit, &mut said);
@@ -129,23 +132,30 @@ fn header(page: &mut Page, plan: &SealedPlan) {
     members(page, plan);
 }
 
-/// What an undo leads back to. How the nodes are now is for its steps to find out.
+/// The step that nothing takes back; an undo has none, for it leads to where the way began.
+pub(super) fn unit_of_no_return(plan: &SealedPlan) -> Option<&UnitId> {
+    let unit = plan.point_of_no_return.as_ref();
+    unit.filter(|_| plan.kind == PlanKind::Restore)
+}
+
+/// What a member was before the run. How it is now is for the steps of an undo to find out.
+pub(super) fn before(seen: &ObservedMember) -> String {
+    let spool = seen.host.as_ref().map_or_else(
+        || "it did not answer".to_owned(),
+        |host| format!("spool: {}", host.spool),
+    );
+    let role = if seen.role_from.is_empty() {
+        "no role"
+    } else {
+        "the role"
+    };
+    format!("before the run: {role}, {spool}")
+}
+
 fn members_before(page: &mut Page, plan: &SealedPlan) {
     for (n, seen) in plan.world.members.iter().enumerate() {
         let label = if n == 0 { "members" } else { "" };
-        let before = seen.host.as_ref().map_or_else(
-            || "it did not answer".to_owned(),
-            |host| format!("spool: {}", host.spool),
-        );
-        let role = if seen.role_from.is_empty() {
-            "no role"
-        } else {
-            "the role"
-        };
-        page.field(
-            label,
-            &format!("{}, before the run: {role}, {before}", seen.node),
-        );
+        page.field(label, &format!("{}, {}", seen.node, before(seen)));
     }
 }
 
