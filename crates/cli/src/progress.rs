@@ -137,7 +137,7 @@ fn style() -> ProgressStyle {
 }
 
 fn columns() -> u16 {
-    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col.max(1))
+    console::Term::stderr().size().1
 }
 
 /// Who and what, short enough that the time and what is seen have room beside it.

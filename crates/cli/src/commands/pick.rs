@@ -75,7 +75,7 @@ pub(super) fn refuse_open(
     let by = match dir.standing() {
         Standing::Open(history) | Standing::Over(_, history) => whose(&history),
         Standing::NeverBegan | Standing::GivenUp(_) => "its journal does not say whose".into(),
-        Standing::Unreadable(error) => return Err(in_the_way(dir, error)),
+        Standing::Unreadable(error) => return Err(in_the_way(dir, &error)),
     };
     let what = format!("run {} is open on cluster {}: {by}", dir.run, dir.cluster);
     Err(Failure::new(Exit::Locked, "run-open", what).hint(format!(
@@ -85,10 +85,10 @@ pub(super) fn refuse_open(
 }
 
 /// A run whose record is damaged may be open, and is treated so until somebody says otherwise.
-fn in_the_way(dir: &RunDir, error: StateError) -> Failure {
+fn in_the_way(dir: &RunDir, error: &StateError) -> Failure {
     let what = format!("run {} on cluster {} may be open", dir.run, dir.cluster);
     Failure::new(Exit::Locked, "run-open", what)
-        .caused_by(&error)
+        .caused_by(error)
         .hint(format!("its record cannot be read: {}", way_out(dir)))
 }
 
