@@ -1,5 +1,6 @@
 //! The program itself: its help, its usage errors, its exit codes, a real terminal; and the examples'
 //! specs.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
