@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{
-    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, RunId, ServiceName,
+    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId, ServiceName,
 };
 use crate::plan::{Action, ClientEffect, Command, ManagerEffect, NodeEffect, ToolEffect};
 use crate::ports::{Clock, ClusterManager, EtcdClient, EtcdTool, Node, PortResult, Ports};
@@ -327,6 +327,18 @@ impl Node for World {
             }))
         })
         .await
+    }
+
+    async fn knows_owner(&self, node: &NodeName, owner: &Owner) -> PortResult<bool> {
+        let (node, known) = (node.clone(), owner.as_str() == "etcd:etcd");
+        self.ask("the owner", move |state| state.on(&node).map(|_| known))
+            .await
+    }
+
+    async fn knows_service(&self, node: &NodeName, service: &ServiceName) -> PortResult<bool> {
+        let (node, known) = (node.clone(), service.as_str() == "etcd");
+        self.ask("the unit", move |state| state.on(&node).map(|_| known))
+            .await
     }
 
     async fn room(&self, node: &NodeName, _: &AbsPath) -> PortResult<Room> {
