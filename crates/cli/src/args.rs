@@ -1,10 +1,14 @@
 //! The command line, as clap reads it.
 
+mod backup;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, ClusterLabel, OverlayName};
+
+pub(crate) use backup::Backup;
 
 use crate::exit::Exit;
 
@@ -111,6 +115,8 @@ pub enum HostKeyPolicy {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Take a backup of etcd: from the best member, proven, with a manifest beside it
+    Backup(Box<Backup>),
     /// Look at what is there and write a spec to edit
     Discover(Discover),
     /// Show what would be done, every step and command; nothing is changed

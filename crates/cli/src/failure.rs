@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use etcd_adapter::backup::{BackupError, Fault};
 use runbook_core::error::AdapterError;
 use runbook_core::observe::ObserveError;
 use runbook_core::plan::PlanError;
@@ -119,6 +120,22 @@ impl From<ObserveError> for Failure {
 impl From<AdapterError> for Failure {
     fn from(error: AdapterError) -> Self {
         Self::of(Exit::Environment, error.code, &error, error.hint.clone())
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let exit = match &error {
+            BackupError::Locked { .. } => Exit::Locked,
+            BackupError::Exists { .. } | BackupError::Clusters { .. } => Exit::Conflict,
+            BackupError::Document(_) => Exit::Record,
+            BackupError::Failed { tries } => match tries.last().map(|attempt| &attempt.fault) {
+                Some(Fault::Hash | Fault::Proof(_)) => Exit::Refused,
+                _ => Exit::Environment,
+            },
+            _ => Exit::Environment,
+        };
+        Self::of(exit, error.code(), &error, error.hint())
     }
 }
 

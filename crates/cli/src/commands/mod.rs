@@ -1,6 +1,7 @@
 //! The commands.
 
 mod abandon;
+mod backup;
 mod discover;
 mod life;
 mod meta;
@@ -58,6 +59,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
         wiring,
     };
     match &cli.command {
+        Command::Backup(args) => backup::backup(cx, args).await,
         Command::Discover(args) => discover::discover(cx, args).await,
         Command::Plan(args) => plan::plan(cx, args).await,
         Command::Run(args) => run::run(cx, args).await,

@@ -1,11 +1,13 @@
 //! Plans and runs as people and programs read them.
 
+pub(crate) mod backup;
 pub(crate) mod commands;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod probe;
 pub(crate) mod status;
 pub(crate) mod text;
+pub(crate) mod timer;
 
 use std::time::Duration;
 

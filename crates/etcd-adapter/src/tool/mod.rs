@@ -5,7 +5,7 @@
 //! written into the head of the script, quoted.
 
 mod answer;
-mod prove;
+pub(crate) mod prove;
 mod restore;
 
 use std::fmt;

@@ -47,7 +47,7 @@ fn refused(path: &AbsPath, error: ProofError) -> AdapterError {
 }
 
 /// The stable code of a verdict, told apart from those of the other ports.
-fn code(error: &ProofError) -> &'static str {
+pub(crate) const fn code(error: &ProofError) -> &'static str {
     match error {
         ProofError::Empty => "snapshot-empty",
         ProofError::Truncated { .. } => "snapshot-truncated",
