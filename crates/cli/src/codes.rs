@@ -141,7 +141,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "backup-suspicious",
         "The backup is much smaller than the one before, or a kind of object is gone.",
-        "It is kept, and nothing was dropped. The message says which rule it breaks: fewer than half of the keys or of Kubernetes' keys; none left of ten or more objects of a kind; less than half of the bytes with no fewer keys; a lower revision in the same cluster. Look whether this was meant.",
+        "It is kept, but not trusted: it pushes no older one out. If the change was meant, say --accept-smaller once. The message says which rule it breaks: fewer than half of the keys or of Kubernetes' keys; none left of ten or more objects of a kind; less than half of the bytes with no fewer keys; a lower revision in the same cluster. Look whether this was meant.",
     ),
     code(
         "category-datanode",

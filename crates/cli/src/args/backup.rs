@@ -41,6 +41,9 @@ pub(crate) struct Backup {
     /// /etc/kubernetes/pki/LABEL and /etc/kubernetes/enc, if they are there
     #[arg(long, value_name = "PATH")]
     pub(crate) companion: Vec<PathBuf>,
+    /// What would be suspicious against the backup before was meant: trust this one
+    #[arg(long)]
+    pub(crate) accept_smaller: bool,
     #[command(flatten)]
     pub(crate) keep: Keep,
     /// Write a systemd service and timer for this very command line, and do nothing else
@@ -75,7 +78,8 @@ pub(crate) struct Keep {
     /// Keep the newest of each of the last N weeks that have one
     #[arg(long = "keep-weekly", value_name = "N", default_value_t = 0)]
     pub(crate) weekly: usize,
-    /// Drop the others; never the newest that one would restore from
+    /// Drop the others; never the newest good one. Empty and suspicious ones are counted apart, so
+    /// that they push no good one out
     #[arg(long)]
     pub(crate) prune: bool,
 }

@@ -76,7 +76,7 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
     let retained = if policy.is_unset() {
         Vec::new()
     } else {
-        session.retain(&taken, policy, args.keep.prune)?
+        session.retain(policy, args.keep.prune)?
     };
     show(cx.ui, args, &taken, &retained)?;
     Ok(Exit::Done)
@@ -164,6 +164,7 @@ fn wanted(args: &Backup, endpoints: Vec<EtcdUrl>) -> Wanted {
         settle: SETTLE,
         quota_bytes: args.quota,
         companions,
+        accept: args.accept_smaller,
         by: actor(),
         now: Timestamp::now(),
     }
@@ -202,7 +203,7 @@ fn show(
             for warning in &taken.warnings {
                 ui.warning(&format!("[{}] {}", warning.code, warning.text));
             }
-            ui.data(&render::text(taken, retained, args.keep.prune))
+            ui.data(&render::text(taken, retained))
         }
     }
 }

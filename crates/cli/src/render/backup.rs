@@ -40,7 +40,6 @@ pub(crate) fn json(taken: &Taken, retained: &[Retained]) -> Value {
         "manifest": taken.manifest,
         "members": members,
         "changes": taken.changes,
-        "suspicious": taken.is_suspicious(),
         "warnings": taken.warnings,
         "cleaned": taken.cleaned,
         "took_s": taken.took.as_secs_f64(),
@@ -49,7 +48,7 @@ pub(crate) fn json(taken: &Taken, retained: &[Retained]) -> Value {
 }
 
 /// The same for people.
-pub(crate) fn text(taken: &Taken, retained: &[Retained], prune: bool) -> String {
+pub(crate) fn text(taken: &Taken, retained: &[Retained]) -> String {
     let mut page = String::new();
     let path = clean_line(&taken.path.display().to_string());
     writeln!(page, "{} {path}", paint(GOOD, "Backup")).ok();
@@ -65,7 +64,7 @@ pub(crate) fn text(taken: &Taken, retained: &[Retained], prune: bool) -> String 
         );
     }
     for place in retained {
-        retention(&mut page, place, prune);
+        retention(&mut page, place);
     }
     page
 }
@@ -166,14 +165,13 @@ fn difference((before, now): (u64, u64)) -> String {
     format!("{sign}{}", thousands(now.abs_diff(before)))
 }
 
-fn retention(page: &mut String, place: &Retained, prune: bool) {
+fn retention(page: &mut String, place: &Retained) {
     let dropped = place.lines.iter().filter(|line| line.fate == Fate::Dropped);
     let (count, bytes) = dropped.fold((0, 0), |(n, bytes), line| (n + 1, bytes + line.size_bytes));
-    let what = match (count, place.pruned, prune) {
-        (0, ..) => "nothing goes".to_owned(),
-        (_, true, _) => format!("{count} dropped, {}", size(bytes)),
-        (_, false, true) => format!("{count} would go, and stay: this backup is suspicious"),
-        (_, false, false) => format!("{count} would go with --prune, {}", size(bytes)),
+    let what = match (count, place.pruned) {
+        (0, _) => "nothing goes".to_owned(),
+        (_, true) => format!("{count} dropped, {}", size(bytes)),
+        (_, false) => format!("{count} would go with --prune, {}", size(bytes)),
     };
     let dir = clean_line(&place.dir.display().to_string());
     writeln!(page, "{} {dir}: {what}", paint(HEAD, "Retention")).ok();
@@ -189,17 +187,14 @@ fn retained(line: &Line) -> String {
         Fate::Daily => "daily",
         Fate::Weekly => "weekly",
         Fate::Newest => "newest",
-        Fate::Doubtful => "doubtful",
         Fate::Dropped => "goes",
     };
-    let text = format!(
-        "{word:<9}{}  {}",
-        clean_line(&line.file),
-        size(line.size_bytes)
-    );
-    match line.fate {
-        Fate::Dropped => paint(FAINT, text),
-        Fate::Doubtful => paint(BAD, text),
+    let doubt = if line.doubtful { "  doubtful" } else { "" };
+    let bytes = size(line.size_bytes);
+    let text = format!("{word:<11}{}  {bytes}{doubt}", clean_line(&line.file));
+    match (line.fate, line.doubtful) {
+        (Fate::Dropped, _) => paint(FAINT, text),
+        (_, true) => paint(BAD, text),
         _ => text,
     }
 }

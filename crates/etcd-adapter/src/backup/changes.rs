@@ -1,14 +1,16 @@
-//! What is different from the backup before, and when that is suspicious.
+//! What is different from the trusted backup before, and when that is suspicious.
 //!
-//! A backup is suspicious when, against the one before of the same label,
+//! A backup is suspicious when, against the newest trusted one of the same label,
 //!
 //! - fewer than half of the keys are left, or of Kubernetes' keys;
 //! - a kind of object of which there were ten or more has none;
 //! - the file has less than half of the bytes, though no fewer keys (a defragmentation does that, too);
 //! - the cluster is the same, and its revision is lower.
 //!
-//! Each is what a mass deletion, an emptied store or an undone write looks like. It is a reason for a
-//! person to look, and for older backups to stay until then; the backup itself is kept.
+//! Each is what a mass deletion, an emptied store or an undone write looks like. The backup is kept, but it
+//! is not trusted: the next one is held against the same older one again, and retention counts it apart,
+//! so that it pushes nothing out. That ends when the content is back, or when a person accepts the change
+//! ([`Wanted::accept`](super::Wanted::accept)).
 
 use std::fmt;
 
@@ -98,5 +100,68 @@ impl fmt::Display for Suspicion {
             Self::SmallerFile => f.write_str("the file has less than half of the bytes, with no fewer keys; a defragmentation does that, too"),
             Self::RevisionBack => f.write_str("the revision is lower, in the same cluster"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::sample;
+    use super::*;
+
+    fn suspicious(change: impl FnOnce(&mut Manifest)) -> Vec<Suspicion> {
+        let before = sample("etcd-a-20260101T000000Z.db", "2026-01-01T00:00:00Z");
+        let mut now = before.clone();
+        change(&mut now);
+        Changes::between(&before, &now).suspicious
+    }
+
+    #[test]
+    fn each_rule_holds_and_no_more() {
+        assert_eq!(suspicious(|_| ()), []);
+        assert_eq!(suspicious(|now| now.content.live_keys = 50), []);
+        assert_eq!(
+            suspicious(|now| now.content.live_keys = 49),
+            [Suspicion::FewerKeys]
+        );
+        assert_eq!(suspicious(|now| now.content.registry_keys = 45), []);
+        assert_eq!(
+            suspicious(|now| now.content.registry_keys = 0),
+            [Suspicion::FewerRegistryKeys]
+        );
+        let gone = |now: &mut Manifest| {
+            now.content.kinds.remove("secrets");
+        };
+        assert_eq!(
+            suspicious(gone),
+            [Suspicion::KindGone("secrets".into(), 10)]
+        );
+        assert_eq!(suspicious(|now| now.size_bytes = 500), []);
+        assert_eq!(
+            suspicious(|now| now.size_bytes = 499),
+            [Suspicion::SmallerFile]
+        );
+        let compacted = |now: &mut Manifest| {
+            now.size_bytes = 499;
+            now.content.live_keys = 99;
+        };
+        assert_eq!(suspicious(compacted), []);
+        assert_eq!(
+            suspicious(|now| now.content.revision = 499),
+            [Suspicion::RevisionBack]
+        );
+        let restored = |now: &mut Manifest| {
+            now.content.revision = 1;
+            now.cluster.id.0 = 1;
+        };
+        assert_eq!(suspicious(restored), []);
+    }
+
+    #[test]
+    fn few_of_a_kind_may_go() {
+        let mut before = sample("etcd-a-20260101T000000Z.db", "2026-01-01T00:00:00Z");
+        before.content.kinds.insert("jobs".into(), 9);
+        let mut now = before.clone();
+        now.content.kinds.remove("jobs");
+        assert_eq!(Changes::between(&before, &now).suspicious, []);
     }
 }

@@ -238,3 +238,28 @@ impl fmt::Display for Attempt {
         write!(f, "{} [{}]: {}", self.url, self.fault.code(), self.fault)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_one() {
+        for (errno, code) in [
+            (Errno::NOSPC, "backup-space"),
+            (Errno::DQUOT, "backup-space"),
+            (Errno::IO, "backup-io"),
+        ] {
+            let error = BackupError::io(Path::new("/b/x"), "written")(errno.into());
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().starts_with("/b"), "{error}");
+        }
+        // Also from where the small files are written.
+        let error = StateError::Io {
+            path: "/b/x".into(),
+            doing: "written",
+            source: Errno::NOSPC.into(),
+        };
+        assert_eq!(BackupError::from(error).code(), "backup-space");
+    }
+}

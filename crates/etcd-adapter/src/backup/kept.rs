@@ -47,13 +47,15 @@ pub struct Line {
     pub size_bytes: u64,
     /// What becomes of it.
     pub fate: Fate,
+    /// Whether one would think twice before restoring from it.
+    pub doubtful: bool,
 }
 
 impl Kept {
     fn candidate(&self) -> Candidate {
         Candidate {
             taken: self.manifest.taken,
-            proven: self.present && self.manifest.content.empty.is_none(),
+            proven: self.present && self.manifest.is_trusted(),
         }
     }
 }
@@ -119,6 +121,7 @@ pub(super) fn retain(
             taken: kept.manifest.taken,
             size_bytes: kept.manifest.size_bytes,
             fate,
+            doubtful: !kept.candidate().proven,
         });
     }
     if prune {
@@ -127,4 +130,78 @@ pub(super) fn retain(
         }
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::sample;
+    use super::*;
+
+    fn put(dir: &Path, name: &str, change: impl FnOnce(&mut Manifest)) {
+        let day = &name["etcd-a-202601".len()..][..2];
+        let mut manifest = sample(name, &format!("2026-01-{day}T00:00:00Z"));
+        manifest.size_bytes = 4;
+        change(&mut manifest);
+        fs::write(dir.join(name), "etcd").unwrap();
+        fs::write(
+            dir.join(format!("{name}.json")),
+            manifest.to_bytes().unwrap(),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn only_what_has_our_manifest_is_ever_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let label = ClusterLabel::new("a").unwrap();
+        let names: Vec<_> = (1..8)
+            .map(|day| format!("etcd-a-2026010{day}T000000Z.db"))
+            .collect();
+        put(dir.path(), &names[0], |_| ());
+        put(dir.path(), &names[1], |_| ());
+        put(dir.path(), &names[2], |m| {
+            m.content.empty = Some("empty".into())
+        });
+        put(dir.path(), &names[3], |m| m.size_bytes = 5);
+        put(dir.path(), &names[4], |m| {
+            m.cluster.label = ClusterLabel::new("b").unwrap()
+        });
+        put(dir.path(), &names[5], |_| ());
+        fs::write(dir.path().join(format!("{}.json", names[5])), "{}").unwrap();
+        put(dir.path(), &names[6], |_| ());
+        fs::remove_file(dir.path().join(&names[6])).unwrap();
+        fs::write(dir.path().join("etcd-node001-20220321135652"), "foreign").unwrap();
+
+        let found = shelf(dir.path(), &label).unwrap();
+        assert_eq!(found.backups.len(), 4);
+        assert_eq!((found.orphans.len(), found.refused.len()), (1, 1));
+        let place = Place::open(dir.path(), &sample(&names[0], "2026-01-01T00:00:00Z").by).unwrap();
+        let policy = Policy {
+            last: 1,
+            ..Policy::default()
+        };
+        let shown = retain(&place, &label, policy, false).unwrap();
+        let fates: Vec<_> = shown
+            .iter()
+            .map(|line| (line.fate, line.doubtful))
+            .collect();
+        let expected = [
+            (Fate::Last, true),
+            (Fate::Dropped, true),
+            (Fate::Last, false),
+            (Fate::Dropped, false),
+        ];
+        assert_eq!(fates, expected);
+        assert_eq!(shelf(dir.path(), &label).unwrap().backups, found.backups);
+
+        assert_eq!(retain(&place, &label, policy, true).unwrap(), shown);
+        let mut left = place.names().unwrap();
+        left.retain(|name| !name.starts_with('.'));
+        let mut expected = vec!["etcd-node001-20220321135652".to_owned()];
+        for name in [&names[1], &names[3], &names[4], &names[5]] {
+            expected.extend([name.clone(), format!("{name}.json")]);
+        }
+        expected.sort();
+        assert_eq!(left, expected);
+    }
 }

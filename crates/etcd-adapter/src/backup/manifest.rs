@@ -49,6 +49,8 @@ pub struct Manifest {
     pub content: Content,
     /// What it is useless without.
     pub companions: Vec<Companion>,
+    /// What was suspicious about it, against the trusted one before, and not accepted.
+    pub doubts: Vec<String>,
 }
 
 /// The cluster a backup came from.
@@ -208,6 +210,11 @@ impl Manifest {
             .transpose()
     }
 
+    /// Whether one would restore from it without a second thought: neither empty nor suspicious.
+    pub const fn is_trusted(&self) -> bool {
+        self.content.empty.is_none() && self.doubts.is_empty()
+    }
+
     /// The bytes of the file: JSON for people, ending in a line feed.
     ///
     /// # Errors
@@ -216,5 +223,142 @@ impl Manifest {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A manifest of a backup with this name.
+    pub(in crate::backup) fn sample(file: &str, taken: &str) -> Manifest {
+        Manifest {
+            format: MANIFEST_FORMAT,
+            file: file.into(),
+            size_bytes: 1000,
+            sha256: Digest::of(b"file"),
+            content_sha256: Digest::of(b"content"),
+            taken: taken.parse().unwrap(),
+            by: Actor {
+                tool: "tool".into(),
+                host: "host".into(),
+                user: "root".into(),
+                pid: 1,
+            },
+            cluster: ClusterFacts {
+                label: ClusterLabel::new("a").unwrap(),
+                id: ClusterId(0xfeed),
+                source: MemberId(1),
+                endpoint: EtcdUrl::new("https://10.141.0.1:2379").unwrap(),
+                etcd: EtcdVersion::new(3, 4, 23),
+                quota_bytes: Some(1 << 31),
+                database_bytes: 4096,
+                members: vec![MemberFacts {
+                    id: MemberId(1),
+                    name: "node001".into(),
+                    peer_urls: vec!["https://10.141.0.1:2380".into()],
+                    client_urls: Vec::new(),
+                    learner: false,
+                }],
+            },
+            content: Content {
+                revision: 500,
+                compact_revision: Some(400),
+                status_hash: "beef".into(),
+                total_key: 120,
+                hash_kv: 7,
+                member_hash_kv: None,
+                live_keys: 100,
+                registry_keys: 90,
+                kinds: BTreeMap::from([("pods".into(), 80), ("secrets".into(), 10)]),
+                leases: 0,
+                auth_enabled: false,
+                alarms: Vec::new(),
+                cluster_version: Some("3.4.0".into()),
+                storage_version: None,
+                consistent_index: 9,
+                database_bytes: 968,
+                empty: None,
+            },
+            companions: vec![Companion {
+                path: PathBuf::from("/etc/kubernetes/pki/a/sa.key"),
+                sha256: Some(Digest::of(b"key")),
+                missing: None,
+            }],
+            doubts: Vec::new(),
+        }
+    }
+
+    const FILE: &str = "etcd-a-20260101T000000Z.db";
+
+    fn parse(text: &str) -> Result<Manifest, DocumentError> {
+        Manifest::parse(
+            &Path::new("/b").join(format!("{FILE}.json")),
+            text.as_bytes(),
+        )
+    }
+
+    #[test]
+    fn a_manifest_survives_its_file() {
+        let manifest = sample(FILE, "2026-01-01T00:00:00Z");
+        let bytes = manifest.to_bytes().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(parse(&text).unwrap(), manifest);
+        // The format of the first version is read for ever.
+        assert_eq!(text, include_str!("../../tests/fixtures/manifest-1.0.json"));
+    }
+
+    #[test]
+    fn what_this_tool_does_not_write_is_refused() {
+        let good = include_str!("../../tests/fixtures/manifest-1.0.json");
+        let with = |from: &str, to: &str| {
+            assert!(good.contains(from), "{from}");
+            good.replacen(from, to, 1)
+        };
+        let code = |text: &str| {
+            parse(text)
+                .map(|_| "read")
+                .unwrap_or_else(|error| error.code())
+        };
+        assert_eq!(
+            code(&with("\"leases\": 0,", "\"leases\": 0, \"leasez\": 1,")),
+            "backup-record-refused"
+        );
+        assert_eq!(code(&with("\"leases\": 0,", "")), "backup-record-refused");
+        assert_eq!(
+            code(&with("\"leases\": 0,", "\"leases\": 0, \"leases\": 0,")),
+            "backup-record-refused"
+        );
+        assert_eq!(
+            code(&with("\"revision\": 500", "\"revision\": -1")),
+            "backup-record-refused"
+        );
+        assert_eq!(
+            code(&with("20260101T000000Z.db", "20260102T000000Z.db")),
+            "backup-record-refused"
+        );
+        assert_eq!(
+            code(&with("\"file\": \"", "\"file\": \"../")),
+            "backup-record-refused"
+        );
+        assert_eq!(
+            code(&format!("{good}{}", " ".repeat(1 << 20))),
+            "backup-record-refused"
+        );
+        assert_eq!(code(&"[".repeat(10_000)), "backup-record-refused");
+        assert_eq!(code(&format!("{good}x")), "backup-record-refused");
+        assert_eq!(
+            code(&with("\"major\": 1", "\"major\": 2")),
+            "backup-record-newer"
+        );
+        // What a later version adds is passed over.
+        let newer = with("\"minor\": 0", "\"minor\": 1").replacen(
+            "\"leases\": 0,",
+            "\"leases\": 0, \"leasez\": 1,",
+            1,
+        );
+        assert_eq!(code(&newer), "read");
     }
 }

@@ -305,3 +305,127 @@ fn lock(dir: &Path, by: &Actor) -> Result<File, BackupError> {
         .and_then(|()| file.write_all(&holder));
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::sample;
+    use super::*;
+
+    const AT: &str = "2026-01-01T00:00:00Z";
+    const NAME: &str = "etcd-a-20260101T000000Z.db";
+
+    fn by() -> Actor {
+        sample(NAME, AT).by
+    }
+
+    fn files(dir: &Path) -> Vec<String> {
+        let mut names = names(dir).unwrap();
+        names.retain(|name| name != LOCK);
+        names
+    }
+
+    fn name(place: &Place) -> BackupName {
+        let label = ClusterLabel::new("a").unwrap();
+        place.name(&label, AT.parse().unwrap()).unwrap()
+    }
+
+    /// Every point at which a process may have died in the publishing of a backup.
+    #[test]
+    fn the_next_call_understands_every_crash() {
+        let manifest = format!("{NAME}.json");
+        let part = format!("{NAME}.part");
+        let draft = format!(".{NAME}.json.4711");
+        let none: &[&str] = &[];
+        let published: &[&str] = &[NAME, &manifest];
+        for (left, stays) in [
+            (&[&*part][..], none),
+            (&[&*part, &*draft], none),
+            // The draft was linked to its name, and stays as a second one.
+            (&[&*part, &*draft, &*manifest], none),
+            (&[&*part, &*manifest], none),
+            // A hard link, where the storage knows no better: both names are there.
+            (&[&*part, &*manifest, NAME], published),
+            (published, published),
+            // Dropping had begun.
+            (&[&*manifest], &[&*manifest]),
+            (&[".revision.json.12"], none),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            for name in left {
+                fs::write(dir.path().join(name), "").unwrap();
+            }
+            let place = Place::open(dir.path(), &by()).unwrap();
+            let removed = place.clean().unwrap();
+            assert_eq!(files(dir.path()), stays, "{left:?}");
+            assert_eq!(removed.len(), left.len() - stays.len(), "{left:?}");
+            assert_eq!(place.clean().unwrap(), Vec::<PathBuf>::new());
+        }
+    }
+
+    #[test]
+    fn what_others_left_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = [
+            "etcd-node001-20220321135652",
+            "etcd-node001-20220321135652.part",
+            "snapshot.db.part",
+            ".etcd-a-20260101T000000Z.db.json.x",
+            ".hidden.12",
+            "revision.json",
+        ];
+        for name in theirs {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let place = Place::open(dir.path(), &by()).unwrap();
+        assert_eq!(place.clean().unwrap(), Vec::<PathBuf>::new());
+        assert_eq!(files(dir.path()).len(), theirs.len());
+    }
+
+    #[test]
+    fn publishing_overwrites_nothing_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::open(dir.path(), &by()).unwrap();
+        let (first, manifest) = (name(&place), sample(NAME, AT));
+        let part = place.begin(&first).unwrap();
+        assert_eq!(place.begin(&first).unwrap_err().code(), "backup-exists");
+        // Somebody was faster.
+        fs::write(dir.path().join(NAME), "theirs").unwrap();
+        let error = place.publish(part, &first, &manifest).unwrap_err();
+        assert_eq!(error.code(), "backup-exists");
+        assert_eq!(files(dir.path()), [NAME]);
+        assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap(), "theirs");
+
+        let second = name(&place);
+        assert_eq!(second.as_str(), "etcd-a-20260101T000000Z-2.db");
+        let part = place.begin(&second).unwrap();
+        let path = place.publish(part, &second, &manifest).unwrap();
+        assert_eq!(path, dir.path().join(second.as_str()));
+        assert_eq!(files(dir.path()).len(), 3);
+        place.forget(&second).unwrap();
+        assert_eq!(files(dir.path()), [NAME]);
+    }
+
+    #[test]
+    fn a_rename_refuses_to_overwrite() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("one"), "1").unwrap();
+        fs::write(at("two"), "2").unwrap();
+        let error = rename_to_nothing(&at("one"), &at("two")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        rename_to_nothing(&at("one"), &at("three")).unwrap();
+        assert_eq!(files(dir.path()), ["three", "two"]);
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::open(dir.path(), &by()).unwrap();
+        assert_eq!(
+            Place::open(dir.path(), &by()).unwrap_err().code(),
+            "backup-locked"
+        );
+        drop(place);
+        assert!(Place::open(dir.path(), &by()).is_ok());
+    }
+}

@@ -26,8 +26,8 @@ pub struct Policy {
 pub struct Candidate {
     /// When it was taken.
     pub taken: Timestamp,
-    /// Whether one would restore from it: it was proven, it is still there as its manifest says, and
-    /// Kubernetes would not start empty from it.
+    /// Whether one would restore from it without a second thought: it was proven, it is still there as
+    /// its manifest says, Kubernetes would not start empty from it, and nothing about it was suspicious.
     pub proven: bool,
 }
 
@@ -43,10 +43,8 @@ pub enum Fate {
     Daily,
     /// It is the newest of its week.
     Weekly,
-    /// It is the newest that one would restore from; no policy drops it.
+    /// It is the newest of all; no policy drops it.
     Newest,
-    /// One would not restore from it. It fills no place, and a person should look at it.
-    Doubtful,
     /// It goes.
     Dropped,
 }
@@ -59,34 +57,44 @@ impl Policy {
 
     /// The fate of each backup, in the order given.
     ///
-    /// Only proven ones fill places, so that a run of empty or damaged ones never pushes a good one out,
-    /// and only proven ones are dropped, for what is doubtful is evidence. An unset policy drops
-    /// nothing; a set one never drops the newest proven one.
+    /// Proven and doubtful ones are judged apart, each kind as if the other were not there. So a run of
+    /// empty or damaged backups never pushes a good one out, however long it goes on, and does not
+    /// pile up either. An unset policy drops nothing; a set one never drops the newest of its kind.
     pub fn fates(&self, backups: &[Candidate]) -> Vec<Fate> {
-        let mut fates = vec![Fate::Doubtful; backups.len()];
-        let mut order: Vec<usize> = (0..backups.len())
-            .filter(|at| backups[*at].proven)
-            .collect();
-        // The newest first; of one moment the one that was named last.
-        order.sort_by_key(|at| std::cmp::Reverse((backups[*at].taken, *at)));
+        let mut fates = vec![Fate::Newest; backups.len()];
+        for proven in [true, false] {
+            let alike = |at: &usize| backups[*at].proven == proven;
+            let mut order: Vec<usize> = (0..backups.len()).filter(alike).collect();
+            // The newest first; of one moment the one that was named last.
+            order.sort_by_key(|at| std::cmp::Reverse((backups[*at].taken, *at)));
+            let taken: Vec<_> = order.iter().map(|at| backups[*at].taken).collect();
+            for (at, fate) in order.into_iter().zip(self.of_one_kind(&taken)) {
+                fates[at] = fate;
+            }
+        }
+        fates
+    }
+
+    /// The newest first.
+    fn of_one_kind(&self, taken: &[Timestamp]) -> Vec<Fate> {
         let mut buckets = [
             (Fate::Hourly, self.hourly, BTreeSet::new()),
             (Fate::Daily, self.daily, BTreeSet::new()),
             (Fate::Weekly, self.weekly, BTreeSet::new()),
         ];
-        for (nth, at) in order.into_iter().enumerate() {
-            let spans = spans(backups[at].taken);
+        let mut fates = Vec::with_capacity(taken.len());
+        for (nth, at) in taken.iter().enumerate() {
             let mut fate = match nth {
                 _ if nth < self.last => Fate::Last,
                 _ if self.is_unset() || nth == 0 => Fate::Newest,
                 _ => Fate::Dropped,
             };
-            for ((reason, most, seen), span) in buckets.iter_mut().zip(spans) {
+            for ((reason, most, seen), span) in buckets.iter_mut().zip(spans(*at)) {
                 if seen.len() < *most && seen.insert(span) && fate == Fate::Dropped {
                     fate = *reason;
                 }
             }
-            fates[at] = fate;
+            fates.push(fate);
         }
         fates
     }
@@ -169,9 +177,9 @@ mod tests {
         let mut backups: Vec<_> = (10..20)
             .map(|day| backup(&format!("2026-03-{day}T00:00:00Z")))
             .collect();
-        backups[1..]
-            .iter_mut()
-            .for_each(|backup| backup.proven = false);
+        for backup in &mut backups[1..] {
+            backup.proven = false;
+        }
         let policy = Policy {
             last: 2,
             hourly: 3,
@@ -180,7 +188,8 @@ mod tests {
         };
         let fates = policy.fates(&backups);
         assert_eq!(fates[0], Last);
-        assert_eq!(fates[1..], [Fate::Doubtful; 9]);
+        assert_eq!(fates[1..7], [Dropped; 6]);
+        assert_eq!(fates[7..], [Hourly, Last, Last]);
     }
 
     fn any_backups() -> impl Strategy<Value = Vec<Candidate>> {
@@ -217,41 +226,39 @@ mod tests {
         }
 
         #[test]
-        fn only_what_is_proven_is_dropped_and_not_by_the_doubtful(
+        fn the_good_and_the_doubtful_do_not_touch_each_other(
             backups in any_backups(),
             policy in any_policy(),
         ) {
             let fates = policy.fates(&backups);
-            let good: Vec<_> = backups.iter().copied().filter(|b| b.proven).collect();
-            let among: Vec<_> = backups.iter().zip(&fates)
-                .filter(|(b, _)| b.proven).map(|(_, fate)| *fate).collect();
-            for (backup, fate) in backups.iter().zip(&fates) {
-                prop_assert_eq!(backup.proven, *fate != Fate::Doubtful);
+            for proven in [true, false] {
+                let alone: Vec<_> = backups.iter().copied().filter(|b| b.proven == proven).collect();
+                let among: Vec<_> = backups.iter().zip(&fates)
+                    .filter(|(b, _)| b.proven == proven).map(|(_, fate)| *fate).collect();
+                prop_assert_eq!(policy.fates(&alone), among);
             }
-            prop_assert_eq!(policy.fates(&good), among);
         }
 
         #[test]
         fn as_many_stay_as_was_asked_for(backups in any_backups(), policy in any_policy()) {
-            let fates = policy.fates(&backups);
-            let proven: Vec<_> = backups.iter().filter(|b| b.proven).collect();
-            let stays = fates.iter().filter(|f| !matches!(f, Dropped | Fate::Doubtful)).count();
+            let proven: Vec<_> = backups.into_iter().filter(|b| b.proven).collect();
+            let fates = policy.fates(&proven);
+            let stay = fates.iter().filter(|fate| **fate != Dropped).count();
+            let count = |span: usize| {
+                let spans: BTreeSet<_> = proven.iter().map(|b| spans(b.taken)[span]).collect();
+                spans.len()
+            };
+            let least = [
+                policy.last.min(proven.len()),
+                policy.hourly.min(count(0)),
+                policy.daily.min(count(1)),
+                policy.weekly.min(count(2)),
+            ];
             if policy.is_unset() {
-                prop_assert_eq!(stays, proven.len());
+                prop_assert_eq!(stay, proven.len());
             } else {
-                let count = |span: usize| {
-                    let spans: BTreeSet<_> = proven.iter().map(|b| spans(b.taken)[span]).collect();
-                    spans.len()
-                };
-                let least = [
-                    policy.last.min(proven.len()),
-                    policy.hourly.min(count(0)),
-                    policy.daily.min(count(1)),
-                    policy.weekly.min(count(2)),
-                ];
-                let most: usize = least.iter().sum::<usize>().max(1);
-                prop_assert!(stays >= *least.iter().max().unwrap());
-                prop_assert!(stays <= most);
+                prop_assert!(stay >= *least.iter().max().unwrap());
+                prop_assert!(stay <= least.iter().sum::<usize>().max(1));
             }
         }
 

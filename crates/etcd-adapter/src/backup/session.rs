@@ -57,6 +57,8 @@ pub struct Wanted {
     pub quota_bytes: Option<u64>,
     /// Files and directories whose digests go into the manifest.
     pub companions: Vec<PathBuf>,
+    /// Whether what would be suspicious was meant: the backup is trusted all the same.
+    pub accept: bool,
     /// Who takes it.
     pub by: Actor,
     /// The moment it begins.
@@ -175,14 +177,18 @@ impl Session {
         let begun = Instant::now();
         let got = self.get(client, &survey, watch, &mut warnings).await?;
         let took = begun.elapsed();
-        let manifest = self.manifest(&got);
+        let mut manifest = self.manifest(&got);
         let before = kept::shelf(self.main.dir(), &wanted.label)?;
         let changes = before
             .backups
-            .first()
+            .iter()
+            .find(|kept| kept.manifest.is_trusted())
             .map(|before| Changes::between(&before.manifest, &manifest));
         warnings.extend(Warning::after(&manifest, changes.as_ref(), &recorded));
         warnings.extend(before.refused.iter().map(Warning::record));
+        if let Some(changes) = changes.as_ref().filter(|_| !wanted.accept) {
+            manifest.doubts = changes.suspicious.iter().map(ToString::to_string).collect();
+        }
         let path = self.main.publish(got.part, &got.name, &manifest)?;
         let copy = self.second(&path, &got.name, &manifest, watch).await?;
         Ok(Taken {
@@ -197,18 +203,11 @@ impl Session {
         })
     }
 
-    /// Shows what a policy means for each directory; with `prune` it is done, unless the backup just
-    /// taken is suspicious, for then older ones may be needed.
+    /// Shows what a policy means for each directory; with `prune` it is done.
     ///
     /// # Errors
     /// When a directory cannot be read or changed.
-    pub fn retain(
-        &self,
-        taken: &Taken,
-        policy: Policy,
-        prune: bool,
-    ) -> Result<Vec<Retained>, BackupError> {
-        let prune = prune && !taken.is_suspicious();
+    pub fn retain(&self, policy: Policy, prune: bool) -> Result<Vec<Retained>, BackupError> {
         let retained = self.places().map(|place| {
             Ok(Retained {
                 dir: place.dir().to_owned(),
@@ -340,6 +339,7 @@ impl Session {
             },
             content: Content::of(&got.proof, got.member_hash_kv),
             companions: companions::digests(&wanted.companions),
+            doubts: Vec::new(),
         }
     }
 
@@ -360,15 +360,6 @@ impl Session {
             dir: place.dir().to_owned(),
             source: Box::new(source),
         })
-    }
-}
-
-impl Taken {
-    /// Whether the backup looks like the picture of an accident; see [`Changes`].
-    pub fn is_suspicious(&self) -> bool {
-        let changes = self.changes.as_ref();
-        self.manifest.content.empty.is_some()
-            || changes.is_some_and(|changes| !changes.suspicious.is_empty())
     }
 }
 
