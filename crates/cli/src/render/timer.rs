@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::args::{Backup, Global};
+use crate::args::{Backup, Global, Listing};
 use crate::failure::Failure;
 
 /// What the service may not do. It runs as root, for the keys it reads are root's; it needs the network,
@@ -51,7 +51,6 @@ pub(crate) fn units(options: &Global, args: &Backup) -> Result<String, Failure> 
 # /etc/systemd/system/{name}.service
 [Unit]
 Description=Backup of the etcd cluster {label}
-Documentation=man:restore-runbook(1)
 Wants=network-online.target
 After=network-online.target
 {mounts}
@@ -133,6 +132,9 @@ fn words(program: PathBuf, options: &Global, args: &Backup) -> Result<Vec<String
         );
     }
     words.extend(keep.prune.then(|| "--prune".into()));
+    if args.format == Listing::Json {
+        words.extend(["--format".into(), "json".into()]);
+    }
     words.into_iter().map(text).collect()
 }
 
@@ -182,4 +184,99 @@ fn quoted(word: &str) -> String {
     }
     text.push('"');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    const WITHOUT_CMSH: &[&str] = &[
+        "--to=/b c",
+        "--copy-to=/d",
+        "--cluster=a",
+        "--endpoints=https://10.141.0.1:2379,https://10.141.0.2:2379",
+        "--etcd-user=root",
+        "--etcd-password-file=/p%w",
+        "--idle-timeout=7",
+        "--quota=8",
+        "--companion=/e$x",
+        "--companion=/f",
+        "--keep-last=1",
+        "--keep-hourly=2",
+        "--keep-daily=3",
+        "--keep-weekly=4",
+        "--prune",
+        "--format=json",
+        "--etcd-ca=/ca",
+        "--etcd-cert=/crt",
+        "--etcd-key=/key",
+    ];
+    const WITH_CMSH: &[&str] = &["--overlay=o", "--cmsh=/cmsh"];
+
+    fn parsed(args: &[String]) -> (Global, Box<Backup>) {
+        let head = ["restore-runbook", "backup"].map(String::from);
+        match Cli::try_parse_from(head.iter().chain(args)).unwrap() {
+            Cli {
+                global,
+                command: Command::Backup(args),
+            } => (global, args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The service is told what the command line said, and no option is forgotten.
+    #[test]
+    fn the_service_runs_the_same_command_line() {
+        let mut given = String::new();
+        for args in [WITHOUT_CMSH, WITH_CMSH] {
+            let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+            let first = parsed(&args);
+            let words = words("/rr".into(), &first.0, &first.1).unwrap();
+            assert_eq!(words[..2], ["/rr", "backup"]);
+            let again = parsed(&words[2..]);
+            assert_eq!(format!("{again:?}"), format!("{first:?}"));
+            given.push_str(&args.join(" "));
+        }
+        // A person accepts once; the rest is for the printing.
+        let not_for_a_service = ["accept-smaller", "print-timer", "on-calendar", "help"];
+        let command = Cli::command();
+        let backup = command.find_subcommand("backup").unwrap();
+        for option in backup.get_arguments().filter_map(clap::Arg::get_long) {
+            let known = given.contains(&format!("--{option}"));
+            assert!(known || not_for_a_service.contains(&option), "--{option}");
+        }
+    }
+
+    #[test]
+    fn no_argument_can_write_a_line_of_its_own() {
+        let args = ["--on-calendar=hourly\nExecStart=x", "--print-timer"].map(String::from);
+        let (global, args) = parsed(&args);
+        assert_eq!(units(&global, &args).unwrap_err().code, "usage");
+        let (global, args) = parsed(&["--to=/b\nExecStart=x".to_owned()]);
+        assert_eq!(units(&global, &args).unwrap_err().code, "usage");
+    }
+
+    #[test]
+    fn words_are_quoted_as_systemd_reads_them() {
+        assert_eq!(quoted("/a/b-c=1,2:3@x"), "/a/b-c=1,2:3@x");
+        assert_eq!(quoted("a b"), "\"a b\"");
+        assert_eq!(quoted("a\"b\\c%d"), "\"a\\\"b\\\\c%%d\"");
+        assert_eq!(quoted(""), "\"\"");
+        let args = WITHOUT_CMSH
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        let (global, args) = parsed(&args);
+        let units = units(&global, &args).unwrap();
+        assert!(units.contains("--to \"/b c\""), "{units}");
+        assert!(units.contains("\"/e$$x\""), "{units}");
+        assert!(
+            units.contains("ReadWritePaths=\"/b c\"\nReadWritePaths=/d\n"),
+            "{units}"
+        );
+        assert!(!units.contains("/root/.cm"), "{units}");
+    }
 }
