@@ -160,11 +160,11 @@ mod tests {
         put(dir.path(), &names[0], |_| ());
         put(dir.path(), &names[1], |_| ());
         put(dir.path(), &names[2], |m| {
-            m.content.empty = Some("empty".into())
+            m.content.empty = Some("empty".into());
         });
         put(dir.path(), &names[3], |m| m.size_bytes = 5);
         put(dir.path(), &names[4], |m| {
-            m.cluster.label = ClusterLabel::new("b").unwrap()
+            m.cluster.label = ClusterLabel::new("b").unwrap();
         });
         put(dir.path(), &names[5], |_| ());
         fs::write(dir.path().join(format!("{}.json", names[5])), "{}").unwrap();

@@ -317,11 +317,7 @@ pub(super) mod tests {
             assert!(good.contains(from), "{from}");
             good.replacen(from, to, 1)
         };
-        let code = |text: &str| {
-            parse(text)
-                .map(|_| "read")
-                .unwrap_or_else(|error| error.code())
-        };
+        let code = |text: &str| parse(text).map_or_else(|error| error.code(), |_| "read");
         assert_eq!(
             code(&with("\"leases\": 0,", "\"leases\": 0, \"leasez\": 1,")),
             "backup-record-refused"
