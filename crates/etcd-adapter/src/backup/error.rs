@@ -134,6 +134,9 @@ impl Fault {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Port(error) if error.code == "etcd-auth" => {
+                Some("name a user with the role root: --etcd-user and --etcd-password-file".into())
+            }
             Self::Port(error) => error.hint.clone(),
             Self::Hash => Some("try again; if it stays so, look at the network and at the machines' memory".into()),
             Self::Proof(_) => Some("this member's database is damaged: replace the member, from the others if they are sound".into()),
@@ -171,10 +174,16 @@ impl BackupError {
             Self::Exists { .. } => "backup-exists",
             Self::NoMember { .. } => "backup-no-member",
             Self::Clusters { .. } => "backup-clusters",
-            Self::Failed { tries } => match tries.as_slice() {
-                [only] => only.fault.code(),
-                _ => "backup-failed",
-            },
+            // Where all say the same, that is what it is.
+            Self::Failed { tries } => {
+                let mut codes = tries.iter().map(|attempt| attempt.fault.code());
+                let first = codes.next().unwrap_or("backup-failed");
+                if codes.all(|code| code == first) {
+                    first
+                } else {
+                    "backup-failed"
+                }
+            }
             Self::Document(error) => error.code(),
             Self::Copy { .. } => "backup-copy",
             Self::Readback { .. } => "backup-readback",
@@ -261,5 +270,25 @@ mod tests {
             source: Errno::NOSPC.into(),
         };
         assert_eq!(BackupError::from(error).code(), "backup-space");
+    }
+
+    #[test]
+    fn what_all_members_say_is_what_it_is() {
+        let failed = |faults: Vec<Fault>| {
+            let tries = faults.into_iter().map(|fault| Attempt {
+                url: EtcdUrl::new("https://10.141.0.1:2379").unwrap(),
+                fault,
+            });
+            let error = BackupError::Failed {
+                tries: tries.collect(),
+            };
+            assert!(error.hint().is_some());
+            error.code()
+        };
+        let bytes = "snapshot-bytes-damaged";
+        assert_eq!(failed(vec![Fault::Hash]), bytes);
+        assert_eq!(failed(vec![Fault::Hash, Fault::Hash]), bytes);
+        let empty = Fault::Proof(ProofError::Empty);
+        assert_eq!(failed(vec![Fault::Hash, empty]), "backup-failed");
     }
 }
