@@ -1,5 +1,7 @@
 //! The command line, as clap reads it.
 
+mod backup;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, OverlayName};
 use runbook_core::spec::RevisionBump;
+
+pub(crate) use backup::Backup;
 
 use crate::exit::Exit;
 
@@ -113,6 +117,8 @@ pub enum HostKeyPolicy {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Take a backup of etcd: from the best member, proven, with a manifest beside it
+    Backup(Box<Backup>),
     /// Look at what is there and write a spec to edit
     Discover(Discover),
     /// Prove snapshots: bytes, structure, meaning; nothing is changed

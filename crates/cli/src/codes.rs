@@ -19,6 +19,11 @@ const fn code(code: &'static str, meaning: &'static str, what_to_do: &'static st
 /// Every code, in alphabetical order.
 pub(crate) const CODES: &[Explained] = &[
     code(
+        "alarm-raised",
+        "A member has raised an alarm.",
+        "Look at `etcdctl alarm list`. NOSPACE: compact, defragment, then disarm. CORRUPT: replace the member.",
+    ),
+    code(
         "approval-declined",
         "The question was answered with no.",
         "Nothing was changed. Plan again, or answer yes.",
@@ -39,6 +44,106 @@ pub(crate) const CODES: &[Explained] = &[
         "Somebody or something wrote to it since. Look at the node: if etcd ran there, it was started too early; do not give the role back before this is understood.",
     ),
     code(
+        "backup-behind",
+        "The backup is older than what the cluster had already reached.",
+        "A member that lags sent it, or writes were undone. Look at `etcdctl endpoint status` of all members, and take another backup.",
+    ),
+    code(
+        "backup-clusters",
+        "The endpoints belong to different clusters.",
+        "Name the endpoints of one cluster. Members that were restored apart from each other are clusters of their own.",
+    ),
+    code(
+        "backup-copy",
+        "The backup was taken, and its second copy was not.",
+        "The message names both places and the reason. The backup itself is good.",
+    ),
+    code(
+        "backup-directory",
+        "The directory for backups is not there, or is none.",
+        "Make it, private to root, or name another one with --to or --copy-to. If it is a mount point, mount it.",
+    ),
+    code(
+        "backup-empty",
+        "The backup is sound, but etcd or Kubernetes would start empty from it.",
+        "Is the cluster empty? If it should not be, restore it from an older backup; none of those is dropped on account of this one.",
+    ),
+    code(
+        "backup-exists",
+        "A file of the name that a backup or its manifest would have is there already.",
+        "Nothing is ever overwritten. Look whose it is, and try again.",
+    ),
+    code(
+        "backup-failed",
+        "Every member that could give a backup was tried, and none gave a good one.",
+        "The message says what came of each. Look at the members' logs and at the network.",
+    ),
+    code(
+        "backup-hash-differs",
+        "The member that sent the backup computes another HashKV than the backup has.",
+        "It does not serve what lies on its disk, or its release counts differently (before 3.4.34 and 3.5.16, after a compaction at a deletion). Compare `etcdctl endpoint hashkv` of all members.",
+    ),
+    code(
+        "backup-interrupted",
+        "A signal ended the backup.",
+        "There is nothing to clean up. Take it again.",
+    ),
+    code(
+        "backup-io",
+        "A file of a backup cannot be read or written.",
+        "See what the system says of it: permissions, the mount, the disk.",
+    ),
+    code(
+        "backup-locked",
+        "Another process takes a backup to the same directory.",
+        "Wait for it; the lock ends with its process.",
+    ),
+    code(
+        "backup-no-member",
+        "No member can give a backup.",
+        "The message says why of each. Without a leader no member is known to be up to date; name the members with --endpoints where they cannot be found.",
+    ),
+    code(
+        "backup-open-directory",
+        "Others than its owner can put files into the directory of the backups.",
+        "chmod go-w the directory: whoever can exchange a backup can exchange the cluster's content at the next restore.",
+    ),
+    code(
+        "backup-readback",
+        "A file does not read as it was written.",
+        "Do not trust this storage: look at its logs, and take the backup elsewhere.",
+    ),
+    code(
+        "backup-record-io",
+        "A manifest or revision.json cannot be read.",
+        "See what the system says of it: permissions, the mount, the disk.",
+    ),
+    code(
+        "backup-record-newer",
+        "A manifest or revision.json is of a later format than this build reads.",
+        "Use the version of restore-runbook that wrote it, or a later one.",
+    ),
+    code(
+        "backup-record-refused",
+        "A manifest or revision.json is not what this tool writes.",
+        "It is left as it is. Find out who changed it, and move it away.",
+    ),
+    code(
+        "backup-retried",
+        "A member's snapshot did not come to a good end; another member's did.",
+        "Look at that member, and at the network to it.",
+    ),
+    code(
+        "backup-space",
+        "There is no room for the backup.",
+        "Nothing was left behind. Make room, have older backups dropped with --keep-… --prune, or name another directory.",
+    ),
+    code(
+        "backup-suspicious",
+        "The backup is much smaller than the one before, or a kind of object is gone.",
+        "It is kept, but not trusted: it pushes no older one out. If the change was meant, say --accept-smaller once. The message says which rule it breaks: fewer than half of the keys or of Kubernetes' keys; none left of ten or more objects of a kind; less than half of the bytes with no fewer keys; a lower revision in the same cluster. Look whether this was meant.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
         "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
@@ -57,6 +162,11 @@ pub(crate) const CODES: &[Explained] = &[
         "certificate-unreadable",
         "A certificate for etcd cannot be read.",
         "It must be PEM. The message names the file's part in this.",
+    ),
+    code(
+        "cluster-changed",
+        "The cluster has another id than at the last backup.",
+        "That is right after a restore, and only then.",
     ),
     code(
         "cmsh-absent",
@@ -284,6 +394,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not let the API servers connect. Compare the members; look at etcd's logs.",
     ),
     code(
+        "member-unfit",
+        "A member does not answer, follows no leader, is a learner, or reports an error, so it was not asked for a backup.",
+        "Look at its log; the backup came from another member.",
+    ),
+    code(
         "members-alike",
         "Two members have the same name, peer URL or client URL.",
         "Give each its own: see `peer_url` and `client_url` in the spec, and the Etcd::Host role.",
@@ -509,6 +624,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Name the programs of the nodes' release with --etcd-bin or --module. `rehearse` takes whatever is named; `plan --rehearse` wants the nodes' minor release, with or without the revision bump as theirs.",
     ),
     code(
+        "quota-near",
+        "A member's database has four fifths of its quota, or more.",
+        "Compact and defragment, or raise the quota. At the quota etcd refuses to write. Where etcd does not tell its quota, its default is taken; give the real one with --quota.",
+    ),
+    code(
         "restore-cut-short",
         "A restore on a node was cut short: half a tree lies in the staging directory, and nothing runs.",
         "Resume: the half tree is never started from, and the restore is begun again.",
@@ -542,6 +662,11 @@ pub(crate) const CODES: &[Explained] = &[
         "revision-bump-short",
         "The revision would be moved, but not past what the cluster is known to have had.",
         "Watchers would see revisions a second time, with other content. Say `revision_bump: auto`, or a higher number.",
+    ),
+    code(
+        "revision-unrecorded",
+        "The highest revision could not be written to revision.json.",
+        "A later restore has to guess how far to raise the revision. The message says why; a file that refuses is left as it is.",
     ),
     code(
         "role-changed",
@@ -612,6 +737,11 @@ pub(crate) const CODES: &[Explained] = &[
         "snapshot-beyond-limits",
         "The snapshot is larger or deeper than anything etcd writes.",
         "Is it the right file?",
+    ),
+    code(
+        "snapshot-broken",
+        "A member's snapshot ended early.",
+        "The member went away, or the connection broke. Another member is tried by itself; look at this one's log.",
     ),
     code(
         "snapshot-bytes-damaged",
@@ -687,6 +817,11 @@ pub(crate) const CODES: &[Explained] = &[
         "snapshot-starts-empty",
         "The snapshot is sound, but holds no key of Kubernetes.",
         "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
+    ),
+    code(
+        "snapshot-stalled",
+        "A member fell silent in the middle of its snapshot.",
+        "Look at its disk and at the network; --idle-timeout says how long it may be silent.",
     ),
     code(
         "snapshot-structure-damaged",

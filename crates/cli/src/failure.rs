@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use etcd_adapter::backup::{BackupError, Fault};
 use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
 use runbook_core::observe::ObserveError;
@@ -141,6 +142,22 @@ impl From<RehearseError> for Failure {
                 Self::of(Exit::Refused, error.code(), &error, error.hint()).details(lines)
             }
         }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let exit = match &error {
+            BackupError::Locked { .. } => Exit::Locked,
+            BackupError::Exists { .. } | BackupError::Clusters { .. } => Exit::Conflict,
+            BackupError::Document(_) => Exit::Record,
+            BackupError::Failed { tries } => match tries.last().map(|attempt| &attempt.fault) {
+                Some(Fault::Hash | Fault::Proof(_)) => Exit::Refused,
+                _ => Exit::Environment,
+            },
+            _ => Exit::Environment,
+        };
+        Self::of(exit, error.code(), &error, error.hint())
     }
 }
 

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, SshNode};
-use etcd_adapter::client::{GrpcClient, Timeouts, TlsFiles};
+use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles};
 use etcd_adapter::tool::RemoteTool;
-use runbook_core::names::ClusterLabel;
+use runbook_core::names::{ClusterLabel, EtcdUrl};
 use runbook_core::ports::{CommandLog, Ports, SystemClock};
 
 use crate::args::{Global, HostKeyPolicy};
@@ -166,13 +166,34 @@ fn client(options: &Global, purpose: &Purpose<'_>) -> Result<GrpcClient, Failure
     let files = if purpose.asks_etcd {
         tls::read(options, purpose.cluster)?
     } else {
-        TlsFiles {
-            ca: Vec::new(),
-            certificate: Vec::new(),
-            key: Vec::new(),
-        }
+        no_files()
     };
     Ok(GrpcClient::new(files, Timeouts::default(), None))
+}
+
+fn no_files() -> TlsFiles {
+    TlsFiles {
+        ca: Vec::new(),
+        certificate: Vec::new(),
+        key: Vec::new(),
+    }
+}
+
+/// A client for these members alone, for a command that needs no other port. Without TLS no
+/// certificate is needed.
+pub(crate) fn etcd(
+    options: &Global,
+    cluster: &ClusterLabel,
+    members: &[EtcdUrl],
+    login: Option<Login>,
+) -> Result<GrpcClient, Failure> {
+    let plain = members.iter().all(|url| url.as_str().starts_with("http:"));
+    let files = if plain {
+        no_files()
+    } else {
+        tls::read(options, cluster)?
+    };
+    Ok(GrpcClient::new(files, Timeouts::default(), login))
 }
 
 fn proving(progress: etcd_adapter::snapshot::Progress) -> Proving {

@@ -58,8 +58,8 @@ fn the_manual_page_names_every_command_and_exit_code() {
     let output = Command::new(PROGRAM).arg("man").output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     for word in [
-        "discover", "verify", "rehearse", "plan", "run", "resume", "status", "undo", "abandon",
-        "explain",
+        "backup", "discover", "verify", "rehearse", "plan", "run", "resume", "status", "undo",
+        "abandon", "explain",
     ] {
         assert!(page.contains(&format!("restore-runbook {word}")), "{word}");
     }

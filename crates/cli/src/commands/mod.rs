@@ -1,6 +1,7 @@
 //! The commands.
 
 mod abandon;
+mod backup;
 mod discover;
 mod life;
 mod meta;
@@ -97,6 +98,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
         halt: &halt,
     };
     match &cli.command {
+        Command::Backup(args) => backup::backup(cx, args).await,
         Command::Discover(args) => discover::discover(cx, args).await,
         Command::Verify(args) => verify::verify(cx, args),
         Command::Plan(args) => plan::plan(cx, args).await,

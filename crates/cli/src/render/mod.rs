@@ -1,5 +1,6 @@
 //! Plans and runs as people and programs read them.
 
+pub(crate) mod backup;
 pub(crate) mod commands;
 pub(crate) mod json;
 pub(crate) mod markdown;
@@ -8,6 +9,7 @@ pub(crate) mod recovery;
 pub(crate) mod rehearse;
 pub(crate) mod status;
 pub(crate) mod text;
+pub(crate) mod timer;
 pub(crate) mod verify;
 
 use std::time::Duration;

@@ -139,7 +139,14 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
         status,
         Some(code::PERMISSION_DENIED | code::UNAUTHENTICATED)
     );
-    if unauthorised || says(&["authentication failed", "user name is empty", "auth token"]) {
+    if unauthorised
+        || says(&[
+            "authentication failed",
+            "user name is empty",
+            "user not found",
+            "auth token",
+        ])
+    {
         return AdapterError::new(
             "etcd-auth",
             Certainty::Refused,

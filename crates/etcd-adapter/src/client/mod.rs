@@ -8,6 +8,8 @@
 mod certificate;
 mod fault;
 mod settings;
+mod snapshot;
+mod vitals;
 
 use std::fmt;
 use std::future::Future;
@@ -19,17 +21,18 @@ use async_trait::async_trait;
 use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions, HashKvResponse};
 use jiff::Timestamp;
 use runbook_core::error::{AdapterError, Certainty};
-use runbook_core::identity::{ClusterId, MemberId};
+use runbook_core::identity::MemberId;
 use runbook_core::journal::Permit;
 use runbook_core::names::EtcdUrl;
 use runbook_core::plan::{ClientEffect, Command};
 use runbook_core::ports::{CommandEntry, CommandLog, EtcdClient, NoLog, PortResult};
-use runbook_core::version::EtcdVersion;
 use runbook_core::world::{HashKv, ListedMember, MemberStatus};
 
 pub use certificate::{NotAfter, check_client_certificate};
 use fault::Call;
 pub use settings::{Login, Timeouts, TlsFiles};
+pub use snapshot::SnapshotStream;
+pub use vitals::Vitals;
 
 /// etcd's client API, one connection per call.
 pub struct GrpcClient {
@@ -200,22 +203,7 @@ impl EtcdClient for GrpcClient {
     }
 
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {
-        let status = self
-            .ask(url, |mut client| async move { client.status().await })
-            .await?;
-        let header = status
-            .header()
-            .ok_or_else(|| odd(url, "a status without header"))?;
-        let version = EtcdVersion::parse(status.version())
-            .map_err(|error| odd(url, "a status with an odd version").caused_by(error))?;
-        Ok(MemberStatus {
-            cluster: ClusterId(header.cluster_id()),
-            member: MemberId(header.member_id()),
-            leader: (status.leader() != 0).then_some(MemberId(status.leader())),
-            revision: header.revision(),
-            version,
-            errors: status.errors().to_vec(),
-        })
+        Ok(self.vitals(url).await?.status)
     }
 
     async fn members(&self, url: &EtcdUrl) -> PortResult<Vec<ListedMember>> {

@@ -71,7 +71,7 @@ pub(crate) fn refused(path: &dyn Display, error: ProofError) -> AdapterError {
 }
 
 /// The stable code of a verdict, told apart from those of the other ports.
-pub fn code(error: &ProofError) -> &'static str {
+pub const fn code(error: &ProofError) -> &'static str {
     match error {
         ProofError::Empty => "snapshot-empty",
         ProofError::Truncated { .. } => "snapshot-truncated",
