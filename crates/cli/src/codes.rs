@@ -539,6 +539,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
+        "quota-near",
+        "A member's database has four fifths of its quota, or more.",
+        "Compact and defragment, or raise the quota. At the quota etcd refuses to write. Where etcd does not tell its quota, its default is taken; give the real one with --quota.",
+    ),
+    code(
         "rehearsal-bump",
         "The snapshot's revision cannot be moved so far: the new one would not pass the compacted one, or not fit.",
         "Give another --revision-bump, or none.",
@@ -622,11 +627,6 @@ pub(crate) const CODES: &[Explained] = &[
         "rehearsal-version",
         "etcd's programs on this machine are of another release than the nodes', or than the snapshot.",
         "Name the programs of the nodes' release with --etcd-bin or --module. `rehearse` takes whatever is named; `plan --rehearse` wants the nodes' minor release, with or without the revision bump as theirs.",
-    ),
-    code(
-        "quota-near",
-        "A member's database has four fifths of its quota, or more.",
-        "Compact and defragment, or raise the quota. At the quota etcd refuses to write. Where etcd does not tell its quota, its default is taken; give the real one with --quota.",
     ),
     code(
         "restore-cut-short",
@@ -814,14 +814,14 @@ pub(crate) const CODES: &[Explained] = &[
         "Try again; if it happens again, the file or the storage below it is bad.",
     ),
     code(
-        "snapshot-starts-empty",
-        "The snapshot is sound, but holds no key of Kubernetes.",
-        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
-    ),
-    code(
         "snapshot-stalled",
         "A member fell silent in the middle of its snapshot.",
         "Look at its disk and at the network; --idle-timeout says how long it may be silent.",
+    ),
+    code(
+        "snapshot-starts-empty",
+        "The snapshot is sound, but holds no key of Kubernetes.",
+        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
     ),
     code(
         "snapshot-structure-damaged",
