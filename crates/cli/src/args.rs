@@ -1,10 +1,12 @@
 //! The command line, as clap reads it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runbook_core::digest::Digest;
-use runbook_core::names::{AbsPath, ClusterLabel, OverlayName};
+use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, OverlayName};
+use runbook_core::spec::RevisionBump;
 
 use crate::exit::Exit;
 
@@ -115,6 +117,8 @@ pub(crate) enum Command {
     Discover(Discover),
     /// Show what would be done, every step and command; nothing is changed
     Plan(PlanArgs),
+    /// Restore a snapshot into a scratch directory, start it, compare, and remove everything
+    Rehearse(Rehearse),
     /// Do what an approved plan says
     Run(RunArgs),
     /// Go on with a run that halted or broke off
@@ -134,6 +138,15 @@ pub(crate) enum Command {
     },
     /// Write the manual page
     Man,
+    /// Become a command that ends when this program does: a rehearsal's way to start another
+    #[command(hide = true)]
+    Hold {
+        /// The process it must not outlive
+        parent: i32,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +173,12 @@ pub(crate) struct PlanArgs {
     /// Also ask every gate of Preflight, and what each step would find; nothing is changed
     #[arg(long)]
     pub(crate) probe: bool,
+    /// Also rehearse the restore on this machine, with the nodes' release of etcd; no plan unless all
+    /// of it holds
+    #[arg(long)]
+    pub(crate) rehearse: bool,
+    #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArgs,
     /// `md` is for a change ticket
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,
@@ -169,6 +188,59 @@ pub(crate) struct PlanArgs {
     /// Overwrite that file
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
+}
+
+/// Restore a snapshot into a scratch directory, start it, compare, and remove everything.
+///
+/// The snapshot is proven first, then restored by etcd's own program as a cluster of one; etcd is
+/// started from it on loopback, behind certificates made for this once. `HashKV`, revision, key counts
+/// and ids must be what the proof foretells, and a key must be written, read and deleted. Nothing is
+/// left, also after Ctrl-C; after a kill -9 the next rehearsal clears what is.
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The snapshot
+    pub(crate) snapshot: PathBuf,
+    #[command(flatten)]
+    pub(crate) with: RehearsalArgs,
+    /// How far to move the revision: `auto` as the restore does by default, `none`, or a number
+    #[arg(long, value_name = "REVISIONS", default_value = "auto", value_parser = revision_bump)]
+    pub(crate) revision_bump: RevisionBump,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
+/// Where and with what to rehearse.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rehearsal")]
+pub(crate) struct RehearsalArgs {
+    /// The folder for the scratch directory; /var/tmp or else the system's own where it is not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// The directory of etcd's programs; whatever release it has is taken by `rehearse`
+    #[arg(long, value_name = "DIR", conflicts_with = "module")]
+    pub(crate) etcd_bin: Option<PathBuf>,
+    /// The environment module of etcd's programs; the same holds
+    #[arg(long, value_name = "MODULE")]
+    pub(crate) module: Option<ModuleName>,
+}
+
+impl RehearsalArgs {
+    /// Whether any of them is given.
+    pub(crate) const fn given(&self) -> bool {
+        self.scratch.is_some() || self.etcd_bin.is_some() || self.module.is_some()
+    }
+}
+
+fn revision_bump(text: &str) -> Result<RevisionBump, String> {
+    match text {
+        "auto" => Ok(RevisionBump::Auto),
+        "none" => Ok(RevisionBump::None),
+        number => number
+            .parse()
+            .map(RevisionBump::By)
+            .map_err(|_| "say auto, none, or a number of revisions".into()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -409,6 +409,91 @@ pub(crate) const CODES: &[Explained] = &[
         "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
+        "rehearsal-bump",
+        "The snapshot's revision cannot be moved so far: the new one would not pass the compacted one, or not fit.",
+        "Give another --revision-bump, or none.",
+    ),
+    code(
+        "rehearsal-canary",
+        "The restored etcd answers, but does not take a write.",
+        "The members would not take one either. Read what etcd said: a NOSPACE alarm that the snapshot carries along is a usual cause; then restore, disarm the alarm and defragment, or take an older snapshot.",
+    ),
+    code(
+        "rehearsal-certificates",
+        "The certificates that shield a rehearsal cannot be made.",
+        "This machine gives no random numbers, or something like that. The message names the cause.",
+    ),
+    code(
+        "rehearsal-died",
+        "The proof of the snapshot broke off inside this program.",
+        "Please report it.",
+    ),
+    code(
+        "rehearsal-differs",
+        "The restored etcd holds something else than the snapshot's proof foretells.",
+        "Do not restore this snapshot before it is understood. Keep it, try an older one, and report both: either the proof or that release of etcd is wrong.",
+    ),
+    code(
+        "rehearsal-etcd-died",
+        "etcd did not start from the restored data.",
+        "A restore of this snapshot would end the same way. The message quotes the end of what etcd said; try an older snapshot, or the release the snapshot was taken from.",
+    ),
+    code(
+        "rehearsal-etcd-silent",
+        "etcd started from the restored data, but did not serve in time.",
+        "Look at the load, the memory and the disk of this machine, and at what etcd said. `plan --rehearse` waits for the spec's `deadlines.start_s`.",
+    ),
+    code(
+        "rehearsal-interrupted",
+        "A signal ended the rehearsal.",
+        "Nothing of it is left, and nothing else was changed. Rehearse again.",
+    ),
+    code(
+        "rehearsal-left",
+        "The rehearsal is over, but its scratch directory cannot be removed.",
+        "Remove it by hand: it holds the snapshot's content. The next rehearsal below the same folder tries again.",
+    ),
+    code(
+        "rehearsal-no-etcd",
+        "etcd's programs are not on this machine, or not where they were looked for.",
+        "Name their directory with --etcd-bin, or their environment module with --module. etcd and its etcdctl (3.4) or etcdutl (3.5 and later) must lie side by side.",
+    ),
+    code(
+        "rehearsal-other-snapshot",
+        "The snapshot is not the one that the plan saw a moment ago.",
+        "Something writes to the file. Make the plan again once it stays as it is.",
+    ),
+    code(
+        "rehearsal-port",
+        "No unused port on 127.0.0.1 could be had.",
+        "Try again.",
+    ),
+    code(
+        "rehearsal-programs",
+        "One of etcd's programs, or the login shell that loads their module, cannot be run or answers oddly.",
+        "Run it by hand. Name other programs with --etcd-bin or --module.",
+    ),
+    code(
+        "rehearsal-restore",
+        "etcd's own program did not restore the snapshot, though its proof holds.",
+        "The message quotes the end of what it said. Look at the disk and the memory of this machine; `plan --rehearse` waits for the spec's `deadlines.restore_s`.",
+    ),
+    code(
+        "rehearsal-room",
+        "No folder has room for a scratch directory: the database and a tenth, and 160 MiB for etcd's log.",
+        "Name a folder with more room with --scratch, on a disk like the nodes'.",
+    ),
+    code(
+        "rehearsal-scratch",
+        "The folder of the scratch directory, or a file in it, cannot be used.",
+        "Name a folder that this user can write to, on a local disk, with --scratch.",
+    ),
+    code(
+        "rehearsal-version",
+        "etcd's programs on this machine are of another release than the nodes', or than the snapshot.",
+        "Name the programs of the nodes' release with --etcd-bin or --module. `rehearse` takes whatever is named; `plan --rehearse` wants the nodes' minor release, with or without the revision bump as theirs.",
+    ),
+    code(
         "restore-cut-short",
         "A restore on a node was cut short: half a tree lies in the staging directory, and nothing runs.",
         "Resume: the half tree is never started from, and the restore is begun again.",
@@ -437,6 +522,11 @@ pub(crate) const CODES: &[Explained] = &[
         "revision-bump-missing",
         "This etcd release cannot move the revision.",
         "The flags exist from 3.4.27, 3.5.10 and 3.6.0 on. Say `revision_bump: none` and restart every API server and controller afterwards.",
+    ),
+    code(
+        "revision-bump-short",
+        "The revision would be moved, but not past what the cluster is known to have had.",
+        "Watchers would see revisions a second time, with other content. Say `revision_bump: auto`, or a higher number.",
     ),
     code(
         "role-changed",

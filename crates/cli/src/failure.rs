@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
 use runbook_core::observe::ObserveError;
 use runbook_core::plan::PlanError;
@@ -10,6 +11,7 @@ use runbook_core::rundir::StateError;
 use runbook_core::spec::SpecError;
 
 use crate::exit::Exit;
+use crate::render::rehearse;
 
 /// An error as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +121,18 @@ impl From<ObserveError> for Failure {
 impl From<AdapterError> for Failure {
     fn from(error: AdapterError) -> Self {
         Self::of(Exit::Environment, error.code, &error, error.hint.clone())
+    }
+}
+
+impl From<RehearseError> for Failure {
+    fn from(error: RehearseError) -> Self {
+        match error {
+            RehearseError::Failed(error) => error.into(),
+            RehearseError::Differs(ref report) => {
+                let lines = rehearse::differences(report);
+                Self::of(Exit::Refused, error.code(), &error, error.hint()).details(lines)
+            }
+        }
     }
 }
 

@@ -27,26 +27,41 @@ pub(crate) fn listen(say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Halt, Failu
         drain: CancellationToken::new(),
         leave: CancellationToken::new(),
     };
-    let open =
-        |kind| signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e));
-    let mut interrupt = open(SignalKind::interrupt())?;
-    let mut terminate = open(SignalKind::terminate())?;
-    let mut hangup = open(SignalKind::hangup())?;
+    let mut signals = Signals::open()?;
     let heard = halt.clone();
     tokio::spawn(async move {
         loop {
-            let name = next(&mut interrupt, &mut terminate, &mut hangup).await;
+            let name = signals.next().await;
             heard.take(name, &*say);
         }
     });
     Ok(halt)
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal, hangup: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = interrupt.recv() => "Ctrl-C",
-        _ = terminate.recv() => "SIGTERM",
-        _ = hangup.recv() => "SIGHUP",
+/// The signals that ask for an end.
+pub(crate) struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Hears them from here on, for the rest of the process.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let open = |kind| {
+            signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e))
+        };
+        Ok(Self([
+            open(SignalKind::interrupt())?,
+            open(SignalKind::terminate())?,
+            open(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// The name of the next one.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => "Ctrl-C",
+            _ = terminate.recv() => "SIGTERM",
+            _ = hangup.recv() => "SIGHUP",
+        }
     }
 }
 

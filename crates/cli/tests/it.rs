@@ -1,5 +1,8 @@
 //! The program itself: its help, its usage errors, its exit codes; and the examples' specs.
 
+#[path = "it/rehearse.rs"]
+mod rehearse;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -47,7 +50,7 @@ fn the_manual_page_names_every_command_and_exit_code() {
     let output = Command::new(PROGRAM).arg("man").output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     for word in [
-        "discover", "plan", "run", "resume", "status", "undo", "abandon", "explain",
+        "discover", "plan", "rehearse", "run", "resume", "status", "undo", "abandon", "explain",
     ] {
         assert!(page.contains(&format!("restore-runbook {word}")), "{word}");
     }

@@ -4,5 +4,7 @@
 
 #[cfg(feature = "grpc")]
 pub mod client;
+#[cfg(feature = "grpc")]
+pub mod rehearse;
 pub mod snapshot;
 pub mod tool;

@@ -65,9 +65,12 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
     let role = ports.manager.etcd_role(spec.overlay.clone(), &nodes).await;
     let role = role.map_err(asked("the role Etcd::Host"))?;
     every_holder_is_in_the_spec(&nodes, &role.holders)?;
+    let recorded = ports.tool.recorded(&spec.snapshot).await;
+    let recorded = recorded.map_err(asked("the revision on record"))?;
+    let rule = spec.revision_bump.rule(recorded);
     let snapshot = ports
         .tool
-        .prove(&spec.snapshot)
+        .prove(&spec.snapshot, rule)
         .await
         .map_err(asked("the snapshot"))?;
     // All at once: a node that is off takes as long as ssh's patience.
@@ -80,6 +83,7 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         head,
         overlay: role.overlay,
         spool: role.spool,
+        recorded,
         snapshot,
         members,
     })

@@ -27,8 +27,9 @@ use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
 };
 use crate::world::{
-    BootId, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus, RoleSource, Room,
-    SeenSnapshot, ServiceState, SnapshotProof, SpoolState, Staged, ToolVersions, TreeState,
+    BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
+    RecordedRevision, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState,
+    Staged, ToolVersions, TreeState,
 };
 
 /// Result of a port's method.
@@ -109,8 +110,11 @@ pub trait EtcdTool: Send + Sync {
     fn render(&self, effect: &ToolEffect) -> PortResult<Vec<Command>>;
     /// Runs what `render` shows. Starts the remote job, or finds it running; does not wait for it.
     async fn perform(&self, permit: &Permit, effect: &ToolEffect) -> PortResult<()>;
-    /// Proves a snapshot file on the head node, reading all of it.
-    async fn prove(&self, snapshot: &AbsPath) -> PortResult<SnapshotProof>;
+    /// Proves a snapshot file on the head node, reading all of it. With a rule it also tells what a
+    /// restore with that bump makes of it.
+    async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof>;
+    /// The highest revision on record beside a snapshot; none where nothing is.
+    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>>;
     /// The programs a module gives on a node; the only etcd module there is where none is named.
     async fn tools(&self, node: &NodeName, module: Option<ModuleName>) -> PortResult<ToolVersions>;
     /// How far the run's restore on a node has come.

@@ -113,7 +113,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         )),
         Some(path) => {
             ui.note(&format!("proving {path}, all of it …"));
-            match ports.tool.prove(&path).await {
+            match ports.tool.prove(&path, None).await {
                 Ok(proof) => found.snapshot = Some(proof),
                 Err(error) => {
                     found.problems.push(format!(

@@ -6,6 +6,7 @@ mod life;
 mod meta;
 mod pick;
 mod plan;
+mod rehearse;
 mod resume;
 mod run;
 mod status;
@@ -60,6 +61,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
     match &cli.command {
         Command::Discover(args) => discover::discover(cx, args).await,
         Command::Plan(args) => plan::plan(cx, args).await,
+        Command::Rehearse(args) => rehearse::rehearse(cx, args).await,
         Command::Run(args) => run::run(cx, args).await,
         Command::Resume(args) => resume::resume(cx, args).await,
         Command::Status(args) => status::status(cx, args),
@@ -68,6 +70,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
         Command::Explain(args) => meta::explain(cx, args),
         Command::Completions { shell } => meta::completions(cx, *shell),
         Command::Man => meta::man(cx),
+        Command::Hold { parent, command } => rehearse::hold(*parent, command),
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) fn probed(plan: &SealedPlan, probed: &Probed) -> Value {
     })
 }
 
+/// A plan and its digest, to add what was found.
+pub(crate) fn with_digest(plan: &SealedPlan) -> Value {
+    json!({"digest": plan.digest(), "plan": &**plan})
+}
+
 /// A document as it is printed.
 pub(crate) fn document(value: &Value) -> String {
     format!("{value:#}\n")

@@ -4,6 +4,7 @@ pub(crate) mod commands;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod probe;
+pub(crate) mod rehearse;
 pub(crate) mod status;
 pub(crate) mod text;
 

@@ -125,7 +125,8 @@ impl GrpcClient {
         }
     }
 
-    async fn write(&self, effect: ClientEffect) -> PortResult<()> {
+    /// Writes without a permit: only `perform`, and a rehearsal to an etcd of its own, may call it.
+    pub(crate) async fn write(&self, effect: ClientEffect) -> PortResult<()> {
         match effect {
             ClientEffect::PutCanary { url, key, value } => {
                 self.call(&url, Call::Write, |mut client| async move {
@@ -285,20 +286,19 @@ impl EtcdClient for GrpcClient {
 /// `HashKV` at a revision, also at the one that was compacted last.
 ///
 /// etcd 3.4.23 counts the compact revision itself as compacted, unless it is the newest and asked for
-/// as 0 (seen with a snapshot that was compacted up to its end). A revision that is the newest once
-/// the answer is there was the newest all along.
+/// as 0 (seen with a snapshot that was compacted up to its end); etcd 3.5 answers with a hash that it
+/// kept from before the compaction. So the newest is asked for first: a revision that is the newest
+/// once the answer is there was the newest all along.
 async fn hash_kv(
     mut client: Client,
     revision: i64,
 ) -> Result<Option<HashKvResponse>, etcd_client::Error> {
-    if let Some(answer) = unless_compacted(client.hash_kv(revision).await)? {
-        return Ok(Some(answer));
-    }
     let newest = client.hash_kv(0).await?;
-    let same = newest
-        .header()
-        .is_some_and(|header| header.revision() == revision);
-    Ok(same.then_some(newest))
+    let now = newest.header().map(|header| header.revision());
+    if revision == 0 || now == Some(revision) {
+        return Ok(Some(newest));
+    }
+    unless_compacted(client.hash_kv(revision).await)
 }
 
 fn unless_compacted<T>(

@@ -4,9 +4,9 @@
 //! one exception is the restore, which a reviewer must be able to read as a whole: its values are
 //! written into the head of the script, quoted.
 
-mod answer;
-mod prove;
-mod restore;
+pub(crate) mod answer;
+pub(crate) mod prove;
+pub(crate) mod restore;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, ModuleName, NodeName, RunId};
 use runbook_core::plan::{Command, ToolEffect};
 use runbook_core::ports::{EtcdTool, Output, PortResult, Shell};
-use runbook_core::world::{SnapshotProof, Staged, ToolVersions};
+use runbook_core::world::{BumpRule, RecordedRevision, SnapshotProof, Staged, ToolVersions};
 
 use crate::snapshot::Progress;
 
@@ -27,7 +27,7 @@ pub use restore::{inner_script, unit_name};
 const STAGED: &str = include_str!("scripts/staged.sh");
 const DIGEST: &str = include_str!("scripts/digest.sh");
 const MODULES: &str = include_str!("scripts/modules.sh");
-const VERSIONS: &str = include_str!("scripts/versions.sh");
+pub(crate) const VERSIONS: &str = include_str!("scripts/versions.sh");
 
 /// Who is told how far the proof of a snapshot has come.
 pub type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -114,7 +114,11 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
         Ok(())
     }
 
-    async fn prove(&self, snapshot: &AbsPath) -> PortResult<SnapshotProof> {
+    async fn recorded(&self, _snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>> {
+        Ok(None)
+    }
+
+    async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof> {
         let path = snapshot.clone();
         let watcher = self.watcher.clone();
         let mut progress = move |progress| {
@@ -122,7 +126,7 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
                 watcher(progress);
             }
         };
-        tokio::task::spawn_blocking(move || prove::prove(&path, &mut progress))
+        tokio::task::spawn_blocking(move || prove::prove(&path, bump, &mut progress))
             .await
             .map_err(|error| {
                 AdapterError::new(

@@ -11,5 +11,7 @@ mod cluster;
 mod node;
 mod permit;
 #[cfg(feature = "grpc")]
+mod rehearse;
+#[cfg(feature = "grpc")]
 mod restored;
 mod tool;

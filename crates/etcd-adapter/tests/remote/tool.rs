@@ -493,7 +493,11 @@ async fn there_is_no_digest_without_a_database() {
 #[tokio::test]
 async fn a_snapshot_is_proven_before_anything_else() {
     let bench = Bench::new("snap-3.4.23.db");
-    let proof = bench.tool.prove(&bench.effect.snapshot).await.unwrap();
+    let proof = bench
+        .tool
+        .prove(&bench.effect.snapshot, None)
+        .await
+        .unwrap();
     assert_eq!(proof.sha256, bench.effect.sha256);
     assert_eq!(proof.path, bench.effect.snapshot);
     assert_eq!(proof.content.cluster_version.as_deref(), Some("3.4.0"));
@@ -509,11 +513,15 @@ async fn a_snapshot_is_proven_before_anything_else() {
         (b"", "snapshot-empty"),
     ] {
         std::fs::write(file, bytes).unwrap();
-        let error = bench.tool.prove(&bench.effect.snapshot).await.unwrap_err();
+        let error = bench
+            .tool
+            .prove(&bench.effect.snapshot, None)
+            .await
+            .unwrap_err();
         assert_eq!(error.code, code, "{}", error.chain());
         assert!(error.hint.is_some());
     }
     let absent = AbsPath::new("/nonexistent/snapshot.db").unwrap();
-    let error = bench.tool.prove(&absent).await.unwrap_err();
+    let error = bench.tool.prove(&absent, None).await.unwrap_err();
     assert_eq!(error.code, "snapshot-io");
 }

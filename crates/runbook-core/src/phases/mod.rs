@@ -28,10 +28,7 @@ use crate::plan::{
 };
 use crate::spec::{RevisionBump, Spec};
 use crate::version::EtcdVersion;
-use crate::world::{Host, ObservedMember, World};
-
-/// etcd's own recommendation for Kubernetes: covers a week at under 1,500 writes a second.
-const DEFAULT_BUMP: u64 = 1_000_000_000;
+use crate::world::{Bumped, Host, ObservedMember, World};
 
 impl Draft {
     /// The plan of a restore: what the spec asks for, in the world as observed.
@@ -63,7 +60,7 @@ impl Draft {
             cluster: spec.cluster.clone(),
             identity,
             etcd_version: version,
-            revision_bump: bump,
+            revision_bump: bump.map(|bump| bump.by),
             risks,
             point_of_no_return: None,
             units,
@@ -81,7 +78,7 @@ struct Context<'a> {
     run: RunId,
     version: EtcdVersion,
     module: ModuleName,
-    bump: Option<u64>,
+    bump: Option<Bumped>,
     identity: Identity,
     members: Vec<Member<'a>>,
 }
@@ -120,7 +117,7 @@ impl<'a> Context<'a> {
         refuse::unless_possible(spec, world, &members)?;
         let version = etcd_version(spec, &members)?;
         let module = module(spec, &members)?;
-        let bump = revision_bump(spec, version)?;
+        let bump = revision_bump(spec, world, version)?;
         let identity = predict(&members, run);
         Ok(Self {
             spec,
@@ -188,8 +185,8 @@ impl<'a> Context<'a> {
 
     /// The revision the restored store begins at.
     fn first_revision(&self) -> i64 {
-        let bump = i64::try_from(self.bump.unwrap_or(0)).unwrap_or(i64::MAX);
-        self.world.snapshot.content.revision.saturating_add(bump)
+        let content = &self.world.snapshot.content;
+        self.bump.map_or(content.revision, |bump| bump.revision)
     }
 }
 
@@ -259,15 +256,32 @@ fn module(spec: &Spec, members: &[Member]) -> Result<ModuleName, PlanError> {
     })
 }
 
-fn revision_bump(spec: &Spec, version: EtcdVersion) -> Result<Option<u64>, PlanError> {
+fn revision_bump(
+    spec: &Spec,
+    world: &World,
+    version: EtcdVersion,
+) -> Result<Option<Bumped>, PlanError> {
     match spec.revision_bump {
-        RevisionBump::None => Ok(None),
-        RevisionBump::Auto => Ok(version.has_revision_bump().then_some(DEFAULT_BUMP)),
-        RevisionBump::By(by) if version.has_revision_bump() => Ok(Some(by)),
-        RevisionBump::By(_) => Err(PlanError::refused(
+        RevisionBump::None => return Ok(None),
+        RevisionBump::Auto if !version.has_revision_bump() => return Ok(None),
+        RevisionBump::Auto | RevisionBump::By(_) => {}
+    }
+    if !version.has_revision_bump() {
+        return Err(PlanError::refused(
             "revision-bump-missing",
             format!("etcd {version} cannot move the revision"),
             "the flags exist from 3.4.27, 3.5.10 and 3.6.0 on; say `revision_bump: none` and restart every API server and controller afterwards",
+        ));
+    }
+    let reached = world.recorded.map_or(0, |recorded| recorded.revision);
+    match world.snapshot.content.bumped {
+        Some(bumped) if bumped.revision > reached => Ok(Some(bumped)),
+        _ => Err(PlanError::refused(
+            "revision-bump-short",
+            format!(
+                "moved so far, the revision would not pass {reached}, which the cluster is known to have had, or what is compacted"
+            ),
+            "watchers would see revisions a second time, with other content: say `revision_bump: auto`, or a higher number",
         )),
     }
 }

@@ -80,7 +80,7 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
             ),
         ));
     };
-    spool_can_be_replaced(world, node, host)
+    spool_can_be_replaced(spec, world, node, host)
 }
 
 fn role_can_be_taken_away(world: &World, seen: &ObservedMember) -> Result<(), PlanError> {
@@ -132,17 +132,22 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
     match seen.host.as_ref().map(|host| &host.spool) {
         // It matters on a wiped node too: it comes back.
         Some(SpoolState::MountPoint) => Err(mount_point(node)),
-        Some(SpoolState::Guard(run)) => Err(guarded_by(node, *run)),
+        Some(SpoolState::Guard(run)) => guard_may_go(spec, node, *run),
         _ => Ok(()),
     }
 }
 
-fn spool_can_be_replaced(world: &World, node: &NodeName, host: &Host) -> Result<(), PlanError> {
+fn spool_can_be_replaced(
+    spec: &Spec,
+    world: &World,
+    node: &NodeName,
+    host: &Host,
+) -> Result<(), PlanError> {
     let spool = &world.spool;
     match &host.spool {
         SpoolState::Absent | SpoolState::EmptyDirectory | SpoolState::Data => Ok(()),
         SpoolState::MountPoint => Err(mount_point(node)),
-        SpoolState::Guard(run) => Err(guarded_by(node, *run)),
+        SpoolState::Guard(run) => guard_may_go(spec, node, *run),
         SpoolState::ForeignDirectory | SpoolState::Other => Err(PlanError::refused(
             "spool-foreign",
             format!("{spool} of {node} is {}", host.spool),
@@ -152,12 +157,17 @@ fn spool_can_be_replaced(world: &World, node: &NodeName, host: &Host) -> Result<
 }
 
 /// The guard says that another run holds the node, and only a person knows whether it still does.
-fn guarded_by(node: &NodeName, run: RunId) -> PlanError {
-    PlanError::refused(
+fn guard_may_go(spec: &Spec, node: &NodeName, run: RunId) -> Result<(), PlanError> {
+    if spec.allow.guards.contains_key(&run) {
+        return Ok(());
+    }
+    Err(PlanError::refused(
         "guard-of-another-run",
         format!("the spool of {node} is guarded by run {run}"),
-        "resume or undo that run first: `restore-runbook status --all`. If it is over, its guard is a leftover: remove that file by hand",
-    )
+        format!(
+            "resume or undo that run first: `restore-runbook status --all`. If it is over, as one that was abandoned, let this plan take its guards over: `allow: {{guards: {{{run}: \"<reason>\"}}}}`"
+        ),
+    ))
 }
 
 fn mount_point(node: &NodeName) -> PlanError {

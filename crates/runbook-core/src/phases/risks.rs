@@ -6,7 +6,7 @@ use crate::version::EtcdVersion;
 pub(super) fn risks(cx: &Context) -> Vec<String> {
     let mut risks = vec![
         "From Stop until Reassign is done no API server has an etcd: kubectl does not work, what runs goes on, what crashes is not rescheduled.".to_owned(),
-        "Everything written to etcd after the snapshot was taken is lost; Kubernetes will end workloads that the snapshot does not know.".to_owned(),
+        lost(cx),
     ];
     if cx.spec.reprovisions() {
         risks.push("From the first reboot on there is no way back: the disks named below are wiped, the moved spool with them.".into());
@@ -14,6 +14,11 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     }
     for (category, reason) in &cx.spec.allow.category_datanode {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
+    }
+    for (run, reason) in &cx.spec.allow.guards {
+        risks.push(format!(
+            "The guard of run {run} is taken over where it stands, because: {reason}"
+        ));
     }
     if cx.bump.is_none() {
         risks.push(format!("The revision goes back to {}: etcd {} has no revision bump, or it was turned off. Watch caches do not notice; restart every kube-apiserver, then controllers, schedulers and kubelets.", cx.first_revision(), cx.version));
@@ -37,4 +42,21 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         ));
     }
     risks
+}
+
+/// The recovery point: what is gone for good.
+fn lost(cx: &Context) -> String {
+    let snapshot = cx.world.snapshot.content.revision;
+    let known = match cx.world.recorded {
+        None => "nothing is on record of how much that is".to_owned(),
+        Some(recorded) => format!(
+            "the cluster had come to revision {} at {}, {} past the snapshot's, when it was last asked",
+            recorded.revision,
+            recorded.at,
+            recorded.revision.saturating_sub(snapshot).max(0)
+        ),
+    };
+    format!(
+        "Everything written to etcd after the snapshot, of revision {snapshot}, is lost; {known}. Kubernetes will end workloads that the snapshot does not know."
+    )
 }

@@ -112,6 +112,9 @@ pub enum NodeEffect {
         spool: AbsPath,
         /// The run that holds the node, as the guard says.
         run: RunId,
+        /// A run that is over, whose guard may stand there as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<RunId>,
     },
     /// `chown -R` and `chmod 0700` of the staged tree.
     OwnTree {
@@ -369,18 +372,28 @@ impl NodeEffect {
                     node: node.clone(),
                     spool: spool.clone(),
                     run: *run,
+                    instead_of: None,
                 },
             ],
-            Self::PlaceGuard { node, spool, run }
-            | Self::Disarm {
+            Self::PlaceGuard {
+                node,
+                spool,
+                run,
+                instead_of,
+            } => vec![Check::Guarded {
+                node: node.clone(),
+                spool: spool.clone(),
+                run: *run,
+                instead_of: *instead_of,
+            }],
+            Self::Disarm {
                 node, spool, run, ..
-            } => {
-                vec![Check::Guarded {
-                    node: node.clone(),
-                    spool: spool.clone(),
-                    run: *run,
-                }]
-            }
+            } => vec![Check::Guarded {
+                node: node.clone(),
+                spool: spool.clone(),
+                run: *run,
+                instead_of: None,
+            }],
             Self::OwnTree { node, tree, owner } => vec![Check::TreeOwned {
                 node: node.clone(),
                 tree: tree.clone(),

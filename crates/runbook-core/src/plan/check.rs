@@ -141,6 +141,9 @@ pub enum Check {
         spool: AbsPath,
         /// The run.
         run: RunId,
+        /// A run that is over, whose guard may stand there until then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<RunId>,
     },
     /// A directory with etcd data stands at the spool path.
     SpoolHoldsData {
@@ -247,14 +250,12 @@ pub enum Check {
         /// The members' client URLs.
         urls: Vec<EtcdUrl>,
     },
-    /// All members hold the same data, at the predicted hash where one is predicted.
+    /// All members hold the data that was predicted; where somebody has compacted since, the same.
     HashesAlike {
         /// The members' client URLs.
         urls: Vec<EtcdUrl>,
-        /// The revision to hash at; the newest where absent.
-        revision: Option<i64>,
-        /// The hash the plan predicts.
-        hash: Option<u32>,
+        /// What the snapshot's proof predicts.
+        predicted: PredictedHash,
     },
     /// The member's revision is at least this.
     RevisionAtLeast {
@@ -290,4 +291,16 @@ pub enum Check {
         /// Whatever the handler needs.
         params: serde_json::Value,
     },
+}
+
+/// The `HashKV` that every restored member must answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictedHash {
+    /// The revision to hash at.
+    pub revision: i64,
+    /// Up to where history is compacted, -1 for none; hashes compare only where it is the same.
+    pub compact_revision: i64,
+    /// The hash.
+    pub hash: u32,
 }

@@ -14,7 +14,7 @@ mod words;
 pub use action::{
     Action, ClientEffect, ManagerEffect, NodeEffect, OwnEffect, RestoreEffect, ToolEffect,
 };
-pub use check::Check;
+pub use check::{Check, PredictedHash};
 pub use phase::Phase;
 pub use seal::Broken;
 pub use unit::{Command, Place, Script, Undo, Unit};

@@ -65,6 +65,11 @@ impl fmt::Display for NodeEffect {
             Self::SetAside { spool, aside, .. } => {
                 write!(f, "move {spool} to {aside}, guard {spool}")
             }
+            Self::PlaceGuard {
+                spool,
+                instead_of: Some(over),
+                ..
+            } => write!(f, "guard {spool}, in place of the guard of run {over}"),
             Self::PlaceGuard { spool, .. } => write!(f, "guard {spool}"),
             Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
             Self::Arm { staged, spool, .. } => {
@@ -238,17 +243,13 @@ impl fmt::Display for Check {
             Self::OneLeader { .. } => {
                 f.write_str("all members follow one leader and report no error or alarm")
             }
-            Self::HashesAlike {
-                hash: Some(hash),
-                revision: Some(revision),
-                ..
-            } => {
+            Self::HashesAlike { predicted, .. } => {
                 write!(
                     f,
-                    "HashKV at revision {revision} is {hash} on every member, as in the snapshot"
+                    "HashKV at revision {} is {} on every member, as the snapshot's proof predicts",
+                    predicted.revision, predicted.hash
                 )
             }
-            Self::HashesAlike { .. } => f.write_str("HashKV is the same on every member"),
             Self::RevisionAtLeast { url, revision } => {
                 write!(f, "{url} is at revision {revision} or later")
             }

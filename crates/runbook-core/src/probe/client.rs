@@ -7,8 +7,9 @@ use super::{holds_if, never};
 use crate::error::Certainty;
 use crate::identity::{ARTICLE_CLUSTER_ID, ClusterId, MemberId};
 use crate::names::{EtcdUrl, MemberName, NodeName};
+use crate::plan::PredictedHash;
 use crate::ports::{PortResult, Ports};
-use crate::world::DeviceStatus;
+use crate::world::{DeviceStatus, HashKv};
 
 pub(super) async fn credentials_good(ports: &Ports) -> PortResult<Finding> {
     Ok(Holds(ports.client.credentials().await?))
@@ -121,25 +122,51 @@ pub(super) async fn one_leader(ports: &Ports, urls: &[EtcdUrl]) -> PortResult<Fi
 pub(super) async fn hashes_alike(
     ports: &Ports,
     urls: &[EtcdUrl],
-    revision: Option<i64>,
-    hash: Option<u32>,
+    predicted: PredictedHash,
 ) -> PortResult<Finding> {
-    let mut first = None;
-    let mut at = revision.unwrap_or(0);
+    let at = predicted.revision;
     for url in urls {
-        if at == 0 {
-            // One revision for all members, which may be written to in between.
-            at = ports.client.status(url).await?.revision;
-        }
-        let Some(answer) = ports.client.hash_kv(url, at).await? else {
-            // Somebody has compacted since, as API servers do every few minutes: the prediction cannot be
-            // asked for any more, but the members can still be compared with each other.
-            return match revision {
-                Some(_) => alike_only(ports, urls, at).await,
-                None => Ok(NotYet(format!("{url} has compacted revision {at}"))),
-            };
+        let answer = ports.client.hash_kv(url, at).await?;
+        // Somebody has compacted since, as API servers do every few minutes: the prediction cannot be
+        // asked for any more, but the members can still be compared with each other.
+        let Some(answer) = answer.filter(|a| a.compact_revision == predicted.compact_revision)
+        else {
+            return Ok(match alike_now(ports, urls).await? {
+                Holds(seen) => Holds(format!(
+                    "NOT compared with the prediction, {url} has compacted since revision {at}; {seen}"
+                )),
+                other => other,
+            });
         };
-        let model = *first.get_or_insert(answer);
+        if answer.hash != predicted.hash {
+            return Ok(never(
+                "hash-differs",
+                format!(
+                    "HashKV at revision {at} is {} on {url}, the snapshot's is {}",
+                    answer.hash, predicted.hash
+                ),
+                "the cluster does not hold the snapshot's data: stop etcd on every member before Kubernetes acts on it",
+            ));
+        }
+    }
+    Ok(Holds(format!(
+        "HashKV at revision {at} is {} on every member, as predicted",
+        predicted.hash
+    )))
+}
+
+/// The members among themselves, at one revision of now: they may be written to in between.
+async fn alike_now(ports: &Ports, urls: &[EtcdUrl]) -> PortResult<Finding> {
+    let Some(first) = urls.first() else {
+        return Ok(NotYet("there is no member to ask".into()));
+    };
+    let at = ports.client.status(first).await?.revision;
+    let mut model: Option<HashKv> = None;
+    for url in urls {
+        let Some(answer) = ports.client.hash_kv(url, at).await? else {
+            return Ok(NotYet(format!("{url} has compacted revision {at}")));
+        };
+        let model = *model.get_or_insert(answer);
         if model.compact_revision != answer.compact_revision {
             return Ok(NotYet(format!(
                 "{url} has compacted further than the others"
@@ -149,37 +176,17 @@ pub(super) async fn hashes_alike(
             return Ok(never(
                 "members-diverge",
                 format!(
-                    "HashKV at revision {at} is {} on one member, {} on {url}",
+                    "HashKV at revision {at} is {} on {first}, {} on {url}",
                     model.hash, answer.hash
                 ),
                 "the members hold different data: stop etcd on all of them and keep their data",
             ));
         }
     }
-    let got = first.map_or(0, |answer| answer.hash);
-    Ok(match hash {
-        Some(hash) if hash != got => never(
-            "hash-differs",
-            format!("HashKV at revision {at} is {got} on every member, the snapshot's is {hash}"),
-            "the cluster does not hold the snapshot's data: stop etcd on every member before Kubernetes acts on it",
-        ),
-        Some(_) => Holds(format!(
-            "HashKV at revision {at} is {got} on every member, as predicted"
-        )),
-        None => Holds(format!("HashKV at revision {at} is {got} on every member")),
-    })
-}
-
-/// The members among themselves, at a revision of now.
-async fn alike_only(ports: &Ports, urls: &[EtcdUrl], compacted: i64) -> PortResult<Finding> {
-    Ok(
-        match Box::pin(hashes_alike(ports, urls, None, None)).await? {
-            Holds(seen) => Holds(format!(
-                "NOT compared with the prediction, revision {compacted} was compacted since; {seen}"
-            )),
-            other => other,
-        },
-    )
+    let hash = model.map_or(0, |answer| answer.hash);
+    Ok(Holds(format!(
+        "HashKV at revision {at} is {hash} on every member"
+    )))
 }
 
 pub(super) async fn revision_at_least(

@@ -151,7 +151,12 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         Check::PortsClosed { node, ports: asked } => node::ports_closed(ports, node, asked).await,
         Check::PathPresent { node, path } => node::path_present(ports, node, path).await,
         Check::PathAbsent { node, path } => node::path_absent(ports, node, path).await,
-        Check::Guarded { node, spool, run } => node::guarded(ports, node, spool, *run).await,
+        Check::Guarded {
+            node,
+            spool,
+            run,
+            instead_of,
+        } => node::guarded(ports, node, spool, *run, *instead_of).await,
         Check::SpoolHoldsData { node, spool } => node::spool_holds_data(ports, node, spool).await,
         Check::DiskIsFresh {
             node,
@@ -187,11 +192,9 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
             members,
         } => client::identity(ports, url, *member, *cluster, members).await,
         Check::OneLeader { urls } => client::one_leader(ports, urls).await,
-        Check::HashesAlike {
-            urls,
-            revision,
-            hash,
-        } => client::hashes_alike(ports, urls, *revision, *hash).await,
+        Check::HashesAlike { urls, predicted } => {
+            client::hashes_alike(ports, urls, *predicted).await
+        }
         Check::RevisionAtLeast { url, revision } => {
             client::revision_at_least(ports, url, *revision).await
         }

@@ -133,11 +133,13 @@ pub(super) async fn guarded(
     node: &NodeName,
     spool: &AbsPath,
     run: RunId,
+    instead_of: Option<RunId>,
 ) -> PortResult<Finding> {
     let found = ports.nodes.spool(node, spool).await?;
     let seen = format!("{spool} on {node}: {found}");
     Ok(match found {
         SpoolState::Guard(holder) if holder == run => Holds(seen),
+        SpoolState::Guard(holder) if Some(holder) == instead_of => NotYet(seen),
         SpoolState::Guard(_) => never(
             "guard-of-another-run",
             seen,

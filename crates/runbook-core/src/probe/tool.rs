@@ -13,7 +13,7 @@ pub(super) async fn snapshot_proven(
     path: &AbsPath,
     sha256: Digest,
 ) -> PortResult<Finding> {
-    let proof = ports.tool.prove(path).await?;
+    let proof = ports.tool.prove(path, None).await?;
     Ok(if proof.sha256 == sha256 {
         Holds(format!("{path} is sound, content {}", proof.sha256))
     } else {

@@ -81,15 +81,15 @@ impl EtcdClient for World {
         self.ask("the hash", move |state| {
             let (at, _) = state.serving(&url)?;
             let content = &state.setup.snapshot.content;
-            let same = state.data(at) == Data::Restored && revision == content.revision;
-            let hash = if same {
-                content.hash_kv
-            } else {
-                u32::try_from(revision.rem_euclid(1 << 31)).unwrap_or(0)
+            let (first, hash, compact_revision) = match state.setup.restored_as() {
+                None => (content.revision, content.hash_kv, content.compact_revision),
+                Some(bumped) => (bumped.revision, bumped.hash_kv, bumped.revision),
             };
+            let same = state.data(at) == Data::Restored && revision == first;
+            let other = u32::try_from(revision.rem_euclid(1 << 31)).unwrap_or(0);
             Ok(Some(HashKv {
-                hash,
-                compact_revision: 0,
+                hash: if same { hash } else { other },
+                compact_revision,
             }))
         })
         .await

@@ -148,7 +148,22 @@ impl State {
                 0 => self.moves_aside(at, spool, aside),
                 _ => self.guard(at, spool, *run),
             },
-            NodeEffect::PlaceGuard { spool, run, .. } => self.guard(at, spool, *run),
+            NodeEffect::PlaceGuard {
+                spool,
+                run,
+                instead_of,
+                ..
+            } => {
+                let found = self.nodes[at].disk.at(spool);
+                // The new name is laid over the old one in a single step: never is there no guard.
+                if matches!((found, instead_of), (Some(Thing::Guard(held)), Some(over)) if held == over)
+                {
+                    self.nodes[at].disk.put(spool, Thing::Guard(*run));
+                    self.log(Some(at), Effect::Guarded);
+                    return Ok(Finished);
+                }
+                self.guard(at, spool, *run)
+            }
             NodeEffect::OwnTree { tree, owner, .. } => self.own(at, tree, owner.as_str(), step),
             NodeEffect::Arm {
                 staged, spool, run, ..

@@ -15,7 +15,7 @@ use crate::names::{AbsPath, ModuleName, NodeName, RunId};
 use crate::plan::{Action, Command, RestoreEffect, ToolEffect};
 use crate::ports::{EtcdTool, PortResult};
 use crate::version::RestoreTool;
-use crate::world::{SnapshotProof, Staged, ToolVersions};
+use crate::world::{BumpRule, RecordedRevision, SnapshotProof, Staged, ToolVersions};
 
 #[async_trait]
 impl EtcdTool for World {
@@ -27,16 +27,23 @@ impl EtcdTool for World {
         self.effect(Action::Tool(effect.clone())).await
     }
 
-    async fn prove(&self, path: &AbsPath) -> PortResult<SnapshotProof> {
+    async fn prove(&self, path: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof> {
         let path = path.clone();
         self.ask("the proof", move |state| {
             if path != state.setup.snapshot.path {
                 return Err(refused("snapshot-missing", format!("there is no {path}")));
             }
             state.proofs += 1;
-            Ok(state.setup.snapshot.clone())
+            let mut proof = state.setup.snapshot.clone();
+            proof.content.bumped = bump.map(|rule| state.setup.bumped(rule));
+            Ok(proof)
         })
         .await
+    }
+
+    async fn recorded(&self, _: &AbsPath) -> PortResult<Option<RecordedRevision>> {
+        self.ask("the record", |state| Ok(state.setup.recorded))
+            .await
     }
 
     async fn tools(&self, node: &NodeName, _: Option<ModuleName>) -> PortResult<ToolVersions> {
