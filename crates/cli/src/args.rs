@@ -115,6 +115,8 @@ pub enum HostKeyPolicy {
 pub(crate) enum Command {
     /// Look at what is there and write a spec to edit
     Discover(Discover),
+    /// Prove snapshots: bytes, structure, meaning; nothing is changed
+    Verify(Verify),
     /// Show what would be done, every step and command; nothing is changed
     Plan(PlanArgs),
     /// Restore a snapshot into a scratch directory, start it, compare, and remove everything
@@ -161,6 +163,31 @@ pub(crate) struct Discover {
     #[arg(long, value_name = "PATH")]
     pub(crate) snapshot: Option<AbsPath>,
     /// `text` is the spec, `json` the observation
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
+/// Prove snapshots: bytes, structure, meaning; nothing is changed.
+///
+/// One file gives a report, several give a table, a directory gives its candidates, the newest good
+/// one first. The status is 0 if every file named is good and every directory named has a good one,
+/// and otherwise the highest of the verdicts' (20 to 27). A good snapshot of an empty store is good,
+/// with a loud warning; `plan` and `run` refuse it.
+///
+/// A directory is not searched below itself. Names that begin with a dot or end in .part or .json are
+/// passed over, and so is what is no ordinary file.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Snapshots, or directories of them
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// In a directory, stop at the newest good one
+    #[arg(long)]
+    pub(crate) newest: bool,
+    /// The quota of the members, --quota-backend-bytes; etcd's own default is 2 GiB
+    #[arg(long, value_name = "BYTES", default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) quota: u64,
+    /// `json` is documented in docs/verify.md
     #[arg(long, value_enum, default_value_t = Listing::Text)]
     pub(crate) format: Listing,
 }

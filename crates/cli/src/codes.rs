@@ -610,8 +610,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-empty",
-        "The snapshot file is empty, or it is sound and holds no key of Kubernetes.",
-        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
+        "The snapshot file has no bytes at all.",
+        "Copy it again from where it was taken, and mind a full disk; if it is empty there too, use an older one.",
     ),
     code(
         "snapshot-io",
@@ -630,8 +630,13 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-no-trailer",
-        "The file has no SHA-256 at its end: it is a copy of a database file, or a cut snapshot.",
-        "Use a file that `etcdctl snapshot save` wrote to its end.",
+        "There is no SHA-256 at the end of the file: it is a copy of a database file out of a data directory, and nothing proves its bytes. One of a running member mixes two moments.",
+        "Take a new snapshot where a member still answers, with `etcdctl snapshot save`, or use another file that it wrote. Do not tell etcd to skip the check: that proves nothing, it only looks away.",
+    ),
+    code(
+        "snapshot-none",
+        "There is nothing in the directory that could be a snapshot.",
+        "Name another directory, or the file itself. A directory is not searched below itself; names that begin with a dot or end in .part or .json are passed over.",
     ),
     code(
         "snapshot-not-one",
@@ -659,6 +664,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Try again; if it happens again, the file or the storage below it is bad.",
     ),
     code(
+        "snapshot-starts-empty",
+        "The snapshot is sound, but holds no key of Kubernetes.",
+        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
+    ),
+    code(
         "snapshot-structure-damaged",
         "The database inside the snapshot is damaged.",
         "Take another one. Nothing was stopped.",
@@ -670,8 +680,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-unreadable",
-        "The store inside the snapshot is of a form that this build cannot read.",
-        "A newer etcd? Use a newer release of this tool.",
+        "What stands at that path is no ordinary file (a directory, a FIFO, a socket, a device), or it changed while it was read.",
+        "Give the path of an ordinary file. If it is still being written, wait until it is whole.",
     ),
     code(
         "spec-format",

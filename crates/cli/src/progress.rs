@@ -1,5 +1,7 @@
 //! What a run shows while it works: bars on a terminal, one line per event elsewhere.
 
+pub(crate) mod reading;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -36,7 +36,7 @@ pub(crate) fn clean(text: &str) -> String {
         match c {
             '\n' => safe.push('\n'),
             '\t' => safe.push_str("    "),
-            c if c.is_control() || is_invisible(c) => safe.extend(c.escape_unicode()),
+            c if steers(c) => safe.extend(c.escape_unicode()),
             c => safe.push(c),
         }
     }
@@ -46,6 +46,11 @@ pub(crate) fn clean(text: &str) -> String {
 /// The same on one line.
 pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', " ⏎ ")
+}
+
+/// Whether a terminal would act on this instead of showing it.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 /// Marks that change how their neighbours are shown, or that nobody sees.

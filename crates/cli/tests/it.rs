@@ -2,6 +2,8 @@
 
 #[path = "it/rehearse.rs"]
 mod rehearse;
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod verify;
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +52,8 @@ fn the_manual_page_names_every_command_and_exit_code() {
     let output = Command::new(PROGRAM).arg("man").output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     for word in [
-        "discover", "plan", "rehearse", "run", "resume", "status", "undo", "abandon", "explain",
+        "discover", "verify", "rehearse", "plan", "run", "resume", "status", "undo", "abandon",
+        "explain",
     ] {
         assert!(page.contains(&format!("restore-runbook {word}")), "{word}");
     }

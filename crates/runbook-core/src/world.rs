@@ -1,7 +1,9 @@
 //! What is there: the observed state a plan is built on, and compared with again before it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -274,6 +276,9 @@ pub struct SnapshotProof {
     pub size_bytes: u64,
     /// SHA-256 of everything but the trailer; the trailer holds the same 32 bytes.
     pub sha256: Digest,
+    /// When it was written, by the file's own time, to the second: the recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
     /// What the store inside holds.
     pub content: SnapshotContent,
 }
@@ -290,6 +295,9 @@ pub struct SnapshotContent {
     pub registry_keys: u64,
     /// Up to where its history is compacted, -1 for none, as etcd has it.
     pub compact_revision: i64,
+    /// The same by kind, as `pods`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, u64>,
     /// etcd's `HashKV` at that revision: what every restored member must answer.
     pub hash_kv: u32,
     /// The same after the restore has moved the revision; none where it was not asked for.
@@ -335,7 +343,7 @@ pub struct RecordedRevision {
     /// The revision.
     pub revision: i64,
     /// When a member first told it.
-    pub at: jiff::Timestamp,
+    pub at: Timestamp,
 }
 
 /// How a snapshot looks from a node.

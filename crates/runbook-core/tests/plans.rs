@@ -5,7 +5,7 @@
 mod common;
 
 use runbook_core::plan::{Draft, SealedPlan};
-use runbook_core::spec::RevisionBump;
+use runbook_core::spec::{RevisionBump, Spec};
 use runbook_core::testkit::{Builder, Found, Lives, Mortal, NoPlan, Tear, World, run_id};
 use runbook_core::version::EtcdVersion;
 use serde_json::{Value, json};
@@ -404,6 +404,30 @@ fn the_bump_is_sized_from_what_is_on_record() {
     assert!(
         journal.contains("HashKV at revision 1005020231 is 1234568 on every member, as predicted")
     );
+}
+
+/// A sound snapshot of an empty store is the disaster itself: only a reason in words lets it pass,
+/// and the reviewer reads that reason.
+#[test]
+fn a_snapshot_that_starts_empty_needs_a_reason() {
+    let restore = World::of(3).build();
+    let mut world = restore.plan(run_id(1)).unwrap().world.clone();
+    let mut spec = restore.spec();
+    let plan = |spec: &_, world: &_| Draft::restore(spec, world, run_id(1));
+    for live_keys in [0, 20_007] {
+        world.snapshot.content.live_keys = live_keys;
+        world.snapshot.content.registry_keys = 0;
+        spec.allow.empty_snapshot = None;
+        let refused = plan(&spec, &world).unwrap_err();
+        assert_eq!(refused.code(), "snapshot-starts-empty");
+        spec.allow.empty_snapshot = Some("this etcd is not Kubernetes'".into());
+        let draft = plan(&spec, &world).unwrap();
+        let said = |risk: &String| risk.contains("because: this etcd is not Kubernetes'");
+        assert!(draft.plan().risks.iter().any(said));
+    }
+    spec.allow.empty_snapshot = Some(" ".into());
+    let yaml = spec.to_yaml().unwrap();
+    assert!(Spec::from_yaml(&yaml).is_err(), "a blank is no reason");
 }
 
 /// A run that cannot go on any more is abandoned; the next one takes its guards over.

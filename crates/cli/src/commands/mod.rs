@@ -11,6 +11,7 @@ mod resume;
 mod run;
 mod status;
 mod undo;
+mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
     };
     match &cli.command {
         Command::Discover(args) => discover::discover(cx, args).await,
+        Command::Verify(args) => verify::verify(cx, args),
         Command::Plan(args) => plan::plan(cx, args).await,
         Command::Rehearse(args) => rehearse::rehearse(cx, args).await,
         Command::Run(args) => run::run(cx, args).await,

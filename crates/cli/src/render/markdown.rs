@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use runbook_core::plan::{PlanKind, SealedPlan, Undo, Unit};
 
 use super::commands::Commands;
-use super::{size, thousands};
+use super::{recovery, size, thousands};
 use crate::ui::clean_line;
 
 /// The whole plan.
@@ -60,6 +60,11 @@ fn header(page: &mut String, plan: &SealedPlan) {
         || "not moved".into(),
         |by| format!("moved by {}", thousands(by)),
     );
+    let recovery: Vec<String> = recovery::lines(plan)
+        .iter()
+        .map(|line| escape(line))
+        .collect();
+    let recovery = recovery.join("; ");
     let rows = [
         ("Run", code(&plan.run.to_string())),
         ("Plan", code(&plan.digest().to_string())),
@@ -74,11 +79,9 @@ fn header(page: &mut String, plan: &SealedPlan) {
         (
             "Its content",
             format!(
-                "{}, proven; revision {}; {} keys, {} of them Kubernetes' own",
+                "{}, proven; {}",
                 code(&snapshot.sha256.to_string()),
-                snapshot.content.revision,
-                thousands(snapshot.content.live_keys),
-                thousands(snapshot.content.registry_keys)
+                recovery
             ),
         ),
         ("etcd", format!("{}, revision {bump}", plan.etcd_version)),

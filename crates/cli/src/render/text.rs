@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use runbook_core::plan::{Action, Check, Phase, PlanKind, SealedPlan, Undo, Unit};
 
 use super::commands::Commands;
-use super::{clock, size, thousands, wrap};
+use super::{clock, recovery, size, thousands, wrap};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean_line, paint};
 
 /// Prose is broken here; commands never are.
@@ -94,16 +94,11 @@ fn header(page: &mut Page, plan: &SealedPlan) {
         &format!("{}, {}", snapshot.path, size(snapshot.size_bytes)),
     );
     page.field("", &format!("{}, proven", snapshot.sha256));
-    let content = &snapshot.content;
-    page.field(
-        "",
-        &format!(
-            "revision {}, {} keys, {} of them Kubernetes' own",
-            content.revision,
-            thousands(content.live_keys),
-            thousands(content.registry_keys)
-        ),
-    );
+    for line in recovery::lines(plan) {
+        for part in wrap(&line, WIDTH - LABEL - 2) {
+            page.field("", &part);
+        }
+    }
     let bump = plan.revision_bump.map_or_else(
         || "the revision is not moved".to_owned(),
         |by| format!("the revision is moved by {}", thousands(by)),

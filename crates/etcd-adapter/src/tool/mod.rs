@@ -22,6 +22,7 @@ use runbook_core::world::{BumpRule, RecordedRevision, SnapshotProof, Staged, Too
 
 use crate::snapshot::Progress;
 
+pub use prove::code as verdict_code;
 pub use restore::{inner_script, unit_name};
 
 const STAGED: &str = include_str!("scripts/staged.sh");

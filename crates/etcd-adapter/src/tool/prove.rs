@@ -1,8 +1,10 @@
 //! The proof of a snapshot, as the core wants it.
 
 use std::fmt::Display;
+use std::fs;
 use std::path::Path;
 
+use jiff::Timestamp;
 use runbook_core::digest::Digest;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::AbsPath;
@@ -37,16 +39,25 @@ fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof) -> SnapshotProof
         path: path.clone(),
         size_bytes: proof.size_bytes,
         sha256: Digest::from_bytes(proof.sha256),
+        modified: modified(path),
         content: SnapshotContent {
             revision: meaning.hash_kv.revision,
             live_keys: meaning.live_keys,
             registry_keys: meaning.registry.live_keys,
             compact_revision: meaning.hash_kv.compact_revision,
+            kinds: meaning.registry.kinds,
             hash_kv: meaning.hash_kv.hash,
             bumped,
             cluster_version: meaning.cluster_version,
         },
     }
+}
+
+/// The time of a file that the proof has just found unchanged.
+fn modified(path: &AbsPath) -> Option<Timestamp> {
+    let at = fs::metadata(path.as_str()).ok()?.modified().ok()?;
+    let at = Timestamp::try_from(at).ok()?;
+    Timestamp::from_second(at.as_second()).ok()
 }
 
 pub(crate) fn refused(path: &dyn Display, error: ProofError) -> AdapterError {
@@ -60,7 +71,7 @@ pub(crate) fn refused(path: &dyn Display, error: ProofError) -> AdapterError {
 }
 
 /// The stable code of a verdict, told apart from those of the other ports.
-fn code(error: &ProofError) -> &'static str {
+pub fn code(error: &ProofError) -> &'static str {
     match error {
         ProofError::Empty => "snapshot-empty",
         ProofError::Truncated { .. } => "snapshot-truncated",

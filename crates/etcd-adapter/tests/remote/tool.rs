@@ -501,6 +501,13 @@ async fn a_snapshot_is_proven_before_anything_else() {
     assert_eq!(proof.sha256, bench.effect.sha256);
     assert_eq!(proof.path, bench.effect.snapshot);
     assert_eq!(proof.content.cluster_version.as_deref(), Some("3.4.0"));
+    let modified = std::fs::metadata(bench.effect.snapshot.as_str()).and_then(|m| m.modified());
+    let seconds = modified.unwrap().duration_since(std::time::UNIX_EPOCH);
+    let seconds = seconds.unwrap().as_secs().cast_signed();
+    assert_eq!(
+        proof.modified.map(jiff::Timestamp::as_second),
+        Some(seconds)
+    );
 
     let file = bench.effect.snapshot.as_str();
     let whole = std::fs::read(file).unwrap();

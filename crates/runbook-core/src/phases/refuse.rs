@@ -208,7 +208,7 @@ fn snapshot_is_worth_it(spec: &Spec, world: &World) -> Result<(), PlanError> {
         return Ok(());
     }
     Err(PlanError::refused(
-        "snapshot-empty",
+        "snapshot-starts-empty",
         format!(
             "the snapshot is sound, but holds {} keys and none of Kubernetes",
             content.live_keys

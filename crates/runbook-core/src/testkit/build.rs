@@ -237,11 +237,15 @@ impl Builder {
                 path: spec.snapshot.clone(),
                 size_bytes: 20_480_032,
                 sha256: Digest::of(b"the snapshot"),
+                modified: "2024-11-27T17:30:00Z".parse().ok(),
                 content: SnapshotContent {
                     revision: 20_231,
                     live_keys: 20_007,
                     registry_keys: 20_000,
                     compact_revision: -1,
+                    kinds: [("pods", 15_000), ("events", 4_400), ("secrets", 600)]
+                        .map(|(kind, count)| (kind.to_owned(), count))
+                        .into(),
                     hash_kv: 1_234_567,
                     bumped: None,
                     cluster_version: Some("3.4.0".into()),
