@@ -321,9 +321,12 @@ pub(crate) struct UndoArgs {
 pub(crate) struct Abandon {
     /// The run, or the end of its id
     pub(crate) run: String,
-    /// Why, for the journal
+    /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Also where the run's record is damaged or missing; what is left of it is kept under another name
+    #[arg(long)]
+    pub(crate) damaged: bool,
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,

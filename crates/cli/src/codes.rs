@@ -229,14 +229,19 @@ pub(crate) const CODES: &[Explained] = &[
         "Please report it, with the message and the command line. The journal of a run is consistent: `restore-runbook status` tells where it stands.",
     ),
     code(
+        "interrupted",
+        "A signal came before anything was begun; nothing was changed.",
+        "Call it again.",
+    ),
+    code(
         "journal-damaged",
         "A line of the journal is damaged, and not just the last one torn.",
-        "Do not edit it. Compare with a copy; else look at each node and finish by hand. The run cannot be resumed.",
+        "Do not edit it. Compare with a copy; else look at each node and finish by hand, and end the run with `restore-runbook abandon RUN --damaged --reason TEXT`. It cannot be resumed.",
     ),
     code(
         "journal-empty",
-        "The journal has no first record.",
-        "The run never began: run its plan again.",
+        "The journal does not begin with its first record.",
+        "Its beginning was lost, and the run may have changed anything. Put it back from a copy; else look at each node and finish by hand, and end the run with `restore-runbook abandon RUN --damaged --reason TEXT`.",
     ),
     code(
         "journal-foreign",
@@ -252,6 +257,11 @@ pub(crate) const CODES: &[Explained] = &[
         "journal-io",
         "The journal cannot be read or written.",
         "Nothing was changed after the failed write. Make room or mend the disk, then resume.",
+    ),
+    code(
+        "journal-missing",
+        "A run's directory is there, and its journal is not. Both come into being at once, so the journal was lost: the run may have changed anything.",
+        "Put it back from a copy and resume. Without it look at each node and finish by hand; then `restore-runbook abandon RUN --damaged --reason TEXT` lets another run begin.",
     ),
     code(
         "journal-newer",
@@ -367,6 +377,11 @@ pub(crate) const CODES: &[Explained] = &[
         "own-handler-missing",
         "The plan has a step of an embedder's own program, and this program does not know it.",
         "Run the plan with the program that made it.",
+    ),
+    code(
+        "owner-unknown",
+        "A node does not know the user or the group that etcd's data shall belong to.",
+        "Name the right owner in the spec: `ls -ld` of the spool on a node shows it. Nothing was stopped.",
     ),
     code(
         "past-no-return",
@@ -589,6 +604,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not edit the run's directory. Compare with a copy, or finish by hand.",
     ),
     code(
+        "service-unknown",
+        "systemd on a node does not know etcd's unit, although the node has the role.",
+        "Name the right unit in the spec: `systemctl list-units '*etcd*'` on the node shows it. Nothing was stopped.",
+    ),
+    code(
         "snapshot-beyond-limits",
         "The snapshot is larger or deeper than anything etcd writes.",
         "Is it the right file?",
@@ -650,8 +670,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-on-wiped-disk",
-        "On a node the snapshot lies on the disk that is about to be wiped.",
-        "Put it on shared storage, and name that path in the spec.",
+        "On a node that is about to be wiped the snapshot lies on one of the node's own disks, in memory, or on a file system of an unknown kind.",
+        "Put it on shared storage (NFS, Lustre, GPFS, BeeGFS, Ceph, SMB, …), and name that path in the spec; `findmnt -T PATH` on the node shows what it lies on.",
     ),
     code(
         "snapshot-overlong",
@@ -727,6 +747,11 @@ pub(crate) const CODES: &[Explained] = &[
         "ssh-host-key",
         "The node's host key is not the known one.",
         "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe; else find out who answers there.",
+    ),
+    code(
+        "ssh-known-hosts",
+        "The note of the nodes that a run has wiped cannot be read or written.",
+        "It lies in the run's directory. See what the system says of it: space, permissions, the disk; then resume.",
     ),
     code(
         "ssh-lost",

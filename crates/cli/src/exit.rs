@@ -29,6 +29,8 @@ pub enum Exit {
     Environment = 10,
     /// Interrupted twice: units were left in flight; `resume` looks at them.
     InFlight = 11,
+    /// Interrupted before anything was begun; nothing was changed.
+    Interrupted = 12,
     // `verify`, from the verdict that leaves most to the one that leaves least; good is `Done`.
     /// A database file out of a data directory: no hash proves its bytes.
     Copied = 20,
@@ -50,7 +52,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every exit code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -63,6 +65,7 @@ impl Exit {
         Self::Refused,
         Self::Environment,
         Self::InFlight,
+        Self::Interrupted,
         Self::Copied,
         Self::Truncated,
         Self::BytesDamaged,
@@ -99,6 +102,7 @@ impl Exit {
                 "environment: a file, a program, a node or cmsh cannot be used; nothing was changed"
             }
             Self::InFlight => "in flight: interrupted twice; `resume` looks at what was left",
+            Self::Interrupted => "interrupted: before anything was begun; nothing was changed",
             Self::Copied => {
                 "copied: `verify`: out of a data directory, without the snapshot's SHA-256"
             }
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn the_numbers_are_stable() {
         let numbers = Exit::ALL.map(Exit::code);
-        let expected: Vec<u8> = (0..=11).chain(20..=27).collect();
+        let expected: Vec<u8> = (0..=12).chain(20..=27).collect();
         assert_eq!(numbers.as_slice(), expected);
     }
 }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{
-    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, RunId, ServiceName,
+    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId, ServiceName,
 };
 use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
@@ -84,6 +84,10 @@ pub trait Node: Send + Sync {
     async fn exists(&self, node: &NodeName, path: &AbsPath) -> PortResult<bool>;
     /// The state of a systemd unit; a unit that does not exist is inactive.
     async fn service(&self, node: &NodeName, service: &ServiceName) -> PortResult<ServiceState>;
+    /// Whether a user and a group of these names exist on the node.
+    async fn knows_owner(&self, node: &NodeName, owner: &Owner) -> PortResult<bool>;
+    /// Whether systemd knows a unit of this name on the node.
+    async fn knows_service(&self, node: &NodeName, service: &ServiceName) -> PortResult<bool>;
     /// Which of these TCP ports have a listener.
     async fn listening(&self, node: &NodeName, ports: &[u16]) -> PortResult<Vec<u16>>;
     /// How the snapshot looks from the node; none when it is not there.

@@ -106,7 +106,7 @@ impl fmt::Display for RoleSource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
-    /// Its category.
+    /// Its category; `headnode` for a head node, which has none.
     pub category: CategoryName,
     /// Whether it is a head node: one of those is never reprovisioned.
     pub head_node: bool,
@@ -353,7 +353,8 @@ pub struct SeenSnapshot {
     pub size_bytes: u64,
     /// Its last 32 bytes there, which name the content.
     pub trailer: Digest,
-    /// Whether it lies on the same filesystem as the spool or as `/`, which FULL provisioning wipes.
+    /// Whether a FULL provisioning of the node wipes it, or may: it lies on the same filesystem as the
+    /// spool or as `/`, on another disk of the node, in memory, or on something of an unknown kind.
     pub on_wiped_disk: bool,
 }
 

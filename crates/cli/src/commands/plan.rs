@@ -26,7 +26,9 @@ pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failu
     }
     let spec = read_spec(&args.spec)?;
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
-    wired.during(show(cx, args, &spec, &wired.ports)).await
+    wired
+        .during(cx.halt.or(show(cx, args, &spec, &wired.ports)))
+        .await
 }
 
 async fn show(

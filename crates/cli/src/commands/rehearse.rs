@@ -118,7 +118,7 @@ async fn attempt(
         biased;
         name = signals.next() => {
             let what = format!("{name}: the rehearsal was ended");
-            Err(Failure::new(Exit::Approval, "rehearsal-interrupted", what)
+            Err(Failure::new(Exit::Interrupted, "rehearsal-interrupted", what)
                 .hint("nothing of it is left, and nothing else was changed"))
         }
         done = work => Ok(done),

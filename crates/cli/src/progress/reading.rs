@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use etcd_adapter::snapshot::{Phase, Progress};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::REMIND;
 use crate::render::{short_size, size};
@@ -27,11 +27,11 @@ impl<'a> Reading<'a> {
         if size_bytes < LARGE {
             return None;
         }
-        let bar = ui.live.then(|| {
-            let target = ProgressDrawTarget::stderr_with_hz(4);
-            ProgressBar::with_draw_target(Some(size_bytes), target)
+        let bar = ui.bars.as_ref().map(|bars| {
+            let bar = ProgressBar::new(size_bytes)
                 .with_style(style())
-                .with_message(name.clone())
+                .with_message(name.clone());
+            bars.all().add(bar)
         });
         if bar.is_none() {
             ui.note(&format!("proving {name}, {} …", size(size_bytes)));

@@ -114,7 +114,7 @@ fn ctrl_c_and_sigterm_leave_nothing() {
         let scratch = tempfile::tempdir().unwrap();
         let mut child = started(&scratch, STARTING);
         signal(&child, name);
-        assert_eq!(child.wait().unwrap().code(), Some(5), "{name}");
+        assert_eq!(child.wait().unwrap().code(), Some(12), "{name}");
         assert_eq!(
             (left(&scratch), processes(&scratch)),
             (0, Vec::new()),

@@ -317,4 +317,5 @@ fn odd(url: &EtcdUrl, what: &str) -> AdapterError {
         Certainty::Refused,
         format!("etcd at {url} answered with {what}"),
     )
+    .hint("is it really etcd that listens there? Look at the member's log")
 }

@@ -186,6 +186,9 @@ fn unclear(node: &NodeName, what: &str, said: &str) -> AdapterError {
         Certainty::Refused,
         format!("{node} answered {:?} where {what} was asked", tail(said)),
     )
+    .hint(format!(
+        "`ssh root@{node} bash -lc true` must print nothing: see root's shell start-up files there"
+    ))
 }
 
 #[cfg(test)]

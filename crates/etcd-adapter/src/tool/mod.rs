@@ -65,8 +65,11 @@ impl<S: Shell + ?Sized> RemoteTool<S> {
     async fn ask(&self, node: &NodeName, argv: &[String]) -> PortResult<String> {
         let what = "a question about etcd";
         let output = self.shell.query(node, argv).await?;
-        said(&output)
-            .ok_or_else(|| failed("etcd-node-query", Certainty::NotDone, node, what, &output))
+        said(&output).ok_or_else(|| {
+            failed("etcd-node-query", Certainty::NotDone, node, what, &output).hint(format!(
+                "ask it by hand: the command is in commands.log, `ssh root@{node}` leads there"
+            ))
+        })
     }
 
     /// The same about modules: a node without them is a fact, and no reason to ask again.
@@ -103,13 +106,11 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
                 .await?;
             if output.status != 0 {
                 // Two starts at once: systemd refuses the second one, and the first one runs.
-                return Err(failed(
-                    "restore-not-started",
-                    Certainty::Unknown,
-                    &restore.node,
-                    "starting the restore",
-                    &output,
-                ));
+                let (node, what) = (&restore.node, "starting the restore");
+                return Err(
+                    failed("restore-not-started", Certainty::Unknown, node, what, &output)
+                        .hint(format!("see `systemctl status 'restore-runbook-*'` on {node}; then resume: a restore that runs is waited for")),
+                );
             }
         }
         Ok(())
@@ -135,6 +136,7 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
                     Certainty::NotDone,
                     format!("the proof of {snapshot} did not end"),
                 )
+                .hint("try again; if it happens again, the file or the storage below it is bad")
                 .caused_by(error)
             })?
     }

@@ -139,5 +139,7 @@ fn quoted(value: &str) -> PortResult<String> {
 }
 
 fn refused(what: String) -> AdapterError {
-    AdapterError::new("restore-not-renderable", Certainty::Refused, what)
+    AdapterError::new("restore-not-renderable", Certainty::Refused, what).hint(
+        "the paths and names in the plan cannot be put into a command: change them in the spec",
+    )
 }

@@ -10,7 +10,7 @@ use super::state::{Etcd, Happening, NodeState, Power, Sight, State};
 use super::work::{Finished, More, Progress, refused};
 use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
-use crate::names::{AbsPath, NodeName, RunId, ServiceName};
+use crate::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
 use crate::plan::{Action, Command, NodeEffect};
 use crate::ports::{Node, PortResult};
 use crate::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
@@ -96,6 +96,18 @@ impl Node for World {
             }))
         })
         .await
+    }
+
+    async fn knows_owner(&self, node: &NodeName, owner: &Owner) -> PortResult<bool> {
+        let (node, known) = (node.clone(), owner.as_str() == "etcd:etcd");
+        self.ask("the owner", move |state| state.on(&node).map(|_| known))
+            .await
+    }
+
+    async fn knows_service(&self, node: &NodeName, service: &ServiceName) -> PortResult<bool> {
+        let (node, known) = (node.clone(), service.as_str() == "etcd");
+        self.ask("the unit", move |state| state.on(&node).map(|_| known))
+            .await
     }
 
     async fn room(&self, node: &NodeName, _: &AbsPath) -> PortResult<Room> {
