@@ -375,8 +375,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "journal-newer",
-        "The journal was written by a newer release.",
-        "Use that release, or a later one.",
+        "The journal was written by another release, in a format that this one cannot go on with.",
+        "Use the release that wrote it; its run's first record names it.",
     ),
     code(
         "journal-other-plan",

@@ -4,8 +4,6 @@
 //! others. None of them is a string of somebody's shell: the adapter's one renderer turns an effect
 //! into commands, for the plan and for the run alike.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
@@ -426,98 +424,4 @@ impl NodeEffect {
             ],
         }
     }
-}
-
-/// The imperative one-line title of an action, as a plan prints it.
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Manager(effect) => effect.fmt(f),
-            Self::Node(effect) => effect.fmt(f),
-            Self::Tool(ToolEffect::Restore(r)) => {
-                write!(f, "restore the snapshot into {}", r.tree())
-            }
-            Self::Client(ClientEffect::PutCanary { url, .. }) => {
-                write!(f, "write the canary key through {url}")
-            }
-            Self::Client(ClientEffect::DeleteCanary { .. }) => f.write_str("delete the canary key"),
-            Self::Own(own) => write!(f, "{} {}", own.kind, own.params),
-        }
-    }
-}
-
-impl fmt::Display for ManagerEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnassignRole { overlay, nodes } => {
-                write!(f, "take {} out of overlay {overlay}", list(nodes))
-            }
-            Self::AssignRole { overlay, nodes } => {
-                write!(f, "put {} into overlay {overlay}", list(nodes))
-            }
-            Self::SetDatanode { node, value } => {
-                write!(f, "set datanode of {node} to {}", yes_no(*value))
-            }
-            Self::SetCategoryDatanode { category, value } => {
-                write!(
-                    f,
-                    "set datanode of category {category} to {}",
-                    yes_no(*value)
-                )
-            }
-            Self::SetNextInstallMode {
-                node,
-                mode: Some(mode),
-            } => {
-                write!(f, "set nextinstallmode of {node} to {mode}")
-            }
-            Self::SetNextInstallMode { node, mode: None } => {
-                write!(f, "clear nextinstallmode of {node}")
-            }
-            Self::Reboot { node } => write!(f, "reboot {node}"),
-            Self::PowerOn { node } => write!(f, "power on {node}"),
-        }
-    }
-}
-
-impl fmt::Display for NodeEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StopService { service, .. } => write!(f, "stop {service}"),
-            Self::SetAside { spool, aside, .. } => {
-                write!(f, "move {spool} to {aside}, guard {spool}")
-            }
-            Self::PlaceGuard {
-                spool,
-                instead_of: Some(over),
-                ..
-            } => write!(f, "guard {spool}, in place of the guard of run {over}"),
-            Self::PlaceGuard { spool, .. } => write!(f, "guard {spool}"),
-            Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
-            Self::Arm { staged, spool, .. } => {
-                write!(f, "replace the guard at {spool} by {staged}")
-            }
-            Self::ClearFailures { service, .. } => {
-                write!(f, "clear what systemd holds against {service}")
-            }
-            Self::Disarm { staged, spool, .. } => {
-                write!(f, "move {spool} back to {staged}, guard {spool}")
-            }
-            Self::ReturnSpool { spool, aside, .. } => {
-                write!(f, "replace the guard at {spool} by {aside}")
-            }
-        }
-    }
-}
-
-pub(crate) const fn yes_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
-}
-
-pub(crate) fn list(nodes: &[NodeName]) -> String {
-    nodes
-        .iter()
-        .map(NodeName::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
 }

@@ -9,15 +9,16 @@ mod check;
 mod phase;
 mod seal;
 mod unit;
+mod words;
 
 pub use action::{
     Action, ClientEffect, ManagerEffect, NodeEffect, OwnEffect, RestoreEffect, ToolEffect,
 };
-pub(crate) use action::{list, yes_no};
 pub use check::{Check, PredictedHash};
 pub use phase::Phase;
 pub use seal::Broken;
 pub use unit::{Command, Place, Script, Undo, Unit};
+pub(crate) use words::{list, yes_no};
 
 use serde::{Deserialize, Serialize};
 

@@ -145,7 +145,12 @@ pub(super) async fn guarded(
             seen,
             "resume or undo that run first: `restore-runbook status --all`",
         ),
-        _ => NotYet(seen),
+        SpoolState::Absent
+        | SpoolState::EmptyDirectory
+        | SpoolState::Data
+        | SpoolState::MountPoint
+        | SpoolState::ForeignDirectory
+        | SpoolState::Other => NotYet(seen),
     })
 }
 
