@@ -67,10 +67,10 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
     every_holder_is_in_the_spec(&nodes, &role.holders)?;
     let recorded = ports.tool.recorded(&spec.snapshot).await;
     let recorded = recorded.map_err(asked("the revision on record"))?;
-    let rule = spec.revision_bump.rule(recorded);
+    let bump = spec.revision_bump.rule(recorded);
     let snapshot = ports
         .tool
-        .prove(&spec.snapshot, rule)
+        .prove(&spec.snapshot, bump)
         .await
         .map_err(asked("the snapshot"))?;
     // All at once: a node that is off takes as long as ssh's patience.

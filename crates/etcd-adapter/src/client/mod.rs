@@ -282,7 +282,7 @@ async fn hash_kv(
     revision: i64,
 ) -> Result<Option<HashKvResponse>, etcd_client::Error> {
     let newest = client.hash_kv(0).await?;
-    let now = newest.header().map(|header| header.revision());
+    let now = newest.header().map(etcd_client::ResponseHeader::revision);
     if revision == 0 || now == Some(revision) {
         return Ok(Some(newest));
     }
