@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint unit e2e deny audit lab-up lab-shell lab-down setup clean help
+.PHONY: demo test lint unit e2e snapshots deny audit lab-up lab-shell lab-down setup clean help
 
 # rustup installs here; setup may just have done so.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -24,6 +24,7 @@ demo: setup
 
 test: setup lint deny
 	$(CARGO) build --workspace --bins
+	target/debug/lab fetch-etcd
 	@status=0; $(CARGO) test --workspace --all-features || status=$$?; \
 	target/debug/lab sweep; exit $$status
 
@@ -53,6 +54,12 @@ e2e: setup
 	$(CARGO) build --workspace --bins
 	@status=0; $(CARGO) test -p restore-runbook --test e2e -- $(T) || status=$$?; \
 	target/debug/lab sweep; exit $$status
+
+# Our numbers against etcd's, on snapshots of every etcd to be had: make snapshots T=leases
+snapshots: setup
+	$(CARGO) build -p lab --bins
+	target/debug/lab fetch-etcd
+	$(CARGO) test -p restore-runbook --test snapshots -- $(T)
 
 # A lab to play with.
 lab-up: setup

@@ -50,7 +50,8 @@ pub struct Meaning {
     pub leased_keys: u64,
     /// Leases granted.
     pub leases: u64,
-    /// Members of the cluster that the snapshot was taken from.
+    /// Members of the cluster that the snapshot was taken from. When that cluster was itself restored
+    /// with etcd 3.4, those from before are still among them: 3.4 goes by another list.
     pub members: Vec<Member>,
     /// Alarms in force, which a restore carries over.
     pub alarms: Vec<Alarm>,
@@ -89,7 +90,8 @@ pub struct Member {
     /// Where its peers reach it.
     #[serde(rename(deserialize = "peerURLs"), default, deserialize_with = "list")]
     pub peer_urls: Vec<String>,
-    /// Where clients reach it, empty until it has started once.
+    /// Where clients reach it; empty until it has started once, and always so in files of some releases
+    /// (3.5.16).
     #[serde(rename(deserialize = "clientURLs"), default, deserialize_with = "list")]
     pub client_urls: Vec<String>,
     /// Whether it has no vote; a restore would make it a voter.
