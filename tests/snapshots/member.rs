@@ -1,6 +1,7 @@
 //! One etcd on loopback, and what it says of itself.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, id};
@@ -92,7 +93,14 @@ pub(crate) struct Member {
 impl Member {
     /// A new member, running.
     pub(crate) fn start(release: &Release, flags: &[&str]) -> Self {
-        let mut member = Self::prepare(release, flags);
+        let mut member = Self::prepare(TempDir::new(), release, flags);
+        member.launch();
+        member
+    }
+
+    /// The same, with its data somewhere in `folder`.
+    pub(crate) fn start_in(folder: &Path, release: &Release, flags: &[&str]) -> Self {
+        let mut member = Self::prepare(TempDir::new_in(folder), release, flags);
         member.launch();
         member
     }
@@ -104,7 +112,7 @@ impl Member {
         password: bool,
         arguments: &[&str],
     ) -> Self {
-        let mut member = Self::prepare(release, &[]);
+        let mut member = Self::prepare(TempDir::new(), release, &[]);
         member.password = password;
         let mut command = release.offline();
         command.args(["snapshot", "restore"]).arg(snapshot);
@@ -119,7 +127,7 @@ impl Member {
         member
     }
 
-    fn prepare(release: &Release, flags: &[&str]) -> Self {
+    fn prepare(folder: io::Result<TempDir>, release: &Release, flags: &[&str]) -> Self {
         // An address of this process alone, of the 2^22 that loopback can give to one: no other
         // process can take a port in between.
         static PORT: AtomicU16 = AtomicU16::new(20_000);
@@ -131,7 +139,7 @@ impl Member {
         };
         Self {
             release: release.clone(),
-            folder: TempDir::new().expect("a folder"),
+            folder: folder.expect("a folder"),
             client_url: url(),
             peer_url: url(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),

@@ -1,5 +1,7 @@
 //! What clients do to a store.
 
+use std::collections::BTreeMap;
+
 use etcd_client::{
     Client, CompactionOptions, DeleteOptions, Error, LeaseGrantOptions, PutOptions, Txn, TxnOp,
 };
@@ -54,22 +56,29 @@ pub(crate) async fn registry(client: &mut Client, pods: usize) -> Result<(), Err
     Ok(())
 }
 
-/// Puts in large transactions.
+/// Puts in large transactions, none of which has a key twice.
 pub(crate) async fn bulk(
     client: &mut Client,
     pairs: impl Iterator<Item = (String, Vec<u8>)>,
 ) -> Result<(), Error> {
-    let mut puts = Vec::new();
+    let mut batch: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (key, value) in pairs {
-        puts.push(TxnOp::put(key, value, None));
-        if puts.len() == BATCH {
-            client
-                .txn(Txn::new().and_then(std::mem::take(&mut puts)))
-                .await?;
+        if batch.len() == BATCH || batch.contains_key(&key) {
+            put_all(client, std::mem::take(&mut batch)).await?;
         }
+        batch.insert(key, value);
     }
-    client.txn(Txn::new().and_then(puts)).await?;
-    Ok(())
+    put_all(client, batch).await
+}
+
+async fn put_all(client: &mut Client, batch: BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
+    let puts = batch
+        .into_iter()
+        .map(|(key, value)| TxnOp::put(key, value, None));
+    client
+        .txn(Txn::new().and_then(puts.collect::<Vec<_>>()))
+        .await
+        .map(drop)
 }
 
 pub(crate) async fn delete_all(client: &mut Client) -> Result<(), Error> {

@@ -8,4 +8,5 @@ mod files;
 mod kit;
 mod meaning;
 mod numbers;
+mod structure;
 mod verdicts;
