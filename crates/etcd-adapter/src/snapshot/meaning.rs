@@ -27,7 +27,7 @@ const BUCKETS: [&str; 11] = [
     "test",
 ];
 /// Bytes and pairs of a bucket that is read whole; etcd's hold a few kilobytes.
-const MAX_SMALL_BYTES: usize = 4 << 20;
+const MAX_SMALL_BYTES: usize = 1 << 20;
 const MAX_SMALL_PAIRS: usize = 4096;
 
 /// What a snapshot holds, in etcd's own terms.
@@ -346,7 +346,7 @@ impl Visit for Other<'_> {
             self.bytes = self.bytes.saturating_add(leaf.bytes.len());
             if self.pairs > MAX_SMALL_PAIRS as u64 || self.bytes > MAX_SMALL_BYTES {
                 return Err(Fault::Limit(
-                    "a bucket about the cluster has more than 4,096 entries",
+                    "a bucket about the cluster has more than 4,096 entries or 1 MiB",
                 ));
             }
         }
