@@ -75,8 +75,11 @@ impl Store {
     fn pairs(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
         let mut dice = Dice::new(self.bytes);
         let kind = self.kind;
-        // What a record takes besides its value, and what pages leave free.
-        let overhead = 110;
+        // What a record takes besides its value; the space that pages leave free comes on top.
+        let overhead = match kind {
+            Kind::Objects => 900,
+            Kind::Small => 120,
+        };
         let mut left = self.bytes;
         let mut number = 0;
         std::iter::from_fn(move || {

@@ -82,14 +82,14 @@ async fn same_store(client: &mut Client, meaning: &Meaning, label: &str) -> Resu
     let by_kind: u64 = meaning.registry.kinds.values().sum();
     assert_eq!(by_kind, meaning.registry.live_keys, "{label}: by kind");
 
-    let leases = client.leases().await?;
+    let granted = client.leases().await?;
     assert_eq!(
-        leases.leases().len() as u64,
+        granted.leases().len() as u64,
         meaning.leases,
         "{label}: leases"
     );
     let mut leased = 0;
-    for lease in leases.leases() {
+    for lease in granted.leases() {
         let options = etcd_client::LeaseTimeToLiveOptions::new().with_keys();
         leased += client
             .lease_time_to_live(lease.id(), Some(options))

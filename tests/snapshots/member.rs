@@ -1,7 +1,7 @@
 //! One etcd on loopback, and what it says of itself.
 
+use std::env;
 use std::fs::{self, File};
-use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, id};
@@ -93,14 +93,12 @@ pub(crate) struct Member {
 impl Member {
     /// A new member, running.
     pub(crate) fn start(release: &Release, flags: &[&str]) -> Self {
-        let mut member = Self::prepare(TempDir::new(), release, flags);
-        member.launch();
-        member
+        Self::start_in(&env::temp_dir(), release, flags)
     }
 
     /// The same, with its data somewhere in `folder`.
     pub(crate) fn start_in(folder: &Path, release: &Release, flags: &[&str]) -> Self {
-        let mut member = Self::prepare(TempDir::new_in(folder), release, flags);
+        let mut member = Self::prepare(folder, release, flags);
         member.launch();
         member
     }
@@ -112,7 +110,7 @@ impl Member {
         password: bool,
         arguments: &[&str],
     ) -> Self {
-        let mut member = Self::prepare(TempDir::new(), release, &[]);
+        let mut member = Self::prepare(&env::temp_dir(), release, &[]);
         member.password = password;
         let mut command = release.offline();
         command.args(["snapshot", "restore"]).arg(snapshot);
@@ -127,7 +125,7 @@ impl Member {
         member
     }
 
-    fn prepare(folder: io::Result<TempDir>, release: &Release, flags: &[&str]) -> Self {
+    fn prepare(folder: &Path, release: &Release, flags: &[&str]) -> Self {
         // An address of this process alone, of the 2^22 that loopback can give to one: no other
         // process can take a port in between.
         static PORT: AtomicU16 = AtomicU16::new(20_000);
@@ -139,7 +137,7 @@ impl Member {
         };
         Self {
             release: release.clone(),
-            folder: folder.expect("a folder"),
+            folder: TempDir::new_in(folder).expect("a folder"),
             client_url: url(),
             peer_url: url(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),

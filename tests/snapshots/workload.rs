@@ -137,7 +137,7 @@ pub(crate) async fn history(client: &mut Client, seed: u64, steps: usize) -> Res
                     compact(client, compacted).await?;
                 }
             }
-            _ => drop(client.defragment().await?),
+            _ => client.defragment().await.map(|_| ())?,
         }
     }
     Ok(())

@@ -5,4 +5,6 @@
 #[path = "../judge.rs"]
 mod judge;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| judge::judge(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    judge::judge(data);
+});

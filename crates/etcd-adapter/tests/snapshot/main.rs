@@ -6,6 +6,7 @@
 mod bolt;
 mod damage;
 mod files;
+mod fuzzed;
 mod kit;
 mod meaning;
 mod memory;
