@@ -29,6 +29,7 @@ test: setup lint deny
 	target/debug/lab fetch-etcd
 	@status=0; $(CARGO) test --workspace --all-features || status=$$?; \
 	target/debug/lab sweep; exit $$status
+	$(CARGO) run --package restore-runbook --all-features --example own_step
 
 lint:
 	$(CARGO) fmt --all --check

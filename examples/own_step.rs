@@ -1,7 +1,8 @@
 //! A step of one's own: a handler that renders, does and checks it, and a unit behind a phase's own.
 //!
-//! Here: a line in the change log of the site before anything is stopped. The whole restore runs
-//! against a fake world, so this can be tried anywhere: `cargo run --example own_step`.
+//! Here: a line in the change log of the site, written once the role is taken away and before the run
+//! stops etcd on any node. The whole restore runs against a fake world, so this can be tried anywhere:
+//! `cargo run --example own_step`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,7 @@ fn plan(world: &World, ports: &Ports, file: &Path) -> Result<SealedPlan, Box<dyn
     )
     .undone(Undo::Nothing("a line in a log".into()));
     let draft = Draft::restore(&world.spec(), &world.observed()?, run_id(1))?;
+    // It joins that unit's phase and waits for it; what waited for that unit now waits for both.
     Ok(draft
         .insert_after(&UnitId::new("stop/unassign")?, own)?
         .seal(ports)?)

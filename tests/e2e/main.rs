@@ -7,6 +7,7 @@
     reason = "tests talk to whoever reads their output"
 )]
 
+mod backup;
 mod harness;
 mod interrupted;
 mod refused;

@@ -117,3 +117,52 @@ fn datanode_on_the_category() {
     cluster.everything_is_back();
     assert_eq!(cluster.cmsh("category; get default datanode"), "yes");
 }
+
+/// The rehearsal runs on the head node, leaves nothing there, and does not become part of the plan.
+#[test]
+fn a_rehearsed_plan_is_run() {
+    let cluster = Cluster::of(1);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let args = [
+        "plan",
+        "--rehearse",
+        "--spec",
+        "/root/spec.yaml",
+        "--out",
+        "/root/plan.json",
+    ];
+    let said = cluster.tool(&args).done().stdout;
+    assert!(said.contains("Rehearsed on this machine"), "{said}");
+    let hash = format!("HashKV {}", cluster.hashes()[0].hash);
+    assert!(said.contains(&hash), "{hash}\n{said}");
+    let plan = std::fs::read_to_string(cluster.on_head("/root/plan.json")).expect("plan");
+    assert!(!plan.contains("ehears"), "{plan}");
+    let left = std::fs::read_dir(cluster.on_head("/var/tmp")).expect("a folder");
+    assert_eq!(left.count(), 0);
+    let digest = said
+        .split_whitespace()
+        .find(|word| word.starts_with("sha256:") && said.contains(&format!("--approve {word}")))
+        .expect("a digest");
+    cluster.run(digest).done();
+    cluster.everything_is_back();
+}
+
+/// No plan without the rehearsal that was asked for.
+#[test]
+fn a_plan_that_cannot_be_rehearsed_is_none() {
+    let cluster = Cluster::of(1);
+    cluster.spec(|_| false, "");
+    let args = [
+        "plan",
+        "--rehearse",
+        "--etcd-bin",
+        "/root",
+        "--spec",
+        "/root/spec.yaml",
+        "--out",
+        "/root/plan.json",
+    ];
+    cluster.tool(&args).refused("rehearsal-no-etcd");
+    assert!(!cluster.on_head("/root/plan.json").exists());
+}

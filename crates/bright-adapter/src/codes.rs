@@ -34,6 +34,8 @@ pub const SSH_HOST_KEY: &str = "ssh-host-key";
 pub const SSH_DENIED: &str = "ssh-denied";
 /// The directory for ssh's control sockets cannot be used.
 pub const SSH_CONTROL_DIR: &str = "ssh-control-dir";
+/// The note of the nodes that a run has wiped cannot be read or written.
+pub const SSH_KNOWN_HOSTS: &str = "ssh-known-hosts";
 /// A node answered something unexpected.
 pub const NODE_ANSWER: &str = "node-answer";
 /// A question on a node failed.
@@ -44,7 +46,7 @@ pub const NODE_CONFLICT: &str = "node-conflict";
 pub const NODE_FAILED: &str = "node-failed";
 
 /// Every code, for a test that each one is explained.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     CMSH_MISSING,
     CMSH_TIMEOUT,
     CMSH_REFUSED,
@@ -62,6 +64,7 @@ pub const ALL: [&str; 21] = [
     SSH_HOST_KEY,
     SSH_DENIED,
     SSH_CONTROL_DIR,
+    SSH_KNOWN_HOSTS,
     NODE_ANSWER,
     NODE_QUESTION,
     NODE_CONFLICT,

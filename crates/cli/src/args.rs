@@ -1,10 +1,16 @@
 //! The command line, as clap reads it.
 
+mod backup;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runbook_core::digest::Digest;
-use runbook_core::names::{AbsPath, ClusterLabel, OverlayName};
+use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, OverlayName};
+use runbook_core::spec::RevisionBump;
+
+pub(crate) use backup::Backup;
 
 use crate::exit::Exit;
 
@@ -111,10 +117,16 @@ pub enum HostKeyPolicy {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Take a backup of etcd: from the best member, proven, with a manifest beside it
+    Backup(Box<Backup>),
     /// Look at what is there and write a spec to edit
     Discover(Discover),
+    /// Prove snapshots: bytes, structure, meaning; nothing is changed
+    Verify(Verify),
     /// Show what would be done, every step and command; nothing is changed
     Plan(PlanArgs),
+    /// Restore a snapshot into a scratch directory, start it, compare, and remove everything
+    Rehearse(Rehearse),
     /// Do what an approved plan says
     Run(RunArgs),
     /// Go on with a run that halted or broke off
@@ -134,6 +146,15 @@ pub(crate) enum Command {
     },
     /// Write the manual page
     Man,
+    /// Become a command that ends when this program does: a rehearsal's way to start another
+    #[command(hide = true)]
+    Hold {
+        /// The process it must not outlive
+        parent: i32,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +173,31 @@ pub(crate) struct Discover {
     pub(crate) format: Listing,
 }
 
+/// Prove snapshots: bytes, structure, meaning; nothing is changed.
+///
+/// One file gives a report, several give a table, a directory gives its candidates, the newest good
+/// one first. The status is 0 if every file named is good and every directory named has a good one,
+/// and otherwise the highest of the verdicts' (20 to 27). A good snapshot of an empty store is good,
+/// with a loud warning; `plan` and `run` refuse it.
+///
+/// A directory is not searched below itself. Names that begin with a dot or end in .part or .json are
+/// passed over, and so is what is no ordinary file.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Snapshots, or directories of them
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// In a directory, stop at the newest good one
+    #[arg(long)]
+    pub(crate) newest: bool,
+    /// The quota of the members, --quota-backend-bytes; etcd's own default is 2 GiB
+    #[arg(long, value_name = "BYTES", default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) quota: u64,
+    /// `json` is documented in docs/verify.md
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// The spec
@@ -160,6 +206,12 @@ pub(crate) struct PlanArgs {
     /// Also ask every gate of Preflight, and what each step would find; nothing is changed
     #[arg(long)]
     pub(crate) probe: bool,
+    /// Also rehearse the restore on this machine, with the nodes' release of etcd; no plan unless all
+    /// of it holds
+    #[arg(long)]
+    pub(crate) rehearse: bool,
+    #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArgs,
     /// `md` is for a change ticket
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,
@@ -169,6 +221,59 @@ pub(crate) struct PlanArgs {
     /// Overwrite that file
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
+}
+
+/// Restore a snapshot into a scratch directory, start it, compare, and remove everything.
+///
+/// The snapshot is proven first, then restored by etcd's own program as a cluster of one; etcd is
+/// started from it on loopback, behind certificates made for this once. `HashKV`, revision, key counts
+/// and ids must be what the proof foretells, and a key must be written, read and deleted. Nothing is
+/// left, also after Ctrl-C; after a kill -9 the next rehearsal clears what is.
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The snapshot
+    pub(crate) snapshot: PathBuf,
+    #[command(flatten)]
+    pub(crate) with: RehearsalArgs,
+    /// How far to move the revision: `auto` as the restore does by default, `none`, or a number
+    #[arg(long, value_name = "REVISIONS", default_value = "auto", value_parser = revision_bump)]
+    pub(crate) revision_bump: RevisionBump,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+}
+
+/// Where and with what to rehearse.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rehearsal")]
+pub(crate) struct RehearsalArgs {
+    /// The folder for the scratch directory; /var/tmp or else the system's own where it is not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// The directory of etcd's programs; whatever release it has is taken by `rehearse`
+    #[arg(long, value_name = "DIR", conflicts_with = "module")]
+    pub(crate) etcd_bin: Option<PathBuf>,
+    /// The environment module of etcd's programs; the same holds
+    #[arg(long, value_name = "MODULE")]
+    pub(crate) module: Option<ModuleName>,
+}
+
+impl RehearsalArgs {
+    /// Whether any of them is given.
+    pub(crate) const fn given(&self) -> bool {
+        self.scratch.is_some() || self.etcd_bin.is_some() || self.module.is_some()
+    }
+}
+
+fn revision_bump(text: &str) -> Result<RevisionBump, String> {
+    match text {
+        "auto" => Ok(RevisionBump::Auto),
+        "none" => Ok(RevisionBump::None),
+        number => number
+            .parse()
+            .map(RevisionBump::By)
+            .map_err(|_| "say auto, none, or a number of revisions".into()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -222,9 +327,12 @@ pub(crate) struct UndoArgs {
 pub(crate) struct Abandon {
     /// The run, or the end of its id
     pub(crate) run: String,
-    /// Why, for the journal
+    /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Also where the run's record is damaged or missing; what is left of it is kept under another name
+    #[arg(long)]
+    pub(crate) damaged: bool,
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,

@@ -19,6 +19,11 @@ const fn code(code: &'static str, meaning: &'static str, what_to_do: &'static st
 /// Every code, in alphabetical order.
 pub(crate) const CODES: &[Explained] = &[
     code(
+        "alarm-raised",
+        "A member has raised an alarm.",
+        "Look at `etcdctl alarm list`. NOSPACE: compact, defragment, then disarm. CORRUPT: replace the member.",
+    ),
+    code(
         "approval-declined",
         "The question was answered with no.",
         "Nothing was changed. Plan again, or answer yes.",
@@ -39,6 +44,106 @@ pub(crate) const CODES: &[Explained] = &[
         "Somebody or something wrote to it since. Look at the node: if etcd ran there, it was started too early; do not give the role back before this is understood.",
     ),
     code(
+        "backup-behind",
+        "The backup is older than what the cluster had already reached.",
+        "A member that lags sent it, or writes were undone. Look at `etcdctl endpoint status` of all members, and take another backup.",
+    ),
+    code(
+        "backup-clusters",
+        "The endpoints belong to different clusters.",
+        "Name the endpoints of one cluster. Members that were restored apart from each other are clusters of their own.",
+    ),
+    code(
+        "backup-copy",
+        "The backup was taken, and its second copy was not.",
+        "The message names both places and the reason. The backup itself is good.",
+    ),
+    code(
+        "backup-directory",
+        "The directory for backups is not there, or is none.",
+        "Make it, private to root, or name another one with --to or --copy-to. If it is a mount point, mount it.",
+    ),
+    code(
+        "backup-empty",
+        "The backup is sound, but etcd or Kubernetes would start empty from it.",
+        "Is the cluster empty? If it should not be, restore it from an older backup; none of those is dropped on account of this one.",
+    ),
+    code(
+        "backup-exists",
+        "A file of the name that a backup or its manifest would have is there already.",
+        "Nothing is ever overwritten. Look whose it is, and try again.",
+    ),
+    code(
+        "backup-failed",
+        "Every member that could give a backup was tried, and none gave a good one.",
+        "The message says what came of each. Look at the members' logs and at the network.",
+    ),
+    code(
+        "backup-hash-differs",
+        "The member that sent the backup computes another HashKV than the backup has.",
+        "It does not serve what lies on its disk, or its release counts differently (before 3.4.34 and 3.5.16, after a compaction at a deletion). Compare `etcdctl endpoint hashkv` of all members.",
+    ),
+    code(
+        "backup-interrupted",
+        "A signal ended the backup.",
+        "There is nothing to clean up. Take it again.",
+    ),
+    code(
+        "backup-io",
+        "A file of a backup cannot be read or written.",
+        "See what the system says of it: permissions, the mount, the disk.",
+    ),
+    code(
+        "backup-locked",
+        "Another process takes a backup to the same directory.",
+        "Wait for it; the lock ends with its process.",
+    ),
+    code(
+        "backup-no-member",
+        "No member can give a backup.",
+        "The message says why of each. Without a leader no member is known to be up to date; name the members with --endpoints where they cannot be found.",
+    ),
+    code(
+        "backup-open-directory",
+        "Others than its owner can put files into the directory of the backups.",
+        "chmod go-w the directory: whoever can exchange a backup can exchange the cluster's content at the next restore.",
+    ),
+    code(
+        "backup-readback",
+        "A file does not read as it was written.",
+        "Do not trust this storage: look at its logs, and take the backup elsewhere.",
+    ),
+    code(
+        "backup-record-io",
+        "A manifest or revision.json cannot be read.",
+        "See what the system says of it: permissions, the mount, the disk.",
+    ),
+    code(
+        "backup-record-newer",
+        "A manifest or revision.json is of a later format than this build reads.",
+        "Use the version of restore-runbook that wrote it, or a later one.",
+    ),
+    code(
+        "backup-record-refused",
+        "A manifest or revision.json is not what this tool writes.",
+        "It is left as it is. Find out who changed it, and move it away.",
+    ),
+    code(
+        "backup-retried",
+        "A member's snapshot did not come to a good end; another member's did.",
+        "Look at that member, and at the network to it.",
+    ),
+    code(
+        "backup-space",
+        "There is no room for the backup.",
+        "Nothing was left behind. Make room, have older backups dropped with --keep-… --prune, or name another directory.",
+    ),
+    code(
+        "backup-suspicious",
+        "The backup is much smaller than the one before, or a kind of object is gone.",
+        "It is kept, but not trusted: it pushes no older one out. If the change was meant, say --accept-smaller once. The message says which rule it breaks: fewer than half of the keys or of Kubernetes' keys; none left of ten or more objects of a kind; less than half of the bytes with no fewer keys; a lower revision in the same cluster. Look whether this was meant.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
         "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
@@ -57,6 +162,11 @@ pub(crate) const CODES: &[Explained] = &[
         "certificate-unreadable",
         "A certificate for etcd cannot be read.",
         "It must be PEM. The message names the file's part in this.",
+    ),
+    code(
+        "cluster-changed",
+        "The cluster has another id than at the last backup.",
+        "That is right after a restore, and only then.",
     ),
     code(
         "cmsh-absent",
@@ -229,14 +339,19 @@ pub(crate) const CODES: &[Explained] = &[
         "Please report it, with the message and the command line. The journal of a run is consistent: `restore-runbook status` tells where it stands.",
     ),
     code(
+        "interrupted",
+        "A signal came before anything was begun; nothing was changed.",
+        "Call it again.",
+    ),
+    code(
         "journal-damaged",
         "A line of the journal is damaged, and not just the last one torn.",
-        "Do not edit it. Compare with a copy; else look at each node and finish by hand. The run cannot be resumed.",
+        "Do not edit it. Compare with a copy; else look at each node and finish by hand, and end the run with `restore-runbook abandon RUN --damaged --reason TEXT`. It cannot be resumed.",
     ),
     code(
         "journal-empty",
-        "The journal has no first record.",
-        "The run never began: run its plan again.",
+        "The journal does not begin with its first record.",
+        "Its beginning was lost, and the run may have changed anything. Put it back from a copy; else look at each node and finish by hand, and end the run with `restore-runbook abandon RUN --damaged --reason TEXT`.",
     ),
     code(
         "journal-foreign",
@@ -254,9 +369,14 @@ pub(crate) const CODES: &[Explained] = &[
         "Nothing was changed after the failed write. Make room or mend the disk, then resume.",
     ),
     code(
+        "journal-missing",
+        "A run's directory is there, and its journal is not. Both come into being at once, so the journal was lost: the run may have changed anything.",
+        "Put it back from a copy and resume. Without it look at each node and finish by hand; then `restore-runbook abandon RUN --damaged --reason TEXT` lets another run begin.",
+    ),
+    code(
         "journal-newer",
-        "The journal was written by a newer release.",
-        "Use that release, or a later one.",
+        "The journal was written by another release, in a format that this one cannot go on with.",
+        "Use the release that wrote it; its run's first record names it.",
     ),
     code(
         "journal-other-plan",
@@ -272,6 +392,11 @@ pub(crate) const CODES: &[Explained] = &[
         "keys-missing",
         "A member counts fewer keys than the snapshot holds.",
         "Do not let the API servers connect. Compare the members; look at etcd's logs.",
+    ),
+    code(
+        "member-unfit",
+        "A member does not answer, follows no leader, is a learner, or reports an error, so it was not asked for a backup.",
+        "Look at its log; the backup came from another member.",
     ),
     code(
         "members-alike",
@@ -369,6 +494,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Run the plan with the program that made it.",
     ),
     code(
+        "owner-unknown",
+        "A node does not know the user or the group that etcd's data shall belong to.",
+        "Name the right owner in the spec: `ls -ld` of the spool on a node shows it. Nothing was stopped.",
+    ),
+    code(
         "past-no-return",
         "The run is past its point of no return: a disk may be wiped, or etcd may have started.",
         "The way is forward: `restore-runbook resume`.",
@@ -409,6 +539,96 @@ pub(crate) const CODES: &[Explained] = &[
         "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
+        "quota-near",
+        "A member's database has four fifths of its quota, or more.",
+        "Compact and defragment, or raise the quota. At the quota etcd refuses to write. Where etcd does not tell its quota, its default is taken; give the real one with --quota.",
+    ),
+    code(
+        "rehearsal-bump",
+        "The snapshot's revision cannot be moved so far: the new one would not pass the compacted one, or not fit.",
+        "Give another --revision-bump, or none.",
+    ),
+    code(
+        "rehearsal-canary",
+        "The restored etcd answers, but does not take a write.",
+        "The members would not take one either. Read what etcd said: a NOSPACE alarm that the snapshot carries along is a usual cause; then restore, disarm the alarm and defragment, or take an older snapshot.",
+    ),
+    code(
+        "rehearsal-certificates",
+        "The certificates that shield a rehearsal cannot be made.",
+        "This machine gives no random numbers, or something like that. The message names the cause.",
+    ),
+    code(
+        "rehearsal-died",
+        "The proof of the snapshot broke off inside this program.",
+        "Please report it.",
+    ),
+    code(
+        "rehearsal-differs",
+        "The restored etcd holds something else than the snapshot's proof foretells.",
+        "Do not restore this snapshot before it is understood. Keep it, try an older one, and report both: either the proof or that release of etcd is wrong.",
+    ),
+    code(
+        "rehearsal-etcd-died",
+        "etcd did not start from the restored data.",
+        "A restore of this snapshot would end the same way. The message quotes the end of what etcd said; try an older snapshot, or the release the snapshot was taken from.",
+    ),
+    code(
+        "rehearsal-etcd-silent",
+        "etcd started from the restored data, but did not serve in time.",
+        "Look at the load, the memory and the disk of this machine, and at what etcd said. `plan --rehearse` waits for the spec's `deadlines.start_s`.",
+    ),
+    code(
+        "rehearsal-interrupted",
+        "A signal ended the rehearsal.",
+        "Nothing of it is left, and nothing else was changed. Rehearse again.",
+    ),
+    code(
+        "rehearsal-left",
+        "The rehearsal is over, but its scratch directory cannot be removed.",
+        "Remove it by hand: it holds the snapshot's content. The next rehearsal below the same folder tries again.",
+    ),
+    code(
+        "rehearsal-no-etcd",
+        "etcd's programs are not on this machine, or not where they were looked for.",
+        "Name their directory with --etcd-bin, or their environment module with --module. etcd and its etcdctl (3.4) or etcdutl (3.5 and later) must lie side by side.",
+    ),
+    code(
+        "rehearsal-other-snapshot",
+        "The snapshot is not the one that the plan saw a moment ago.",
+        "Something writes to the file. Make the plan again once it stays as it is.",
+    ),
+    code(
+        "rehearsal-port",
+        "No unused port on 127.0.0.1 could be had.",
+        "Try again.",
+    ),
+    code(
+        "rehearsal-programs",
+        "One of etcd's programs, or the login shell that loads their module, cannot be run or answers oddly.",
+        "Run it by hand. Name other programs with --etcd-bin or --module.",
+    ),
+    code(
+        "rehearsal-restore",
+        "etcd's own program did not restore the snapshot, though its proof holds.",
+        "The message quotes the end of what it said. Look at the disk and the memory of this machine; `plan --rehearse` waits for the spec's `deadlines.restore_s`.",
+    ),
+    code(
+        "rehearsal-room",
+        "No folder has room for a scratch directory: the database and a tenth, and 160 MiB for etcd's log.",
+        "Name a folder with more room with --scratch, on a disk like the nodes'.",
+    ),
+    code(
+        "rehearsal-scratch",
+        "The folder of the scratch directory, or a file in it, cannot be used.",
+        "Name a folder that this user can write to, on a local disk, with --scratch.",
+    ),
+    code(
+        "rehearsal-version",
+        "etcd's programs on this machine are of another release than the nodes', or than the snapshot.",
+        "Name the programs of the nodes' release with --etcd-bin or --module. `rehearse` takes whatever is named; `plan --rehearse` wants the nodes' minor release, with or without the revision bump as theirs.",
+    ),
+    code(
         "restore-cut-short",
         "A restore on a node was cut short: half a tree lies in the staging directory, and nothing runs.",
         "Resume: the half tree is never started from, and the restore is begun again.",
@@ -437,6 +657,16 @@ pub(crate) const CODES: &[Explained] = &[
         "revision-bump-missing",
         "This etcd release cannot move the revision.",
         "The flags exist from 3.4.27, 3.5.10 and 3.6.0 on. Say `revision_bump: none` and restart every API server and controller afterwards.",
+    ),
+    code(
+        "revision-bump-short",
+        "The revision would be moved, but not past what the cluster is known to have had.",
+        "Watchers would see revisions a second time, with other content. Say `revision_bump: auto`, or a higher number.",
+    ),
+    code(
+        "revision-unrecorded",
+        "The highest revision could not be written to revision.json.",
+        "A later restore has to guess how far to raise the revision. The message says why; a file that refuses is left as it is.",
     ),
     code(
         "role-changed",
@@ -499,9 +729,19 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not edit the run's directory. Compare with a copy, or finish by hand.",
     ),
     code(
+        "service-unknown",
+        "systemd on a node does not know etcd's unit, although the node has the role.",
+        "Name the right unit in the spec: `systemctl list-units '*etcd*'` on the node shows it. Nothing was stopped.",
+    ),
+    code(
         "snapshot-beyond-limits",
         "The snapshot is larger or deeper than anything etcd writes.",
         "Is it the right file?",
+    ),
+    code(
+        "snapshot-broken",
+        "A member's snapshot ended early.",
+        "The member went away, or the connection broke. Another member is tried by itself; look at this one's log.",
     ),
     code(
         "snapshot-bytes-damaged",
@@ -520,8 +760,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-empty",
-        "The snapshot file is empty, or it is sound and holds no key of Kubernetes.",
-        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
+        "The snapshot file has no bytes at all.",
+        "Copy it again from where it was taken, and mind a full disk; if it is empty there too, use an older one.",
     ),
     code(
         "snapshot-io",
@@ -540,8 +780,13 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-no-trailer",
-        "The file has no SHA-256 at its end: it is a copy of a database file, or a cut snapshot.",
-        "Use a file that `etcdctl snapshot save` wrote to its end.",
+        "There is no SHA-256 at the end of the file: it is a copy of a database file out of a data directory, and nothing proves its bytes. One of a running member mixes two moments.",
+        "Take a new snapshot where a member still answers, with `etcdctl snapshot save`, or use another file that it wrote. Do not tell etcd to skip the check: that proves nothing, it only looks away.",
+    ),
+    code(
+        "snapshot-none",
+        "There is nothing in the directory that could be a snapshot.",
+        "Name another directory, or the file itself. A directory is not searched below itself; names that begin with a dot or end in .part or .json are passed over.",
     ),
     code(
         "snapshot-not-one",
@@ -555,8 +800,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-on-wiped-disk",
-        "On a node the snapshot lies on the disk that is about to be wiped.",
-        "Put it on shared storage, and name that path in the spec.",
+        "On a node that is about to be wiped the snapshot lies on one of the node's own disks, in memory, or on a file system of an unknown kind.",
+        "Put it on shared storage (NFS, Lustre, GPFS, BeeGFS, Ceph, SMB, …), and name that path in the spec; `findmnt -T PATH` on the node shows what it lies on.",
     ),
     code(
         "snapshot-overlong",
@@ -567,6 +812,16 @@ pub(crate) const CODES: &[Explained] = &[
         "snapshot-proof-died",
         "The proof of the snapshot did not come to its end.",
         "Try again; if it happens again, the file or the storage below it is bad.",
+    ),
+    code(
+        "snapshot-stalled",
+        "A member fell silent in the middle of its snapshot.",
+        "Look at its disk and at the network; --idle-timeout says how long it may be silent.",
+    ),
+    code(
+        "snapshot-starts-empty",
+        "The snapshot is sound, but holds no key of Kubernetes.",
+        "Restoring it is the very disaster: Kubernetes would end every workload. Take another snapshot. If it really is of an etcd without Kubernetes, give a reason: `allow: {empty_snapshot: …}`.",
     ),
     code(
         "snapshot-structure-damaged",
@@ -580,8 +835,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "snapshot-unreadable",
-        "The store inside the snapshot is of a form that this build cannot read.",
-        "A newer etcd? Use a newer release of this tool.",
+        "What stands at that path is no ordinary file (a directory, a FIFO, a socket, a device), or it changed while it was read.",
+        "Give the path of an ordinary file. If it is still being written, wait until it is whole.",
     ),
     code(
         "spec-format",
@@ -627,6 +882,11 @@ pub(crate) const CODES: &[Explained] = &[
         "ssh-host-key",
         "The node's host key is not the known one.",
         "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe; else find out who answers there.",
+    ),
+    code(
+        "ssh-known-hosts",
+        "The note of the nodes that a run has wiped cannot be read or written.",
+        "It lies in the run's directory. See what the system says of it: space, permissions, the disk; then resume.",
     ),
     code(
         "ssh-lost",

@@ -29,11 +29,30 @@ pub enum Exit {
     Environment = 10,
     /// Interrupted twice: units were left in flight; `resume` looks at them.
     InFlight = 11,
+    /// Interrupted before anything was begun; nothing was changed.
+    Interrupted = 12,
+    // `verify`, from the verdict that leaves most to the one that leaves least; good is `Done`.
+    /// A database file out of a data directory: no hash proves its bytes.
+    Copied = 20,
+    /// A snapshot that ends too early.
+    Truncated = 21,
+    /// Bytes that are not the ones that were saved.
+    BytesDamaged = 22,
+    /// The bytes that were saved, but not a sound store of etcd's.
+    StructureDamaged = 23,
+    /// Something else.
+    NotASnapshot = 24,
+    /// No byte at all.
+    EmptyFile = 25,
+    /// Not an ordinary file, or one that does not keep still, or cannot be read.
+    Unreadable = 26,
+    /// Larger or deeper than this build takes on.
+    Unproven = 27,
 }
 
 impl Exit {
     /// Every exit code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -46,6 +65,15 @@ impl Exit {
         Self::Refused,
         Self::Environment,
         Self::InFlight,
+        Self::Interrupted,
+        Self::Copied,
+        Self::Truncated,
+        Self::BytesDamaged,
+        Self::StructureDamaged,
+        Self::NotASnapshot,
+        Self::EmptyFile,
+        Self::Unreadable,
+        Self::Unproven,
     ];
 
     /// The number.
@@ -74,6 +102,21 @@ impl Exit {
                 "environment: a file, a program, a node or cmsh cannot be used; nothing was changed"
             }
             Self::InFlight => "in flight: interrupted twice; `resume` looks at what was left",
+            Self::Interrupted => "interrupted: before anything was begun; nothing was changed",
+            Self::Copied => {
+                "copied: `verify`: out of a data directory, without the snapshot's SHA-256"
+            }
+            Self::Truncated => "truncated: `verify`: the snapshot ends too early",
+            Self::BytesDamaged => "bytes: `verify`: they are not the ones that were saved",
+            Self::StructureDamaged => {
+                "structure: `verify`: the SHA-256 fits, but the store inside is damaged"
+            }
+            Self::NotASnapshot => "foreign: `verify`: not a snapshot of etcd",
+            Self::EmptyFile => "empty: `verify`: the file has no bytes",
+            Self::Unreadable => {
+                "unreadable: `verify`: not an ordinary file, or it changes, or cannot be read"
+            }
+            Self::Unproven => "unproven: `verify`: larger or deeper than this build takes on",
         }
     }
 
@@ -97,6 +140,7 @@ mod tests {
     #[test]
     fn the_numbers_are_stable() {
         let numbers = Exit::ALL.map(Exit::code);
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        let expected: Vec<u8> = (0..=12).chain(20..=27).collect();
+        assert_eq!(numbers.as_slice(), expected);
     }
 }

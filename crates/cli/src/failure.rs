@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use etcd_adapter::backup::{BackupError, Fault};
+use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
 use runbook_core::observe::ObserveError;
 use runbook_core::plan::PlanError;
@@ -9,7 +11,9 @@ use runbook_core::run::RunError;
 use runbook_core::rundir::StateError;
 use runbook_core::spec::SpecError;
 
+use crate::codes::CODES;
 use crate::exit::Exit;
+use crate::render::rehearse;
 
 /// An error as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,12 +87,19 @@ impl Failure {
     }
 
     fn of(exit: Exit, code: &str, error: &dyn Error, hint: Option<String>) -> Self {
-        let failure = Self {
-            hint: hint.map(String::into_boxed_str),
-            ..Self::new(exit, code, error.to_string())
-        };
+        let mut failure = Self::new(exit, code, error.to_string());
+        failure.hint = or_explained(hint, code);
         failure.with_sources(error)
     }
+}
+
+/// What to do next: the hint where there is one, else what `explain` says of the code.
+pub(crate) fn or_explained(hint: Option<String>, code: &str) -> Option<Box<str>> {
+    let explained = || {
+        let found = CODES.iter().find(|known| known.code == code)?;
+        Some(found.what_to_do.to_owned())
+    };
+    hint.or_else(explained).map(String::into_boxed_str)
 }
 
 impl From<PlanError> for Failure {
@@ -122,6 +133,34 @@ impl From<AdapterError> for Failure {
     }
 }
 
+impl From<RehearseError> for Failure {
+    fn from(error: RehearseError) -> Self {
+        match error {
+            RehearseError::Failed(error) => error.into(),
+            RehearseError::Differs(ref report) => {
+                let lines = rehearse::differences(report);
+                Self::of(Exit::Refused, error.code(), &error, error.hint()).details(lines)
+            }
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let exit = match &error {
+            BackupError::Locked { .. } => Exit::Locked,
+            BackupError::Exists { .. } | BackupError::Clusters { .. } => Exit::Conflict,
+            BackupError::Document(_) => Exit::Record,
+            BackupError::Failed { tries } => match tries.last().map(|attempt| &attempt.fault) {
+                Some(Fault::Hash | Fault::Proof(_)) => Exit::Refused,
+                _ => Exit::Environment,
+            },
+            _ => Exit::Environment,
+        };
+        Self::of(exit, error.code(), &error, error.hint())
+    }
+}
+
 impl From<SpecError> for Failure {
     fn from(error: SpecError) -> Self {
         Self::of(
@@ -140,9 +179,10 @@ impl From<StateError> for Failure {
                 Exit::Locked
             }
             StateError::Io { .. } => Exit::Environment,
-            StateError::Unsafe { .. } | StateError::Journal(_) | StateError::Plan { .. } => {
-                Exit::Record
-            }
+            StateError::Unsafe { .. }
+            | StateError::JournalMissing { .. }
+            | StateError::Journal(_)
+            | StateError::Plan { .. } => Exit::Record,
         };
         Self::of(exit, error.code(), &error, error.hint())
     }
@@ -154,5 +194,23 @@ impl From<RunError> for Failure {
             RunError::Plan(error) => error.into(),
             other => Self::of(Exit::Record, other.code(), &other, other.hint()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runbook_core::error::Certainty;
+
+    use super::*;
+
+    #[test]
+    fn no_error_of_an_adapter_is_without_a_way_on() {
+        for known in CODES {
+            assert!(!known.what_to_do.is_empty(), "{}", known.code);
+        }
+        let error = || AdapterError::new("cmsh-absent", Certainty::Refused, "x");
+        assert!(Failure::from(error()).hint.is_some());
+        let own = Failure::from(error().hint("its own"));
+        assert_eq!(own.hint.as_deref(), Some("its own"));
     }
 }

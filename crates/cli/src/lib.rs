@@ -17,6 +17,7 @@ mod signals;
 #[cfg(test)]
 mod testing;
 mod ui;
+mod verdict;
 pub mod wiring;
 
 use std::ffi::OsString;

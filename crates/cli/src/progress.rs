@@ -1,17 +1,20 @@
 //! What a run shows while it works: bars on a terminal, one line per event elsewhere.
 
-use std::collections::BTreeMap;
+pub(crate) mod reading;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runbook_core::event::{Event, EventSink, UnitRef};
 use runbook_core::names::UnitId;
 use runbook_core::plan::Phase;
 
-use crate::render::clock;
+use crate::render::{clock, size_short};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, Ui, WARN, clean_line, paint};
+use crate::wiring::Proving;
 
 /// A unit that sees the same for this long says so again.
 const REMIND: Duration = Duration::from_secs(30);
@@ -19,27 +22,30 @@ const REMIND: Duration = Duration::from_secs(30);
 /// Room for the phase's name, right-aligned.
 const PREFIX: usize = 12;
 
+/// On a narrower terminal the phase's name gives way to what is seen.
+const NARROW: u16 = 60;
+
+/// A proof that is over within this time shows nothing.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Shows events as they come.
 pub(crate) struct Progress {
     ui: Ui,
-    live: Option<MultiProgress>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// What has begun and is not over.
+    flying: BTreeSet<UnitId>,
     bars: BTreeMap<UnitId, ProgressBar>,
     said: BTreeMap<UnitId, (String, Duration)>,
 }
 
 impl Progress {
     pub(crate) fn new(ui: Ui) -> Self {
-        let live = ui
-            .live
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4)));
         Self {
             ui,
-            live,
             state: Mutex::default(),
         }
     }
@@ -57,11 +63,7 @@ impl Progress {
 
     /// A line between the bars.
     pub(crate) fn say(&self, line: &str) {
-        match &self.live {
-            // The bars step aside for the line.
-            Some(bars) => bars.suspend(|| self.ui.note(line)),
-            None => self.ui.note(line),
-        }
+        self.ui.note(line);
     }
 
     fn phase(&self, phase: Phase, text: &str) {
@@ -77,8 +79,8 @@ impl Progress {
 
     fn waiting(&self, unit: &UnitRef, seen: &str, elapsed: Duration, deadline: Duration) {
         let seen = clean_line(seen);
-        if let Some(live) = &self.live {
-            self.bar(live, unit, &seen, elapsed, deadline);
+        if let Some(bars) = &self.ui.bars {
+            self.bar(bars.all(), unit, &seen, elapsed, deadline);
             return;
         }
         let mut state = self.state();
@@ -106,19 +108,18 @@ impl Progress {
         let bar = state.bars.entry(unit.id.clone()).or_insert_with(|| {
             let bar = live.add(ProgressBar::new_spinner().with_elapsed(elapsed));
             bar.set_style(style());
-            bar.set_prefix(format!("{:>PREFIX$}  {}", unit.phase.name(), place(unit)));
+            bar.set_prefix(short(unit, columns()));
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
-        bar.set_message(format!(
-            "of {}: {}: {seen}",
-            clock(deadline),
-            clean_line(&unit.title)
-        ));
+        // A narrow line has no room for what the clock says already.
+        let seen = seen.strip_prefix("cannot be seen: ").unwrap_or(seen);
+        bar.set_message(format!("of {}: {seen}", clock(deadline)));
     }
 
     fn gone(&self, unit: &UnitRef) {
         let mut state = self.state();
+        state.flying.remove(&unit.id);
         state.said.remove(&unit.id);
         if let Some(bar) = state.bars.remove(&unit.id) {
             drop(state);
@@ -128,9 +129,29 @@ impl Progress {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} {spinner} {elapsed} {wide_msg}")
+    let elapsed = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        write!(to, "{}", clock(state.elapsed())).ok();
+    };
+    ProgressStyle::with_template("{prefix} {spinner} {clock} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("clock", elapsed)
         .tick_chars("|/-\\ ")
+}
+
+fn columns() -> u16 {
+    console::Term::stderr().size().1
+}
+
+/// Who and what, short enough that the time and what is seen have room beside it.
+fn short(unit: &UnitRef, columns: u16) -> String {
+    let id = unit.id.to_string();
+    let what = id.rsplit('/').next().unwrap_or_default();
+    let who = format!("{} {what}", place(unit));
+    if columns < NARROW {
+        who
+    } else {
+        format!("{:>PREFIX$}  {who}", unit.phase.name())
+    }
 }
 
 fn place(unit: &UnitRef) -> String {
@@ -161,7 +182,10 @@ impl EventSink for Progress {
             Event::PhaseDone { phase, took } => {
                 self.phase(phase, &paint(GOOD, format!("done after {}", clock(took))));
             }
-            Event::Acting { unit, .. } => self.unit(&unit, &paint(HEAD, "acts  "), ""),
+            Event::Acting { unit, .. } => {
+                self.state().flying.insert(unit.id.clone());
+                self.unit(&unit, &paint(HEAD, "acts  "), "");
+            }
             Event::Waiting {
                 unit,
                 seen,
@@ -184,7 +208,8 @@ impl EventSink for Progress {
             }
             Event::Failed { unit, failure } => {
                 self.gone(&unit);
-                let text = format!("[{}] {}", failure.code, clean_line(&failure.seen));
+                // The whole reason stands once, at the end, with the way on.
+                let text = format!("[{}]", clean_line(&failure.code));
                 self.unit(&unit, &paint(BAD, "FAILED"), &text);
             }
             Event::Draining => self.say(&self.still_in_flight()),
@@ -202,13 +227,130 @@ impl Progress {
             .bars
             .keys()
             .chain(state.said.keys())
+            .chain(&state.flying)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .map(ToString::to_string)
             .collect();
         let what = if waited.is_empty() {
-            "nothing long".to_owned()
+            "nothing".to_owned()
         } else {
             waited.join(", ")
         };
         format!("{:>PREFIX$}  draining; in flight: {what}", "")
+    }
+}
+
+/// How far the proof of a snapshot has come: a large one takes its time.
+pub(crate) struct Proof {
+    ui: Ui,
+    pace: Mutex<Pace>,
+}
+
+/// When the proof began, and when a line was written last, where there are no bars.
+struct Pace {
+    began: Instant,
+    said: Instant,
+    read_bytes: u64,
+}
+
+impl Proof {
+    pub(crate) fn new(ui: Ui) -> Self {
+        let now = Instant::now();
+        let pace = Mutex::new(Pace {
+            began: now,
+            said: now,
+            read_bytes: 0,
+        });
+        Self { ui, pace }
+    }
+
+    pub(crate) fn tell(&self, proving: Proving) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.notice(proving);
+        if pace.began.elapsed() < SOON {
+            return;
+        }
+        match &self.ui.bars {
+            Some(bars) => bars.proof(proof_bar, words(proving)),
+            None if pace.said.elapsed() >= REMIND => {
+                pace.said = Instant::now();
+                self.ui
+                    .note(&format!("{:>PREFIX$}  {}", "proving", words(proving)));
+            }
+            None => {}
+        }
+    }
+}
+
+impl Pace {
+    /// Bytes are read once: fewer of them than before are those of another proof.
+    fn notice(&mut self, proving: Proving) {
+        if let Proving::Reading { done_bytes, .. } = proving {
+            if done_bytes <= self.read_bytes {
+                self.began = Instant::now();
+                self.said = self.began;
+            }
+            self.read_bytes = done_bytes;
+        }
+    }
+}
+
+fn words(proving: Proving) -> String {
+    match proving {
+        Proving::Reading {
+            done_bytes,
+            total_bytes,
+        } => format!(
+            "the snapshot's bytes: {} of {}",
+            size_short(done_bytes),
+            size_short(total_bytes)
+        ),
+        Proving::Walking { done_bytes } => {
+            format!("the store inside: {}", size_short(done_bytes))
+        }
+    }
+}
+
+fn proof_bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style());
+    bar.set_prefix(format!("{:>PREFIX$} ", "proving"));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_proof_begins_anew() {
+        let long_ago = Instant::now().checked_sub(REMIND).unwrap();
+        let mut pace = Pace {
+            began: long_ago,
+            said: long_ago,
+            read_bytes: 0,
+        };
+        let reading = |done_bytes| Proving::Reading {
+            done_bytes,
+            total_bytes: 9,
+        };
+        pace.notice(reading(9));
+        pace.notice(Proving::Walking { done_bytes: 1 });
+        assert_eq!(pace.began, long_ago);
+        pace.notice(reading(3));
+        assert_ne!(pace.began, long_ago);
+    }
+
+    #[test]
+    fn who_and_what_leave_room_for_the_reason() {
+        let unit = UnitRef {
+            id: UnitId::new("reprovision/node001/boot").unwrap(),
+            phase: Phase::Reprovision,
+            node: Some(runbook_core::names::NodeName::new("node001").unwrap()),
+            title: "a title that would fill the whole line of a terminal".into(),
+        };
+        assert_eq!(short(&unit, 80), " reprovision  node001 boot");
+        assert_eq!(short(&unit, 40), "node001 boot");
     }
 }

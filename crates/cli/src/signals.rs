@@ -5,53 +5,94 @@
 //! `SIGINT` gives up waiting. A third kind of end, `SIGKILL` or a power cut, needs no code: the
 //! journal is written before every effect.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 
+/// Says a line to whoever watches.
+pub(crate) type Voice = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What the signals so far have asked for.
-#[derive(Debug, Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Halt {
     /// Finish what is in flight, begin nothing new.
     pub(crate) drain: CancellationToken,
     /// Do not even wait for that.
     pub(crate) leave: CancellationToken,
+    /// Told what was understood, once a run is at work.
+    voice: Arc<Mutex<Option<Voice>>>,
 }
 
-/// Listens from here on, for the rest of the process. `say` is told what was understood.
-pub(crate) fn listen(say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Halt, Failure> {
-    let halt = Halt {
-        drain: CancellationToken::new(),
-        leave: CancellationToken::new(),
-    };
-    let open =
-        |kind| signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e));
-    let mut interrupt = open(SignalKind::interrupt())?;
-    let mut terminate = open(SignalKind::terminate())?;
-    let mut hangup = open(SignalKind::hangup())?;
+/// Listens from here on, for the rest of the process.
+pub(crate) fn listen() -> Result<Halt, Failure> {
+    let halt = Halt::default();
+    let mut signals = Signals::open()?;
     let heard = halt.clone();
     tokio::spawn(async move {
         loop {
-            let name = next(&mut interrupt, &mut terminate, &mut hangup).await;
-            heard.take(name, &*say);
+            let name = signals.next().await;
+            heard.take(name);
         }
     });
     Ok(halt)
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal, hangup: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = interrupt.recv() => "Ctrl-C",
-        _ = terminate.recv() => "SIGTERM",
-        _ = hangup.recv() => "SIGHUP",
+/// The signals that ask for an end.
+pub(crate) struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Hears them from here on, for the rest of the process.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let open = |kind| {
+            signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e))
+        };
+        Ok(Self([
+            open(SignalKind::interrupt())?,
+            open(SignalKind::terminate())?,
+            open(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// The name of the next one.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => "Ctrl-C",
+            _ = terminate.recv() => "SIGTERM",
+            _ = hangup.recv() => "SIGHUP",
+        }
     }
 }
 
 impl Halt {
-    fn take(&self, name: &str, say: &(dyn Fn(&str) + Send + Sync)) {
+    /// From here on there is something to finish first, and somebody to tell.
+    pub(crate) fn speak_through(&self, voice: Voice) {
+        *self.voice.lock().unwrap_or_else(PoisonError::into_inner) = Some(voice);
+    }
+
+    /// Does what changes nothing: a halt ends it at once.
+    pub(crate) async fn or<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => Err(Failure::new(
+                Exit::Interrupted,
+                "interrupted",
+                "interrupted before anything was begun; nothing was changed",
+            )),
+            done = work => done,
+        }
+    }
+
+    fn take(&self, name: &str) {
+        let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
+        let say = |line: &str| voice.iter().for_each(|say| say(line));
         if !self.drain.is_cancelled() {
             say(&format!(
                 "{name}: halting; what is in flight is finished first (Ctrl-C once more leaves it in flight, `resume` copes with both)"
@@ -68,24 +109,26 @@ impl Halt {
 mod tests {
     use super::*;
 
-    fn halt() -> Halt {
-        Halt {
-            drain: CancellationToken::new(),
-            leave: CancellationToken::new(),
-        }
-    }
-
     #[test]
     fn only_a_second_interrupt_leaves_what_is_in_flight() {
         for first in ["Ctrl-C", "SIGTERM", "SIGHUP"] {
-            let halt = halt();
-            halt.take(first, &|_| {});
+            let halt = Halt::default();
+            halt.take(first);
             assert!(halt.drain.is_cancelled() && !halt.leave.is_cancelled());
-            halt.take("SIGTERM", &|_| {});
-            halt.take("SIGHUP", &|_| {});
+            halt.take("SIGTERM");
+            halt.take("SIGHUP");
             assert!(!halt.leave.is_cancelled());
-            halt.take("Ctrl-C", &|_| {});
+            halt.take("Ctrl-C");
             assert!(halt.leave.is_cancelled());
         }
+    }
+
+    #[tokio::test]
+    async fn what_changes_nothing_ends_at_once() {
+        let halt = Halt::default();
+        assert_eq!(halt.or(async { Ok(1) }).await, Ok(1));
+        halt.take("SIGHUP");
+        let never = std::future::pending::<Result<(), Failure>>();
+        assert_eq!(halt.or(never).await.unwrap_err().exit, Exit::Interrupted);
     }
 }

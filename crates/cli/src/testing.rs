@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use clap::Parser as _;
@@ -24,21 +23,11 @@ pub(crate) struct Head {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Nodes that were announced as about to be wiped.
-#[derive(Default)]
-struct FakeWiring {
-    world: Option<World>,
-    wiped: Arc<Mutex<Vec<String>>>,
-}
+struct FakeWiring(World);
 
 impl Wiring for FakeWiring {
     fn wire(&self, _: &Global, _: &Purpose<'_>) -> Result<Wired, Failure> {
-        let world = self.world.as_ref().unwrap();
-        let wiped = Arc::clone(&self.wiped);
-        Ok(Wired {
-            before_wipe: Arc::new(move |node| wiped.lock().unwrap().push(node.to_string())),
-            ..Wired::plain(world.ports())
-        })
+        Ok(Wired::plain(self.0.ports()))
     }
 }
 
@@ -48,7 +37,6 @@ pub(crate) struct Did {
     pub(crate) result: Result<Exit, Failure>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    pub(crate) wiped: Vec<String>,
 }
 
 impl Head {
@@ -83,10 +71,7 @@ impl Head {
     /// Runs a command line, and kills it as soon as this is so; none when it was killed.
     pub(crate) fn killed_when(&self, line: &str, mut so: impl FnMut() -> bool) -> Option<Did> {
         let cli = self.parsed(line);
-        let wiring = FakeWiring {
-            world: Some(self.world.clone()),
-            ..FakeWiring::default()
-        };
+        let wiring = FakeWiring(self.world.clone());
         let ui = Ui::captured(Color::Never);
         let _guard = self.runtime.enter();
         let mut work = Box::pin(dispatch(&cli, &ui, &wiring));
@@ -100,12 +85,10 @@ impl Head {
             ui.failure(failure);
         }
         let (stdout, stderr) = ui.taken();
-        let wiped = wiring.wiped.lock().unwrap().clone();
         Some(Did {
             result,
             stdout,
             stderr,
-            wiped,
         })
     }
 

@@ -3,12 +3,17 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use console::Term;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, TermLike};
+
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 use crate::args::Color;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::progress::Proof;
+use crate::wiring::ProofWatcher;
 
 /// Green: success, and commands to type.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -36,7 +41,7 @@ pub(crate) fn clean(text: &str) -> String {
         match c {
             '\n' => safe.push('\n'),
             '\t' => safe.push_str("    "),
-            c if c.is_control() || is_invisible(c) => safe.extend(c.escape_unicode()),
+            c if steers(c) => safe.extend(c.escape_unicode()),
             c => safe.push(c),
         }
     }
@@ -48,9 +53,61 @@ pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', " ⏎ ")
 }
 
+/// Whether a terminal would act on this instead of showing it.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control() || is_invisible(c)
+}
+
 /// Marks that change how their neighbours are shown, or that nobody sees.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A terminal that may go away while something is drawn on it: indicatif panics where it cannot draw,
+/// and a broken ssh session must not end a run.
+#[derive(Debug)]
+struct Steady<T>(T);
+
+impl<T: TermLike> TermLike for Steady<T> {
+    fn width(&self) -> u16 {
+        self.0.width()
+    }
+
+    fn height(&self) -> u16 {
+        self.0.height()
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n).or(Ok(()))
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n).or(Ok(()))
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n).or(Ok(()))
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n).or(Ok(()))
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.0.write_line(line).or(Ok(()))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text).or(Ok(()))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line().or(Ok(()))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush().or(Ok(()))
+    }
 }
 
 /// The answer to a question.
@@ -70,8 +127,52 @@ pub(crate) struct Ui {
     captured: Option<Arc<Mutex<[Vec<u8>; 2]>>>,
     /// Whether somebody can be asked.
     pub(crate) person: bool,
-    /// Whether standard error can be drawn on.
-    pub(crate) live: bool,
+    /// Where bars are drawn, if standard error can be drawn on.
+    pub(crate) bars: Option<Bars>,
+}
+
+/// What is drawn below the lines.
+#[derive(Debug, Clone)]
+pub(crate) struct Bars {
+    all: MultiProgress,
+    /// The proof of a snapshot does not say when it is over: the next line takes its bar away.
+    proof: Arc<Mutex<Option<ProgressBar>>>,
+}
+
+impl Bars {
+    fn new() -> Self {
+        let term = Steady(Term::buffered_stderr());
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term), 4);
+        Self {
+            all: MultiProgress::with_draw_target(target),
+            proof: Arc::default(),
+        }
+    }
+
+    pub(crate) const fn all(&self) -> &MultiProgress {
+        &self.all
+    }
+
+    /// Draws how far a proof has come.
+    pub(crate) fn proof(&self, bar: impl FnOnce() -> ProgressBar, text: String) {
+        let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        proof
+            .get_or_insert_with(|| self.all.add(bar()))
+            .set_message(text);
+    }
+
+    /// Writes where nothing is drawn.
+    fn aside(&self, write: impl FnOnce()) {
+        let proof = self
+            .proof
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(bar) = proof {
+            bar.finish_and_clear();
+        }
+        self.all.suspend(write);
+    }
 }
 
 impl Ui {
@@ -87,7 +188,7 @@ impl Ui {
             err: of(AutoStream::choice(&io::stderr())),
             captured: None,
             person: io::stdin().is_terminal() && live,
-            live,
+            bars: live.then(Bars::new),
         }
     }
 
@@ -97,7 +198,7 @@ impl Ui {
         Self {
             captured: Some(Arc::default()),
             person: false,
-            live: false,
+            bars: None,
             ..Self::new(color)
         }
     }
@@ -129,6 +230,9 @@ impl Ui {
         if self.keep(0, bytes) {
             return Ok(());
         }
+        if let Some(bars) = &self.bars {
+            bars.aside(|| ());
+        }
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -142,9 +246,19 @@ impl Ui {
     /// A line to standard error. A terminal that is gone is no reason to stop.
     pub(crate) fn note(&self, line: &str) {
         let text = format!("{}\n", shown(self.err, line));
-        if !self.keep(1, text.as_bytes()) {
-            io::stderr().lock().write_all(text.as_bytes()).ok();
+        let write = || drop(io::stderr().lock().write_all(text.as_bytes()));
+        match &self.bars {
+            _ if self.keep(1, text.as_bytes()) => {}
+            // The bars step aside for the line.
+            Some(bars) => bars.aside(write),
+            None => write(),
         }
+    }
+
+    /// Shows how far the proof of a snapshot has come.
+    pub(crate) fn watcher(&self) -> ProofWatcher {
+        let proof = Proof::new(self.clone());
+        Arc::new(move |progress| proof.tell(progress))
     }
 
     pub(crate) fn warning(&self, text: &str) {
@@ -179,7 +293,7 @@ impl Ui {
     }
 
     /// Asks until there is an answer; the end of the input is a no.
-    pub(crate) fn ask(&self, question: &str, explain: bool) -> Answer {
+    pub(crate) async fn ask(&self, question: &str, explain: bool) -> Answer {
         let choices = if explain {
             "yes / no / explain"
         } else {
@@ -187,21 +301,37 @@ impl Ui {
         };
         loop {
             let prompt = format!("{} [{choices}] ", paint(HEAD, question));
+            if let Some(bars) = &self.bars {
+                bars.aside(|| ());
+            }
             let mut err = io::stderr().lock();
             err.write_all(shown(self.err, &prompt).as_bytes()).ok();
             err.flush().ok();
             drop(err);
-            let mut line = String::new();
-            let read = io::stdin().lock().read_line(&mut line);
-            match (read, line.trim().to_ascii_lowercase().as_str()) {
-                (Ok(0) | Err(_), _) | (_, "n" | "no") => return Answer::No,
+            let Some(line) = read_line().await else {
+                return Answer::No;
+            };
+            match line.trim().to_ascii_lowercase().as_str() {
+                "n" | "no" => return Answer::No,
                 // A single letter is typed by accident; this word is not.
-                (_, "yes") => return Answer::Yes,
-                (_, "e" | "explain") if explain => return Answer::Explain,
+                "yes" => return Answer::Yes,
+                "e" | "explain" if explain => return Answer::Explain,
                 _ => self.note("please write one of the words out"),
             }
         }
     }
+}
+
+/// A line of standard input; none at its end. Read on a thread of its own, so that a signal need not wait
+/// for the line.
+async fn read_line() -> Option<String> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        send.send(matches!(read, Ok(1..)).then_some(line)).ok();
+    });
+    receive.await.ok().flatten()
 }
 
 fn shown(choice: ColorChoice, text: &str) -> String {
@@ -215,6 +345,56 @@ fn shown(choice: ColorChoice, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A terminal that has been hung up.
+    #[derive(Debug)]
+    struct Gone;
+
+    impl TermLike for Gone {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn write_line(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn write_str(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_goes_away_ends_nothing() {
+        // Without `Steady` indicatif panics here.
+        let target = ProgressDrawTarget::term_like(Box::new(Steady(Gone)));
+        let bars = Bars {
+            all: MultiProgress::with_draw_target(target),
+            proof: Arc::default(),
+        };
+        let bar = bars.all.add(ProgressBar::new_spinner());
+        bar.tick();
+        let mut written = false;
+        bars.aside(|| written = true);
+        bar.finish_and_clear();
+        assert!(written);
+    }
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {

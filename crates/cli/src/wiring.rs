@@ -7,20 +7,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, SshNode};
-use etcd_adapter::client::{GrpcClient, Timeouts, TlsFiles};
+use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles};
 use etcd_adapter::tool::RemoteTool;
-use runbook_core::names::{ClusterLabel, NodeName};
+use runbook_core::names::{ClusterLabel, EtcdUrl};
 use runbook_core::ports::{CommandLog, Ports, SystemClock};
 
 use crate::args::{Global, HostKeyPolicy};
 use crate::failure::Failure;
 
-/// The ports, and what else an adapter wants to be told.
+/// The ports, and how to take leave of them.
 pub struct Wired {
     /// Everything outside.
     pub ports: Ports,
-    /// Called with a node right before its disk is wiped: it may come back with a new host key.
-    pub before_wipe: Arc<dyn Fn(&NodeName) + Send + Sync>,
     /// Called at the end: shared connections are ended, so that no process stays behind.
     pub close: Box<dyn Fn() -> Closing + Send + Sync>,
 }
@@ -29,11 +27,10 @@ pub struct Wired {
 pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Wired {
-    /// Ports alone, with nothing to be told ahead or closed afterwards.
+    /// Ports alone, with nothing to be closed afterwards.
     pub fn plain(ports: Ports) -> Self {
         Self {
             ports,
-            before_wipe: Arc::new(|_| ()),
             close: Box::new(|| Box::pin(std::future::ready(()))),
         }
     }
@@ -63,6 +60,28 @@ pub struct Purpose<'a> {
     pub run_dir: Option<&'a Path>,
     /// Takes note of every command.
     pub log: Arc<dyn CommandLog>,
+    /// Told how far the proof of a snapshot has come.
+    pub watcher: ProofWatcher,
+}
+
+/// Who is told how far the proof of a snapshot has come. Called often, and from any thread.
+pub type ProofWatcher = Arc<dyn Fn(Proving) + Send + Sync>;
+
+/// How far the proof of a snapshot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proving {
+    /// Its bytes are read.
+    Reading {
+        /// So many of them.
+        done_bytes: u64,
+        /// Of so many.
+        total_bytes: u64,
+    },
+    /// The store inside is walked.
+    Walking {
+        /// So many bytes of it. There is no knowing how many it will be.
+        done_bytes: u64,
+    },
 }
 
 impl std::fmt::Debug for Purpose<'_> {
@@ -92,17 +111,17 @@ impl Wiring for Real {
         let shell = Arc::new(Ssh::new(ssh(options, purpose), Arc::clone(log))?);
         let client = client(options, purpose)?;
         let ports = Ports {
-            manager: Arc::new(Cmsh::new(cmsh(options), Arc::clone(log))),
+            manager: Arc::new(
+                Cmsh::new(cmsh(options), Arc::clone(log)).telling(Arc::clone(&shell)),
+            ),
             nodes: Arc::new(SshNode::new(Arc::clone(&shell))),
-            tool: Arc::new(RemoteTool::new(Arc::clone(&shell))),
+            tool: Arc::new(RemoteTool::new(Arc::clone(&shell)).watched(proof(&purpose.watcher))),
             client: Arc::new(client.logged(Arc::clone(log))),
             clock: Arc::new(SystemClock::default()),
             own: Vec::new(),
         };
-        let told = Arc::clone(&shell);
         Ok(Wired {
             ports,
-            before_wipe: Arc::new(move |node| expect_new_key(&told, node)),
             close: Box::new(move || {
                 let shell = Arc::clone(&shell);
                 Box::pin(async move { shell.close().await })
@@ -147,16 +166,48 @@ fn client(options: &Global, purpose: &Purpose<'_>) -> Result<GrpcClient, Failure
     let files = if purpose.asks_etcd {
         tls::read(options, purpose.cluster)?
     } else {
-        TlsFiles {
-            ca: Vec::new(),
-            certificate: Vec::new(),
-            key: Vec::new(),
-        }
+        no_files()
     };
     Ok(GrpcClient::new(files, Timeouts::default(), None))
 }
 
-fn expect_new_key(shell: &Arc<Ssh>, node: &NodeName) {
-    let (shell, node) = (Arc::clone(shell), node.clone());
-    tokio::spawn(async move { shell.expect_new_key(&node).await });
+fn no_files() -> TlsFiles {
+    TlsFiles {
+        ca: Vec::new(),
+        certificate: Vec::new(),
+        key: Vec::new(),
+    }
+}
+
+/// A client for these members alone, for a command that needs no other port. Without TLS no
+/// certificate is needed.
+pub(crate) fn etcd(
+    options: &Global,
+    cluster: &ClusterLabel,
+    members: &[EtcdUrl],
+    login: Option<Login>,
+) -> Result<GrpcClient, Failure> {
+    let plain = members.iter().all(|url| url.as_str().starts_with("http:"));
+    let files = if plain {
+        no_files()
+    } else {
+        tls::read(options, cluster)?
+    };
+    Ok(GrpcClient::new(files, Timeouts::default(), login))
+}
+
+fn proving(progress: etcd_adapter::snapshot::Progress) -> Proving {
+    let done_bytes = progress.done_bytes;
+    match progress.phase {
+        etcd_adapter::snapshot::Phase::Reading => Proving::Reading {
+            done_bytes,
+            total_bytes: progress.total_bytes,
+        },
+        _ => Proving::Walking { done_bytes },
+    }
+}
+
+fn proof(watcher: &ProofWatcher) -> etcd_adapter::tool::Watcher {
+    let watcher = Arc::clone(watcher);
+    Arc::new(move |progress| watcher(proving(progress)))
 }

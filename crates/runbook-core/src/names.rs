@@ -312,6 +312,12 @@ impl RunId {
             .map_err(|_| NameError::new("run id", text, "it must be a UUID"))
     }
 
+    /// When it was made; `None` of an id that does not say.
+    pub fn made_at(&self) -> Option<jiff::Timestamp> {
+        let (seconds, _) = self.0.get_timestamp()?.to_unix();
+        jiff::Timestamp::from_second(seconds.try_into().ok()?).ok()
+    }
+
     /// The last twelve hex digits: enough to tell runs apart at a glance, and in file names.
     pub fn short(&self) -> String {
         let text = self.0.simple().to_string();

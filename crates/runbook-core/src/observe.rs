@@ -65,9 +65,12 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
     let role = ports.manager.etcd_role(spec.overlay.clone(), &nodes).await;
     let role = role.map_err(asked("the role Etcd::Host"))?;
     every_holder_is_in_the_spec(&nodes, &role.holders)?;
+    let recorded = ports.tool.recorded(&spec.snapshot).await;
+    let recorded = recorded.map_err(asked("the revision on record"))?;
+    let bump = spec.revision_bump.rule(recorded);
     let snapshot = ports
         .tool
-        .prove(&spec.snapshot)
+        .prove(&spec.snapshot, bump)
         .await
         .map_err(asked("the snapshot"))?;
     // All at once: a node that is off takes as long as ssh's patience.
@@ -80,6 +83,7 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         head,
         overlay: role.overlay,
         spool: role.spool,
+        recorded,
         snapshot,
         members,
     })
@@ -100,6 +104,9 @@ async fn observe_one(
         what: format!("node {node}"),
         source,
     })?;
+    if seen.host.is_some() && !asked.reprovision {
+        node_is_fit(ports, spec, &seen).await?;
+    }
     let peer_url = asked.peer_url.clone().unwrap_or(seen.peer_url);
     let client_url = asked.client_url.clone().unwrap_or(seen.client_url);
     Ok(ObservedMember {
@@ -107,6 +114,44 @@ async fn observe_one(
         client_url,
         ..seen
     })
+}
+
+/// What the last steps would fail on, with etcd stopped by then: an owner that the node does not know, a
+/// unit that systemd does not know. A node about to be wiped gets both with its image; and without the
+/// role the cluster manager may not have written the unit yet.
+async fn node_is_fit(
+    ports: &Ports,
+    spec: &Spec,
+    seen: &ObservedMember,
+) -> Result<(), ObserveError> {
+    let node = &seen.node;
+    let blind = |source| ObserveError::Port {
+        what: format!("node {node}"),
+        source,
+    };
+    if !ports
+        .nodes
+        .knows_owner(node, &spec.owner)
+        .await
+        .map_err(blind)?
+    {
+        return Err(PlanError::refused(
+            "owner-unknown",
+            format!("{node} knows no user and group {}", spec.owner),
+            "name the owner of etcd's data in the spec: `ls -ld` of the spool on the node shows it",
+        )
+        .into());
+    }
+    let known = ports.nodes.knows_service(node, &spec.service).await;
+    if !known.map_err(blind)? && !seen.role_from.is_empty() {
+        return Err(PlanError::refused(
+            "service-unknown",
+            format!("systemd on {node} knows no unit {}", spec.service),
+            "name etcd's unit in the spec: `systemctl list-units '*etcd*'` on the node shows it",
+        )
+        .into());
+    }
+    Ok(())
 }
 
 async fn observe_member(

@@ -21,14 +21,15 @@ use async_trait::async_trait;
 use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{
-    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, RunId, ServiceName,
+    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId, ServiceName,
 };
 use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
 };
 use crate::world::{
-    BootId, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus, RoleSource, Room,
-    SeenSnapshot, ServiceState, SnapshotProof, SpoolState, Staged, ToolVersions, TreeState,
+    BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
+    RecordedRevision, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState,
+    Staged, ToolVersions, TreeState,
 };
 
 /// Result of a port's method.
@@ -83,6 +84,10 @@ pub trait Node: Send + Sync {
     async fn exists(&self, node: &NodeName, path: &AbsPath) -> PortResult<bool>;
     /// The state of a systemd unit; a unit that does not exist is inactive.
     async fn service(&self, node: &NodeName, service: &ServiceName) -> PortResult<ServiceState>;
+    /// Whether a user and a group of these names exist on the node.
+    async fn knows_owner(&self, node: &NodeName, owner: &Owner) -> PortResult<bool>;
+    /// Whether systemd knows a unit of this name on the node.
+    async fn knows_service(&self, node: &NodeName, service: &ServiceName) -> PortResult<bool>;
     /// Which of these TCP ports have a listener.
     async fn listening(&self, node: &NodeName, ports: &[u16]) -> PortResult<Vec<u16>>;
     /// How the snapshot looks from the node; none when it is not there.
@@ -109,8 +114,11 @@ pub trait EtcdTool: Send + Sync {
     fn render(&self, effect: &ToolEffect) -> PortResult<Vec<Command>>;
     /// Runs what `render` shows. Starts the remote job, or finds it running; does not wait for it.
     async fn perform(&self, permit: &Permit, effect: &ToolEffect) -> PortResult<()>;
-    /// Proves a snapshot file on the head node, reading all of it.
-    async fn prove(&self, snapshot: &AbsPath) -> PortResult<SnapshotProof>;
+    /// Proves a snapshot file on the head node, reading all of it. With a rule it also tells what a
+    /// restore with that bump makes of it.
+    async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof>;
+    /// The highest revision on record beside a snapshot; none where nothing is.
+    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>>;
     /// The programs a module gives on a node; the only etcd module there is where none is named.
     async fn tools(&self, node: &NodeName, module: Option<ModuleName>) -> PortResult<ToolVersions>;
     /// How far the run's restore on a node has come.

@@ -18,7 +18,7 @@ use crate::event::{Event, EventSink, Failure, UnitRef};
 use crate::journal::{
     Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, JournalError, JournalStore, Outcome, Permit,
 };
-use crate::machine::{IllegalEntry, Machine};
+use crate::machine::{IllegalEntry, Machine, UnitState};
 use crate::names::{NodeName, RunId, UnitId};
 use crate::plan::{Action, Check, Phase, PlanError, SealedPlan, Unit};
 use crate::ports::Ports;
@@ -416,6 +416,18 @@ impl Work<'_> {
         self.patiently(&self.unit.done_when, before.as_ref()).await
     }
 
+    /// An earlier life may have sent the action, and it may show only later. Sent again meanwhile, a
+    /// reboot would catch the node in the middle of its installation.
+    fn may_be_on_its_way(&self) -> bool {
+        let in_flight = self.run.ledger().machine.state(&self.unit.id) == Some(UnitState::InFlight);
+        in_flight
+            && self
+                .unit
+                .act
+                .as_ref()
+                .is_some_and(|act| !act.is_repeatable())
+    }
+
     fn intended(&self) -> bool {
         self.run.ledger().machine.intended(&self.unit.id)
     }
@@ -432,6 +444,9 @@ impl Work<'_> {
                     self.run.plan.spec.deadlines.quick_s
                 }
                 Finding::Underway(_) if !self.intended() => self.unit.deadline_s,
+                Finding::NotYet(_) if before.is_some() && self.may_be_on_its_way() => {
+                    self.run.plan.spec.deadlines.stop_s
+                }
                 _ => return finding,
             };
             let patience = Duration::from_secs(patience.into());

@@ -5,33 +5,34 @@
 //! <state>/<cluster>/runs/<run id>/plan.json       the plan's own bytes
 //!                                 journal.jsonl   what was meant and what came of it
 //!                                 commands.log    every command, for people
+//!                                 given-up.json   only where a run with a damaged journal was given up
 //! ```
+//!
+//! A run's directory comes into being whole, by one rename: plan and journal are in it from its first
+//! moment, so that a journal that is missing later was lost.
 //!
 //! Directories are `0700`, files `0600`, and every entry above a journal is synced before the
 //! journal's first record. Whatever others could have changed is refused, not read.
 
+mod files;
+mod lock;
+mod run_dir;
 mod storage;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-pub use storage::StorageRisk;
-
-use crate::journal::{
-    Actor, Entry, FileStore, History, Journal, JournalError, Outcome, peek, sync_directory,
-};
+use self::files::{entries, make_directory, trusted_directory};
+pub use self::files::{read_private, write_atomically};
+pub use self::lock::{ClusterLock, Holder};
+use self::lock::{held_by, read_actor};
+pub use self::run_dir::{GivenUp, RunDir, Standing};
+pub use self::storage::StorageRisk;
+use crate::journal::{Actor, FileStore, JournalError};
 use crate::names::{ClusterLabel, RunId};
-use crate::plan::{PLAN_LIMIT_BYTES, PlanError, SealedPlan};
-
-/// How often one plan may be begun again when its Preflight refuses.
-const MOST_STARTS: u32 = 1000;
-
-const PLAN: &str = "plan.json";
-const JOURNAL: &str = "journal.jsonl";
-const COMMANDS: &str = "commands.log";
+use crate::plan::{PlanError, SealedPlan};
 
 /// Why the state directory, or something in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ pub enum StateError {
         /// What.
         path: PathBuf,
         /// Why it is not trusted.
-        fault: String,
+        fault: Distrust,
     },
     /// Another process works on the cluster.
     #[error("another process works on cluster {cluster}: {}", whose(holder.as_deref()))]
@@ -75,6 +76,14 @@ pub enum StateError {
         /// The run.
         run: RunId,
     },
+    /// The run's directory is there, its journal is not.
+    #[error("the journal of run {run} is missing: {} was there from the run's first moment", path.display())]
+    JournalMissing {
+        /// The run.
+        run: RunId,
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The run's journal refuses.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -87,6 +96,34 @@ pub enum StateError {
         #[source]
         source: Box<PlanError>,
     },
+}
+
+/// Why something is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distrust {
+    /// It is of another kind than it should be: "is no directory".
+    Kind(&'static str),
+    /// It belongs to somebody else.
+    Owner {
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this.
+        me: u32,
+    },
+    /// Others can write to it; its permission bits.
+    Mode(u32),
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(what) => f.write_str(what),
+            Self::Owner { owner, me } => {
+                write!(f, "belongs to user {owner}, not to user {me}")
+            }
+            Self::Mode(mode) => write!(f, "can be written by others (mode {mode:04o})"),
+        }
+    }
 }
 
 fn whose(holder: Option<&Actor>) -> String {
@@ -102,6 +139,7 @@ impl StateError {
             Self::Locked { .. } => "run-locked",
             Self::RunExists { .. } => "run-exists",
             Self::Over { .. } => "run-over",
+            Self::JournalMissing { .. } => "journal-missing",
             Self::Journal(error) => error.code(),
             Self::Plan { .. } => "run-plan-refused",
         }
@@ -112,15 +150,36 @@ impl StateError {
         Some(match self {
             Self::Io { .. } => "see what the system says of it: space, permissions, the disk; then try again".into(),
             Self::Over { .. } => "look at it with `restore-runbook status --all`".into(),
+            Self::Unsafe { path, fault: Distrust::Kind(_) } => format!(
+                "something else has taken its place: look at {} before anything else",
+                path.display()
+            ),
             Self::Unsafe { path, .. } => format!(
                 "make sure that nobody has changed it, then: chown root {0} && chmod go-w {0}",
                 path.display()
+            ),
+            Self::JournalMissing { run, .. } => format!(
+                "put it back from a copy, then resume. Without it nobody knows what the run has changed: look at each node and finish by hand, then `restore-runbook abandon {run} --damaged --reason …`"
             ),
             Self::Locked { .. } => "wait for it, or look at it with `restore-runbook status`; the lock ends with its process".into(),
             Self::RunExists { .. } => "a plan is run once: go on with `restore-runbook resume`, or make a new plan".into(),
             Self::Journal(error) => error.hint().into(),
             Self::Plan { .. } => "do not edit the run's directory: compare with a copy, or finish by hand".into(),
         })
+    }
+
+    /// Whether a run's journal is lost to this tool, so that giving the run up is a way on. One of a
+    /// newer build is not: that build reads it; and what others could have changed has to be looked at
+    /// first.
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::JournalMissing { .. } => true,
+            Self::Journal(error) => matches!(
+                error,
+                JournalError::Damaged { .. } | JournalError::Empty { .. } | JournalError::Io { .. }
+            ),
+            _ => false,
+        }
     }
 
     fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -132,10 +191,10 @@ impl StateError {
         }
     }
 
-    fn distrust(path: &Path, fault: impl Into<String>) -> Self {
+    fn distrust(path: &Path, fault: Distrust) -> Self {
         Self::Unsafe {
             path: path.into(),
-            fault: fault.into(),
+            fault,
         }
     }
 }
@@ -218,7 +277,7 @@ impl StateDir {
         }
     }
 
-    /// Makes a run's directory with its plan and an empty journal, all of it durable.
+    /// Makes a run's directory with its plan and an empty journal, all of it durable and at once.
     ///
     /// A plan whose run was given up, or broke off, before any intent may be run again: its old journal
     /// is set aside then. Nothing in the world carries the run's id yet.
@@ -232,32 +291,24 @@ impl StateDir {
         );
         let dir = self.run_dir(plan);
         make_directory(&self.root.join(plan.cluster.as_str()).join("runs"))?;
-        match fs::symlink_metadata(&dir.path) {
+        match fs::symlink_metadata(dir.path()) {
             Ok(_) => dir.clear_for_another_start(plan)?,
-            Err(_) => make_directory(&dir.path)?,
+            Err(_) => dir.make(plan)?,
         }
-        if !dir.path.join(PLAN).exists() {
-            write_atomically(&dir.path.join(PLAN), plan.bytes(), false)?;
-        }
-        let journal = dir.path.join(JOURNAL);
-        let store = FileStore::create(&journal).map_err(StateError::io(&journal, "made"))?;
+        let store = dir.store()?;
         Ok((dir, store))
     }
 
     /// Where a plan's run is kept, or would be.
     pub fn run_dir(&self, plan: &SealedPlan) -> RunDir {
         let runs = self.root.join(plan.cluster.as_str()).join("runs");
-        RunDir {
-            path: runs.join(plan.run.to_string()),
-            cluster: plan.cluster.clone(),
-            run: plan.run,
-        }
+        RunDir::at(&runs, plan.cluster.clone(), plan.run)
     }
 
     /// Every run there is, the oldest first.
     ///
     /// # Errors
-    /// When a directory cannot be read or is not to be trusted.
+    /// When the directory of the runs cannot be read or is not to be trusted.
     pub fn runs(&self) -> Result<Vec<RunDir>> {
         let mut runs = Vec::new();
         for cluster in entries(&self.root)? {
@@ -273,10 +324,8 @@ impl StateDir {
                 let Ok(run) = RunId::parse(&name) else {
                     continue;
                 };
-                let path = dir.join(&name);
-                trusted_directory(&path)?;
-                let cluster = cluster.clone();
-                runs.push(RunDir { path, cluster, run });
+                // Whether it is to be trusted is asked when it is read: one bad run hides no other.
+                runs.push(RunDir::at(&dir, cluster.clone(), run));
             }
         }
         runs.sort_by_key(|run| run.run);
@@ -292,292 +341,6 @@ impl StateDir {
         runs.retain(|run| matches!(run.standing(), Standing::Open(_) | Standing::Unreadable(_)));
         Ok(runs)
     }
-}
-
-/// A cluster, held for one process.
-#[derive(Debug)]
-pub struct ClusterLock {
-    cluster: ClusterLabel,
-    _files: [File; 2],
-}
-
-/// Whoever holds a cluster; what it says of itself may be missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder(pub Option<Actor>);
-
-/// How often a lock is tried for: whoever only looks holds it for a moment.
-const LOCK_TRIES: u32 = 5;
-
-/// Opens a lock file, takes it, and writes down whose it is.
-fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let mut file = open_private(path, &mut options)?;
-    take(&mut file, cluster, path)?;
-    let holder = serde_json::to_vec(by).map_err(|e| StateError::io(path, "written")(e.into()))?;
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(&holder));
-    written.map_err(StateError::io(path, "written"))?;
-    Ok(file)
-}
-
-fn take(file: &mut File, cluster: &ClusterLabel, path: &Path) -> Result<()> {
-    for left in (0..LOCK_TRIES).rev() {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if left > 0 => {
-                std::thread::sleep(Duration::from_millis(40));
-            }
-            Err(TryLockError::WouldBlock) => break,
-            Err(TryLockError::Error(error)) => return Err(StateError::io(path, "locked")(error)),
-        }
-    }
-    Err(StateError::Locked {
-        cluster: cluster.clone(),
-        holder: read_actor(file).map(Box::new),
-    })
-}
-
-fn read_actor(file: &mut File) -> Option<Actor> {
-    let mut text = Vec::new();
-    file.take(4096).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// Where a run stands, as its directory tells.
-#[derive(Debug)]
-pub enum Standing {
-    /// It has no first record: nothing can have been done.
-    NeverBegan,
-    /// It can go on.
-    Open(History),
-    /// It is over.
-    Over(Outcome, History),
-    /// Its journal cannot be read; it may have changed anything.
-    Unreadable(StateError),
-}
-
-/// The directory of one run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunDir {
-    path: PathBuf,
-    /// The cluster it is filed under.
-    pub cluster: ClusterLabel,
-    /// The run.
-    pub run: RunId,
-}
-
-impl RunDir {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Where its log of commands is.
-    pub fn commands_log(&self) -> PathBuf {
-        self.path.join(COMMANDS)
-    }
-
-    /// Its plan.
-    ///
-    /// # Errors
-    /// [`StateError::Plan`] when the file is no plan, or another run's.
-    pub fn plan(&self) -> Result<SealedPlan> {
-        let bytes = read_private(&self.path.join(PLAN), PLAN_LIMIT_BYTES as u64)?;
-        let run = self.run;
-        let refused = |source| StateError::Plan {
-            run,
-            source: Box::new(source),
-        };
-        let plan = SealedPlan::read(&bytes).map_err(refused)?;
-        if plan.run == run && plan.cluster == self.cluster {
-            Ok(plan)
-        } else {
-            Err(refused(PlanError::Unreadable(format!(
-                "it is the plan of run {}",
-                plan.run
-            ))))
-        }
-    }
-
-    /// Where it stands. Nothing is locked or changed: it may be read while the run goes on.
-    pub fn standing(&self) -> Standing {
-        let path = self.path.join(JOURNAL);
-        let bytes = match peek(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Standing::NeverBegan,
-            Err(error) => return Standing::Unreadable(StateError::io(&path, "read")(error)),
-        };
-        if !bytes.contains(&b'\n') {
-            return Standing::NeverBegan;
-        }
-        match History::read(&bytes, &path.display().to_string()) {
-            Err(error) => Standing::Unreadable(error.into()),
-            Ok(history) => match history.outcome().cloned() {
-                Some(outcome) => Standing::Over(outcome, history),
-                None => Standing::Open(history),
-            },
-        }
-    }
-
-    /// The journal, for going on.
-    ///
-    /// # Errors
-    /// When it cannot be opened, others could have changed it, or another process holds it.
-    pub fn store(&self) -> Result<FileStore> {
-        let path = self.path.join(JOURNAL);
-        let file = fs::symlink_metadata(&path).map_err(StateError::io(&path, "read"))?;
-        trusted(&path, &file)?;
-        FileStore::open(&path).map_err(StateError::io(&path, "opened"))
-    }
-
-    /// Ends the run for good, as undone or abandoned, without this build having to know its plan.
-    ///
-    /// # Errors
-    /// [`StateError`] when the journal refuses.
-    pub fn close(&self, at: jiff::Timestamp, outcome: Outcome) -> Result<()> {
-        let (mut journal, history) = Journal::reopen(Box::new(self.store()?))?;
-        if history.outcome().is_some() {
-            return Err(StateError::Over { run: self.run });
-        }
-        journal.write(at, Entry::Closed { outcome })?;
-        Ok(())
-    }
-
-    fn clear_for_another_start(&self, plan: &SealedPlan) -> Result<()> {
-        trusted_directory(&self.path)?;
-        let exists = StateError::RunExists { run: self.run };
-        match self.standing() {
-            Standing::NeverBegan => {}
-            Standing::Over(Outcome::Abandoned(_), history) if history.changed_nothing() => {}
-            _ => return Err(exists),
-        }
-        if self.path.join(PLAN).exists() && self.plan()?.digest() != plan.digest() {
-            return Err(exists);
-        }
-        let journal = self.path.join(JOURNAL);
-        if journal.exists() {
-            let aside = (1..=MOST_STARTS)
-                .map(|n| self.path.join(format!("journal-{n}.jsonl")))
-                .find(|path| !path.exists())
-                .ok_or(exists)?;
-            fs::rename(&journal, &aside).map_err(StateError::io(&journal, "set aside"))?;
-            sync_directory(&journal).map_err(StateError::io(&self.path, "synced"))?;
-        }
-        Ok(())
-    }
-}
-
-fn entries(dir: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(StateError::io(dir, "read"))? {
-        let entry = entry.map_err(StateError::io(dir, "read"))?;
-        names.extend(entry.file_name().into_string());
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Makes a directory, `0700`, and syncs its entry; one that is there must be trusted.
-fn make_directory(path: &Path) -> Result<()> {
-    if fs::symlink_metadata(path).is_err() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(StateError::io(path, "made"))?;
-        sync_directory(path).map_err(StateError::io(path, "synced"))?;
-    }
-    trusted_directory(path)
-}
-
-fn trusted_directory(path: &Path) -> Result<()> {
-    let found = fs::symlink_metadata(path).map_err(StateError::io(path, "read"))?;
-    if !found.is_dir() {
-        return Err(StateError::distrust(path, "is no directory"));
-    }
-    trusted(path, &found)
-}
-
-/// Neither group nor others may write, and it belongs to whoever runs this, or to root.
-fn trusted(path: &Path, found: &fs::Metadata) -> Result<()> {
-    let me = rustix::process::geteuid().as_raw();
-    if found.uid() != me && found.uid() != 0 {
-        let fault = format!("belongs to user {}, not to user {me}", found.uid());
-        return Err(StateError::distrust(path, fault));
-    }
-    if found.mode() & 0o022 != 0 {
-        let fault = format!(
-            "can be written by others (mode {:04o})",
-            found.mode() & 0o7777
-        );
-        return Err(StateError::distrust(path, fault));
-    }
-    Ok(())
-}
-
-fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File> {
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let options = options.mode(0o600).custom_flags(nofollow);
-    let file = options.open(path).map_err(StateError::io(path, "opened"))?;
-    let found = file.metadata().map_err(StateError::io(path, "read"))?;
-    trusted(path, &found)?;
-    Ok(file)
-}
-
-/// Reads a plan, a spec or another file that decides what is done: refused when others could have
-/// written it, or when it is longer than `limit` bytes.
-///
-/// # Errors
-/// [`StateError`] naming the file.
-pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(StateError::io(path, "read"))?;
-    let found = file.metadata().map_err(StateError::io(path, "read"))?;
-    if !found.is_file() {
-        return Err(StateError::distrust(path, "is no regular file"));
-    }
-    trusted(path, &found)?;
-    let mut bytes = Vec::new();
-    let read = file.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(StateError::io(path, "read"))?;
-    if bytes.len() as u64 > limit {
-        let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("over {limit} bytes"));
-        return Err(StateError::io(path, "read")(error));
-    }
-    Ok(bytes)
-}
-
-/// Writes a file, `0600`, so that it is there whole or not at all, and survives a power cut.
-///
-/// # Errors
-/// With `replace` unset, [`io::ErrorKind::AlreadyExists`] inside [`StateError::Io`] when there is one.
-pub fn write_atomically(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = write_synced(&draft, bytes).and_then(|()| {
-        if replace {
-            fs::rename(&draft, path)
-        } else {
-            // A link refuses to overwrite, also when two do this at once.
-            fs::hard_link(&draft, path)
-        }
-    });
-    if written.is_err() || !replace {
-        fs::remove_file(&draft).ok();
-    }
-    written
-        .and_then(|()| sync_directory(path))
-        .map_err(StateError::io(path, "written"))
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::names::{
     AbsPath, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, ServiceName,
 };
 use crate::version::EtcdVersion;
+use crate::world::{BumpRule, RecordedRevision};
 
 /// The spec format this build writes and reads.
 pub const SPEC_FORMAT: u32 = 1;
@@ -77,14 +78,32 @@ pub struct MemberSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionBump {
-    /// One thousand million where the release has the flag (etcd's own recommendation for
-    /// Kubernetes: more than a week at 1,500 writes a second); otherwise none, and the plan says so.
+    /// Where the release has the flag, [`DEFAULT_BUMP`] past the highest revision that is on record
+    /// beside the snapshot, or past the snapshot's own without a record. Otherwise none, and the plan
+    /// says so.
     #[default]
     Auto,
     /// Not at all.
     None,
     /// By this many revisions; refused where the release lacks the flag.
     By(u64),
+}
+
+/// What etcd recommends for Kubernetes: more than a week at 1,500 writes a second.
+pub const DEFAULT_BUMP: u64 = 1_000_000_000;
+
+impl RevisionBump {
+    /// What is asked of a restore, given what is on record.
+    pub fn rule(self, recorded: Option<RecordedRevision>) -> Option<BumpRule> {
+        match self {
+            Self::Auto => Some(BumpRule {
+                by: DEFAULT_BUMP,
+                past: recorded.map_or(0, |recorded| recorded.revision),
+            }),
+            Self::None => None,
+            Self::By(by) => Some(BumpRule { by, past: 0 }),
+        }
+    }
 }
 
 /// How long each kind of wait may take, in seconds.
@@ -131,6 +150,9 @@ pub struct Allowances {
     /// Lower `datanode` on these categories while their members are reprovisioned.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub category_datanode: BTreeMap<crate::names::CategoryName, String>,
+    /// Take over the guards that these runs, which are over, have left behind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guards: BTreeMap<crate::names::RunId, String>,
 }
 
 impl Allowances {
@@ -277,7 +299,8 @@ impl Spec {
             .quorum
             .iter()
             .chain(&self.allow.empty_snapshot)
-            .chain(self.allow.category_datanode.values());
+            .chain(self.allow.category_datanode.values())
+            .chain(self.allow.guards.values());
         if reasons
             .map(|r| r.trim().len())
             .any(|len| len == 0 || len > 500)

@@ -1,7 +1,9 @@
 //! What is there: the observed state a plan is built on, and compared with again before it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -24,6 +26,8 @@ pub struct World {
     pub overlay: OverlayName,
     /// etcd's data directory on every node, from the role.
     pub spool: AbsPath,
+    /// How far the cluster had come when it was last asked, where there is a record beside the snapshot.
+    pub recorded: Option<RecordedRevision>,
     /// The snapshot, proven.
     pub snapshot: SnapshotProof,
     /// The members, in the spec's order.
@@ -102,7 +106,7 @@ impl fmt::Display for RoleSource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
-    /// Its category.
+    /// Its category; `headnode` for a head node, which has none.
     pub category: CategoryName,
     /// Whether it is a head node: one of those is never reprovisioned.
     pub head_node: bool,
@@ -272,6 +276,9 @@ pub struct SnapshotProof {
     pub size_bytes: u64,
     /// SHA-256 of everything but the trailer; the trailer holds the same 32 bytes.
     pub sha256: Digest,
+    /// When it was written, by the file's own time, to the second: the recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
     /// What the store inside holds.
     pub content: SnapshotContent,
 }
@@ -286,10 +293,57 @@ pub struct SnapshotContent {
     pub live_keys: u64,
     /// Keys alive below `/registry/`: Kubernetes' own.
     pub registry_keys: u64,
+    /// Up to where its history is compacted, -1 for none, as etcd has it.
+    pub compact_revision: i64,
+    /// The same by kind, as `pods`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, u64>,
     /// etcd's `HashKV` at that revision: what every restored member must answer.
     pub hash_kv: u32,
+    /// The same after the restore has moved the revision; none where it was not asked for.
+    pub bumped: Option<Bumped>,
     /// The minor release that wrote it, as `3.4.0`, where the store says.
     pub cluster_version: Option<String>,
+}
+
+/// A store whose revision a restore has moved, with everything before marked as compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bumped {
+    /// How far it is moved: what `--bump-revision` is given.
+    pub by: u64,
+    /// The revision it begins at, which is also the one it is compacted up to.
+    pub revision: i64,
+    /// etcd's `HashKV` at that revision.
+    pub hash_kv: u32,
+}
+
+/// How far a restore is to move the revision, before the snapshot's own is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BumpRule {
+    /// So far past [`BumpRule::past`], or past the snapshot's own revision if that is higher.
+    pub by: u64,
+    /// A revision the cluster is known to have had.
+    pub past: i64,
+}
+
+impl BumpRule {
+    /// How far past a snapshot of this revision that is.
+    pub const fn amount(self, revision: i64) -> u64 {
+        let lost = self.past.saturating_sub(revision);
+        let lost = if lost > 0 { lost.unsigned_abs() } else { 0 };
+        self.by.saturating_add(lost)
+    }
+}
+
+/// The highest revision that the cluster is known to have had, written down by `backup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedRevision {
+    /// The revision.
+    pub revision: i64,
+    /// When a member first told it.
+    pub at: Timestamp,
 }
 
 /// How a snapshot looks from a node.
@@ -299,7 +353,8 @@ pub struct SeenSnapshot {
     pub size_bytes: u64,
     /// Its last 32 bytes there, which name the content.
     pub trailer: Digest,
-    /// Whether it lies on the same filesystem as the spool or as `/`, which FULL provisioning wipes.
+    /// Whether a FULL provisioning of the node wipes it, or may: it lies on the same filesystem as the
+    /// spool or as `/`, on another disk of the node, in memory, or on something of an unknown kind.
     pub on_wiped_disk: bool,
 }
 

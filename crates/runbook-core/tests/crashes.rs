@@ -26,6 +26,12 @@ fn worlds(members: usize) -> Vec<(&'static str, Builder)> {
                 .category_datanode(),
         ),
         ("empty disks", of().every_node(Found::EmptySpool)),
+        (
+            "behind an abandoned run",
+            of().node(0, Found::Guarded)
+                .without_role()
+                .takes_guards_over(),
+        ),
     ];
     if members > 1 {
         let mixed = of()

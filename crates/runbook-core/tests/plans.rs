@@ -5,7 +5,9 @@
 mod common;
 
 use runbook_core::plan::{Draft, SealedPlan};
+use runbook_core::spec::{RevisionBump, Spec};
 use runbook_core::testkit::{Builder, Found, Lives, Mortal, NoPlan, Tear, World, run_id};
+use runbook_core::version::EtcdVersion;
 use serde_json::{Value, json};
 
 fn golden() -> Vec<(&'static str, Builder)> {
@@ -375,6 +377,74 @@ fn worlds_that_allow_no_restore() {
         (Found::Guarded, "guard-of-another-run"),
     ] {
         assert_eq!(refused(of().node(2, found).reprovision_all()), code);
+    }
+}
+
+/// The revision moves past what the cluster is known to have had, not only past the snapshot's.
+#[test]
+fn the_bump_is_sized_from_what_is_on_record() {
+    let new = EtcdVersion::new(3, 6, 1);
+    let of = |bump| World::of(3).version(new, bump);
+    let by = |world: Builder| world.build().plan(run_id(1)).unwrap().revision_bump;
+    assert_eq!(by(of(RevisionBump::Auto)), Some(1_000_000_000));
+    // The fake snapshot is at 20231.
+    let ahead = of(RevisionBump::Auto).recorded(5_020_231);
+    assert_eq!(by(ahead.clone()), Some(1_005_000_000));
+    assert_eq!(by(of(RevisionBump::Auto).recorded(7)), Some(1_000_000_000));
+    assert_eq!(by(of(RevisionBump::By(9)).recorded(20_239)), Some(9));
+    let short = of(RevisionBump::By(9)).recorded(20_240).build();
+    assert!(
+        matches!(short.plan(run_id(1)), Err(NoPlan::Plan(e)) if e.code() == "revision-bump-short")
+    );
+    // And the restored cluster answers with what was predicted for it.
+    let mut lives = Lives::of(&ahead.build());
+    lives.live(Mortal::never());
+    assert_eq!(lives.completed(), Ok(()));
+    let journal = String::from_utf8(lives.journal()).unwrap();
+    assert!(
+        journal.contains("HashKV at revision 1005020231 is 1234568 on every member, as predicted")
+    );
+}
+
+/// A sound snapshot of an empty store is the disaster itself: only a reason in words lets it pass,
+/// and the reviewer reads that reason.
+#[test]
+fn a_snapshot_that_starts_empty_needs_a_reason() {
+    let restore = World::of(3).build();
+    let mut world = restore.plan(run_id(1)).unwrap().world.clone();
+    let mut spec = restore.spec();
+    let plan = |spec: &_, world: &_| Draft::restore(spec, world, run_id(1));
+    for live_keys in [0, 20_007] {
+        world.snapshot.content.live_keys = live_keys;
+        world.snapshot.content.registry_keys = 0;
+        spec.allow.empty_snapshot = None;
+        let refused = plan(&spec, &world).unwrap_err();
+        assert_eq!(refused.code(), "snapshot-starts-empty");
+        spec.allow.empty_snapshot = Some("this etcd is not Kubernetes'".into());
+        let draft = plan(&spec, &world).unwrap();
+        let said = |risk: &String| risk.contains("because: this etcd is not Kubernetes'");
+        assert!(draft.plan().risks.iter().any(said));
+    }
+    spec.allow.empty_snapshot = Some(" ".into());
+    let yaml = spec.to_yaml().unwrap();
+    assert!(Spec::from_yaml(&yaml).is_err(), "a blank is no reason");
+}
+
+/// A run that cannot go on any more is abandoned; the next one takes its guards over.
+#[test]
+fn guards_of_a_run_that_is_over_are_taken_over() {
+    for wiped in [&[][..], &[1]] {
+        let world = World::of(3)
+            .node(0, Found::Guarded)
+            .node(1, Found::Guarded)
+            .without_role()
+            .reprovision(wiped)
+            .takes_guards_over()
+            .build();
+        let mut lives = Lives::of(&world);
+        assert!(lives.plan().risks.iter().any(|risk| risk.contains("guard")));
+        lives.live(Mortal::never());
+        assert_eq!(lives.completed(), Ok(()));
     }
 }
 

@@ -99,3 +99,31 @@ proptest! {
         }
     }
 }
+
+/// Found by the property above: the first life dies right after its reboot was sent, the second looks
+/// while the node still is up and of the same boot.
+#[test]
+fn a_reboot_on_its_way_is_not_sent_again() {
+    let world = World::of(3)
+        .seed(10_206_881_328_756_390_203)
+        .parallel(1)
+        .node(0, Found::Damaged)
+        .node(1, Found::Damaged)
+        .node(2, Found::NoSpool)
+        .reprovision(&[1])
+        .datanode(false)
+        .version(EtcdVersion::new(3, 4, 23), RevisionBump::Auto)
+        .without_role()
+        .build();
+    let faults = Faults {
+        seed: 457_439_083_107_591_361,
+        percent: 15,
+        budget: 11,
+    };
+    let mut lives = Lives::try_of(&world).unwrap();
+    world.misbehave(faults);
+    lives.live(Mortal::after(301));
+    assert_eq!(world.verdict(), Ok(()));
+    lives.live_on(faults.budget + 6);
+    lives.completed().unwrap();
+}

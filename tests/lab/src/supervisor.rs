@@ -165,8 +165,8 @@ fn make_file_systems(layout: &Layout) -> Result<()> {
     ] {
         fs::create_dir_all(&dir).on("create", &dir)?;
     }
-    // A file system of its own, as a network file system would be.
-    mount_tmpfs(&layout.shared(), None)?;
+    // The shared file system is the host's disk: to a node it is one on a device that the node does not
+    // have, as a server's would be. In memory it would not pass for shared.
     // An overlay cannot keep its upper layer on another overlay, as in a container's root.
     let kind = statfs(layout.dir()).on("look at", layout.dir())?.f_type;
     if kind == OVERLAYFS {

@@ -92,6 +92,7 @@ impl Answer {
         let what = format!("cmsh refused {:?} ({status}): {text}", self.script);
         let error = if absent {
             AdapterError::new(codes::CMSH_ABSENT, Certainty::Refused, what)
+                .hint("compare the spec with what `restore-runbook discover` finds")
         } else {
             AdapterError::new(codes::CMSH_REFUSED, Certainty::NotDone, what)
                 .hint("check that CMDaemon runs on this head node: systemctl status cmd")

@@ -26,12 +26,14 @@ pub use self::config::CmshConfig;
 use self::script::Script;
 use crate::codes;
 use crate::process::{Failure, Finished, Job};
+use crate::ssh::Ssh;
 use crate::text::clean;
 
 /// The cluster manager behind `cmsh`.
 pub struct Cmsh {
     config: CmshConfig,
     log: Arc<dyn CommandLog>,
+    told: Option<Arc<Ssh>>,
 }
 
 impl std::fmt::Debug for Cmsh {
@@ -43,7 +45,18 @@ impl std::fmt::Debug for Cmsh {
 impl Cmsh {
     /// A client; nothing is run yet.
     pub fn new(config: CmshConfig, log: Arc<dyn CommandLog>) -> Self {
-        Self { config, log }
+        Self {
+            config,
+            log,
+            told: None,
+        }
+    }
+
+    /// Tells this shell, before a node is wiped, that the node may come back with a new host key.
+    #[must_use]
+    pub fn telling(mut self, shell: Arc<Ssh>) -> Self {
+        self.told = Some(shell);
+        self
     }
 
     /// The command of a batch.

@@ -40,12 +40,15 @@ pub(super) const ETCD_HOST: &str = "etcd::host";
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
     let what = format!("Bright knows no {what} {name}");
     AdapterError::new(codes::CMSH_ABSENT, Certainty::Refused, what)
+        .hint("compare the spec with what `restore-runbook discover` finds")
 }
 
 /// A name that Bright has and this tool cannot use.
 pub(super) fn unusable(error: NameError) -> AdapterError {
     let what = "Bright answered with a name that cannot be used";
-    AdapterError::new(codes::CMSH_ANSWER, Certainty::Refused, what).caused_by(error)
+    AdapterError::new(codes::CMSH_ANSWER, Certainty::Refused, what)
+        .hint("give it a name of letters, digits, dots, dashes and underscores in Bright")
+        .caused_by(error)
 }
 
 impl DeviceRow {

@@ -218,7 +218,9 @@ impl RoleText {
 }
 
 fn role_error(what: String) -> AdapterError {
-    AdapterError::new(codes::ETCD_ROLE, Certainty::Refused, what)
+    AdapterError::new(codes::ETCD_ROLE, Certainty::Refused, what).hint(
+        "look at the role in cmsh: configurationoverlay; use OVERLAY; roles; use Etcd::Host; show",
+    )
 }
 
 fn bad_role(error: NameError) -> AdapterError {

@@ -95,11 +95,10 @@ fn members(overlay: &OverlayName, verb: &'static str, nodes: &[NodeName]) -> Por
     if nodes.is_empty() {
         // What `removefrom nodes` does without a node is written nowhere.
         let what = format!("a change to the nodes of overlay {overlay} that names no node");
-        return Err(AdapterError::new(
-            codes::EFFECT_REFUSED,
-            Certainty::Refused,
-            what,
-        ));
+        return Err(
+            AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what)
+                .hint("this is a fault of the program that made the plan: please report it"),
+        );
     }
     let script = Script::default()
         .then("configurationoverlay")

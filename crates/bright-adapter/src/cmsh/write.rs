@@ -4,6 +4,7 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::{NodeName, OverlayName};
 use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::PortResult;
+use runbook_core::world::InstallMode;
 
 use super::{Cmsh, script};
 use crate::codes;
@@ -30,12 +31,28 @@ impl Cmsh {
                     .await
             }
             ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. } => {
+                self.expect_new_key(effect).await?;
                 self.command_power(effect).await
             }
             ManagerEffect::SetDatanode { .. }
             | ManagerEffect::SetCategoryDatanode { .. }
             | ManagerEffect::SetNextInstallMode { .. } => self.write_and_read(effect).await,
         }
+    }
+
+    /// A node that is about to be wiped may come back with another host key.
+    async fn expect_new_key(&self, effect: &ManagerEffect) -> PortResult<()> {
+        let (ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node }) = effect else {
+            return Ok(());
+        };
+        let Some(shell) = &self.told else {
+            return Ok(());
+        };
+        let next = self.device_row(node).await?.next_install_mode()?;
+        if next == Some(InstallMode::Full) {
+            shell.expect_new_key(node).await?;
+        }
+        Ok(())
     }
 
     /// Those of the nodes that the overlay lists, or those that it does not.
@@ -47,11 +64,10 @@ impl Cmsh {
     ) -> PortResult<Vec<NodeName>> {
         if nodes.is_empty() {
             let what = format!("a change to overlay {overlay} that names no node");
-            return Err(AdapterError::new(
-                codes::EFFECT_REFUSED,
-                Certainty::Refused,
-                what,
-            ));
+            return Err(
+                AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what)
+                    .hint("this is a fault of the program that made the plan: please report it"),
+            );
         }
         let there = self.overlay(overlay).await?.nodes()?;
         let mut rest: Vec<NodeName> = nodes.to_vec();
@@ -102,17 +118,17 @@ impl Cmsh {
                 );
                 Err(
                     AdapterError::new(codes::CMSH_READ_BACK, Certainty::Unknown, what)
+                        .hint("see whether CMDaemon answers: systemctl status cmd; then resume")
                         .caused_by(error),
                 )
             }
             Ok(Some(is)) if failed => {
                 let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
                 let what = format!("cmsh refused {:?}: {text}; {is}", script.text());
-                Err(AdapterError::new(
-                    codes::CMSH_REFUSED,
-                    Certainty::Refused,
-                    what,
-                ))
+                Err(
+                    AdapterError::new(codes::CMSH_REFUSED, Certainty::Refused, what)
+                        .hint("mend what cmsh says, then resume"),
+                )
             }
             Ok(is) => {
                 let is = is.unwrap_or_default();

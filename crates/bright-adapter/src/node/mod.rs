@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use runbook_core::digest::Digest;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::{AbsPath, NodeName, ServiceName};
+use runbook_core::names::{AbsPath, NodeName, Owner, ServiceName};
 use runbook_core::plan::{Command, NodeEffect};
 use runbook_core::ports::{Node, Output, PortResult, Shell};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
@@ -63,11 +63,11 @@ impl<S: Shell> SshNode<S> {
             let said = said(&output);
             let status = output.status;
             let what = format!("{node} cannot tell {what} (exit status {status}): {said}");
-            return Err(AdapterError::new(
-                codes::NODE_QUESTION,
-                Certainty::NotDone,
-                what,
-            ));
+            return Err(
+                AdapterError::new(codes::NODE_QUESTION, Certainty::NotDone, what).hint(format!(
+                    "ask it by hand: the command is in commands.log, `ssh root@{node}` leads there; a dying disk and a stale mount are usual causes"
+                )),
+            );
         }
         let text = String::from_utf8_lossy(&output.stdout);
         read(&text).ok_or_else(|| {
@@ -168,6 +168,19 @@ impl<S: Shell> Node for SshNode<S> {
     async fn room(&self, node: &NodeName, dir: &AbsPath) -> PortResult<Room> {
         let what = format!("the room below {dir}");
         self.ask(node, &what, &questions::room(dir), questions::read_room)
+            .await
+    }
+
+    async fn knows_owner(&self, node: &NodeName, owner: &Owner) -> PortResult<bool> {
+        let what = format!("whether {owner} are a user and a group");
+        let script = questions::owner(owner);
+        self.ask(node, &what, &script, questions::read_exists).await
+    }
+
+    async fn knows_service(&self, node: &NodeName, service: &ServiceName) -> PortResult<bool> {
+        let what = format!("whether {service} is a unit");
+        let script = questions::service(service);
+        self.ask(node, &what, &script, questions::read_known_service)
             .await
     }
 

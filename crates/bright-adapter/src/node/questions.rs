@@ -1,7 +1,7 @@
 //! Questions to a node: one small script each, and the strict reading of its answer.
 
 use runbook_core::digest::Digest;
-use runbook_core::names::{AbsPath, RunId, ServiceName};
+use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 use super::scripts::{GUARD_MARK, LOOK, set};
@@ -29,7 +29,54 @@ near=$spool
 until there "$near"; do near=${near%/*}; near=${near:-/}; done
 stat -L -c 'size %s' -- "$path"
 echo "trailer $(tail -c 32 -- "$path" | od -An -v -tx1 | tr -d ' \n')"
-echo "disks $(stat -L -c %d -- "$path") $(stat -L -c %d -- "$near") $(stat -c %d -- /)""#;
+echo "disks $(stat -L -c %d -- "$path") $(stat -L -c %d -- "$near") $(stat -c %d -- /)"
+# The last mount on a mount point is the one that is seen. Behind the dash: type, source, options.
+point=$(stat -L -c %m -- "$path") mount=
+while read -r _ _ _ _ at rest; do
+  if [ "$at" = "$point" ]; then mount=${rest#* - }; fi
+done </proc/self/mountinfo
+source=${mount#* }; source=${source%% *}
+if [ -b "$source" ]; then device=here; else device=elsewhere; fi
+echo "mount $device ${mount%% *}""#;
+
+const OWNER: &str = r#"
+if getent passwd -- "$user" >/dev/null && getent group -- "$group" >/dev/null; then echo yes; else echo no; fi"#;
+
+/// File systems that live on other machines: provisioning this node leaves them alone. `fuse.*` is one
+/// of them, `fuseblk` (a local disk) is not.
+const SHARED: [&str; 19] = [
+    "9p",
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "nfs",
+    "nfs4",
+    "orangefs",
+    "panfs",
+    "pvfs2",
+    "smb3",
+    "smbfs",
+    "vboxsf",
+    "virtiofs",
+    "wekafs",
+    "fhgfs",
+];
+
+/// File systems on block devices. On one that this node has, FULL provisioning may repartition it,
+/// whatever is mounted where (administrator manual 5.4.4).
+const ON_DISK: [&str; 6] = ["btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs"];
+
+/// Whether a file system outlives a FULL provisioning of the node. In memory, layered over another, or
+/// unknown: not that anybody knows.
+fn survives_wipe(kind: &str, device_is_here: bool) -> bool {
+    SHARED.contains(&kind)
+        || kind.starts_with("fuse.")
+        || (ON_DISK.contains(&kind) && !device_is_here)
+}
 
 const ROOM: &str = r#"
 until there "$dir"; do dir=${dir%/*}; dir=${dir:-/}; done
@@ -65,6 +112,11 @@ pub(super) fn exists(path: &AbsPath) -> String {
 pub(super) fn service(service: &ServiceName) -> String {
     let values = set(&[("unit", service.as_str())]);
     format!("{values}systemctl show -p LoadState -p ActiveState -- \"$unit\"")
+}
+
+pub(super) fn owner(owner: &Owner) -> String {
+    let (user, group) = owner.as_str().split_once(':').unwrap_or_default();
+    format!("{}{OWNER}", set(&[("user", user), ("group", group)]))
 }
 
 pub(super) fn listening() -> String {
@@ -130,6 +182,12 @@ pub(super) fn read_service(text: &str) -> Read<ServiceState> {
     }
 }
 
+/// `systemctl show` answers for a unit that is nowhere, too, and ends with 0.
+pub(super) fn read_known_service(text: &str) -> Read<bool> {
+    read_service(text)?;
+    Some(!text.lines().any(|line| line == "LoadState=not-found"))
+}
+
 /// The ports of `/proc/net/tcp` and `tcp6`, in hexadecimal behind the local address.
 pub(super) fn read_listening(text: &str) -> Read<Vec<u16>> {
     let rows = text.strip_suffix("end\n")?;
@@ -145,17 +203,23 @@ pub(super) fn read_snapshot(text: &str) -> Read<Option<SeenSnapshot>> {
     if text == "absent\n" {
         return Some(None);
     }
-    let [size, trailer, disks] = text.lines().collect::<Vec<_>>().try_into().ok()?;
+    let [size, trailer, disks, mount] = text.lines().collect::<Vec<_>>().try_into().ok()?;
     let disks: Vec<u64> = disks
         .strip_prefix("disks ")?
         .split(' ')
         .map(|disk| disk.parse().ok())
         .collect::<Option<_>>()?;
     let [own, spool, root] = disks.try_into().ok()?;
+    let (device, kind) = mount.strip_prefix("mount ")?.split_once(' ')?;
+    let device_is_here = match device {
+        "here" => true,
+        "elsewhere" => false,
+        _ => return None,
+    };
     Some(Some(SeenSnapshot {
         size_bytes: size.strip_prefix("size ")?.parse().ok()?,
         trailer: digest(trailer.strip_prefix("trailer ")?)?,
-        on_wiped_disk: own == spool || own == root,
+        on_wiped_disk: own == spool || own == root || !survives_wipe(kind, device_is_here),
     }))
 }
 
@@ -197,4 +261,69 @@ pub(super) fn read_tree(text: &str) -> Read<TreeState> {
         mode: u32::from_str_radix(mode, 8).ok()?,
         strangers: strangers.parse().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_outlives_a_full_provisioning() {
+        let on_wiped = |disks: &str, mount: &str| {
+            let trailer = "0".repeat(64);
+            let text = format!("size 9\ntrailer {trailer}\ndisks {disks}\nmount {mount}\n");
+            read_snapshot(&text).map(|seen| seen.unwrap().on_wiped_disk)
+        };
+        let other_disk = "40 66305 66305";
+        for kind in [
+            "nfs",
+            "nfs4",
+            "lustre",
+            "gpfs",
+            "beegfs",
+            "ceph",
+            "cifs",
+            "9p",
+            "fuse.sshfs",
+        ] {
+            assert_eq!(
+                on_wiped(other_disk, &format!("elsewhere {kind}")),
+                Some(false),
+                "{kind}"
+            );
+        }
+        for kind in ["tmpfs", "ramfs", "overlay", "zfs", "fuseblk", "newfs", ""] {
+            assert_eq!(
+                on_wiped(other_disk, &format!("elsewhere {kind}")),
+                Some(true),
+                "{kind}"
+            );
+        }
+        assert_eq!(
+            on_wiped(other_disk, "here ext4"),
+            Some(true),
+            "another partition"
+        );
+        assert_eq!(
+            on_wiped(other_disk, "elsewhere ext4"),
+            Some(false),
+            "of another machine"
+        );
+        assert_eq!(
+            on_wiped("66305 66305 66305", "elsewhere nfs"),
+            Some(true),
+            "the spool's"
+        );
+        assert_eq!(on_wiped(other_disk, "ext4"), None);
+    }
+
+    #[test]
+    fn a_unit_that_is_nowhere_is_not_known() {
+        let known =
+            |load: &str| read_known_service(&format!("LoadState={load}\nActiveState=inactive\n"));
+        assert_eq!(known("loaded"), Some(true));
+        assert_eq!(known("masked"), Some(true));
+        assert_eq!(known("not-found"), Some(false));
+        assert_eq!(read_known_service("nonsense"), None);
+    }
 }

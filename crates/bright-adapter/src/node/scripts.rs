@@ -30,14 +30,21 @@ mounted() {
   return 1
 }"#;
 
-/// Making and knowing the guard. `ln` takes the name in one step and never overwrites; a guard that
-/// was cut short by a crash is only ever the file beside.
+/// Knowing a guard by its first line.
+const OURS: &str = r#"
+guard_of() { there "$1" && [ -f "$1" ] && [ ! -L "$1" ] && [ "$(head -c 200 -- "$1" | head -n 1)" = "$2" ]; }
+ours() { guard_of "$1" "$mark"; }"#;
+
+/// Making the guard. `ln` takes the name in one step and never overwrites; a guard that was cut short
+/// by a crash is only ever the file beside.
 const GUARD: &str = r#"
-ours() { there "$1" && [ -f "$1" ] && [ ! -L "$1" ] && [ "$(head -c 200 -- "$1" | head -n 1)" = "$mark" ]; }
-guard() {
+write_guard() {
   rm -f -- "$beside"
   (umask 0377; printf '%s\n' "$mark" "$text" >"$beside")
   sync -- "$beside"
+}
+guard() {
+  write_guard
   ln -T -- "$beside" "$spool" || refuse 82 "something has taken $spool just now"
   rm -f -- "$beside"
   sync -- "${spool%/*}/"
@@ -88,6 +95,16 @@ if there "$spool"; then
 fi
 guard"#;
 
+/// Before [`PLACE_GUARD`]: the guard of a run that is over is replaced by a rename, so that there is
+/// one at every moment.
+const TAKE_OVER: &str = r#"
+if guard_of "$spool" "$over"; then
+  write_guard
+  mv -T -f -- "$beside" "$spool"
+  sync -- "${spool%/*}/"
+  exit 0
+fi"#;
+
 const OWN_TREE: &str = r#"
 real_dir "$tree" || refuse 80 "$tree is no directory"
 chown -R -h -- "$owner" "$tree"
@@ -133,6 +150,7 @@ pub(super) fn of(effect: &NodeEffect) -> String {
                 &set(&values),
                 &guard_values(spool, *run),
                 LOOK,
+                OURS,
                 GUARD,
                 MOVE,
                 SET_ASIDE,
@@ -143,24 +161,28 @@ pub(super) fn of(effect: &NodeEffect) -> String {
         } => {
             let values = [("spool", spool.as_str()), ("aside", staged.as_str())];
             let values = [set(&values), guard_values(spool, *run)].concat();
-            script(&[&values, LOOK, GUARD, MOVE, DISARM, SET_ASIDE])
+            script(&[&values, LOOK, OURS, GUARD, MOVE, DISARM, SET_ASIDE])
         }
-        NodeEffect::PlaceGuard { spool, run, .. } => {
+        NodeEffect::PlaceGuard {
+            spool,
+            run,
+            instead_of,
+            ..
+        } => {
             let values = set(&[("spool", spool.as_str())]);
-            script(&[
-                &values,
-                &guard_values(spool, *run),
-                LOOK,
-                GUARD,
-                PLACE_GUARD,
-            ])
+            let values = values + &guard_values(spool, *run);
+            let Some(over) = instead_of else {
+                return script(&[&values, LOOK, OURS, GUARD, PLACE_GUARD]);
+            };
+            let over = set(&[("over", &first_line(*over))]);
+            script(&[&values, &over, LOOK, OURS, GUARD, TAKE_OVER, PLACE_GUARD])
         }
         NodeEffect::OwnTree { tree, owner, .. } => own(tree, owner),
         NodeEffect::Arm {
             staged, spool, run, ..
         } => {
             let values = [("staged", staged.as_str()), ("spool", spool.as_str())];
-            script(&[&set(&values), &mark_value(*run), LOOK, &ours(), MOVE, ARM])
+            script(&[&set(&values), &mark_value(*run), LOOK, OURS, MOVE, ARM])
         }
         NodeEffect::ReturnSpool {
             spool, aside, run, ..
@@ -170,18 +192,12 @@ pub(super) fn of(effect: &NodeEffect) -> String {
                 &set(&values),
                 &mark_value(*run),
                 LOOK,
-                &ours(),
+                OURS,
                 MOVE,
                 RETURN_SPOOL,
             ])
         }
     }
-}
-
-/// `ours` alone, without the means to make a guard.
-fn ours() -> String {
-    let line = GUARD.lines().find(|line| line.starts_with("ours()"));
-    format!("\n{}", line.unwrap_or_default())
 }
 
 fn script(parts: &[&str]) -> String {
@@ -220,7 +236,11 @@ fn guard_values(spool: &AbsPath, run: RunId) -> String {
 }
 
 fn mark_value(run: RunId) -> String {
-    set(&[("mark", &format!("{GUARD_MARK} {run}"))])
+    set(&[("mark", &first_line(run))])
+}
+
+fn first_line(run: RunId) -> String {
+    format!("{GUARD_MARK} {run}")
 }
 
 /// `name=value` lines, each value quoted.

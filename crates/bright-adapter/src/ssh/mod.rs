@@ -3,6 +3,7 @@
 mod classify;
 mod config;
 mod control;
+mod wiped;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -46,9 +47,15 @@ impl Ssh {
     /// A shell; no connection is made yet.
     ///
     /// # Errors
-    /// `ssh-control-dir` when the directory for shared connections cannot be used.
+    /// `ssh-control-dir` when the directory for shared connections cannot be used; `ssh-known-hosts`
+    /// when the note of the nodes this run has wiped cannot be read.
     pub fn new(config: SshConfig, log: Arc<dyn CommandLog>) -> PortResult<Self> {
         let control = Control::new(config.control_path_dir.as_deref())?;
+        if let HostKeys::ReplaceAfterWipe { run_known_hosts } = &config.host_keys {
+            for node in wiped::noted(run_known_hosts)? {
+                control.expect_new_key(&node);
+            }
+        }
         Ok(Self {
             config,
             control,
@@ -58,12 +65,24 @@ impl Ssh {
 
     /// Notes that this run has had the node wiped, and that it may answer with a new host key.
     ///
-    /// Only [`HostKeys::ReplaceAfterWipe`] makes use of it. To be called again in a later life of the
-    /// run: a key accepted before is in the run's own file then, and no other one is taken.
-    pub async fn expect_new_key(&self, node: &NodeName) {
+    /// Only [`HostKeys::ReplaceAfterWipe`] makes use of it. It is noted beside the run's own known hosts,
+    /// so that a later life of the run knows: a key accepted before is in the run's own file then, and no
+    /// other one is taken. [`Cmsh::telling`](crate::Cmsh::telling) calls this before a node is wiped.
+    ///
+    /// # Errors
+    /// `ssh-known-hosts` when it cannot be noted.
+    pub async fn expect_new_key(&self, node: &NodeName) -> PortResult<()> {
+        let HostKeys::ReplaceAfterWipe { run_known_hosts } = &self.config.host_keys else {
+            return Ok(());
+        };
+        if self.control.may_have_new_key(node) {
+            return Ok(());
+        }
+        wiped::note(run_known_hosts, node)?;
         if self.control.expect_new_key(node) {
             self.disconnect(node).await;
         }
+        Ok(())
     }
 
     /// Ends the shared connection to a node, if there is one.
@@ -94,7 +113,9 @@ impl Ssh {
     fn arguments(&self, node: &NodeName, remote: &[String]) -> PortResult<Vec<String>> {
         let remote = shlex::try_join(remote.iter().map(String::as_str)).map_err(|error| {
             let what = format!("a command for {node} holds a NUL byte");
-            AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what).caused_by(error)
+            AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what)
+                .hint("this is a fault of the program that made the plan: please report it")
+                .caused_by(error)
         })?;
         let socket = self.control.socket(node);
         // A percent sign in ControlPath would be ssh's own.
@@ -143,6 +164,7 @@ impl Ssh {
             Failure::Start(_) => {
                 let what = format!("{} cannot be run", self.config.program.display());
                 AdapterError::new(codes::SSH_MISSING, Certainty::Refused, what)
+                    .hint("install the ssh client on this head node")
             }
             Failure::Timeout(_) => {
                 let what = format!("a command on {node} has not ended");
@@ -166,7 +188,9 @@ impl Ssh {
         match broken {
             Broken::Unreachable | Broken::StaleMaster => {
                 let what = format!("{node} does not answer over ssh: {said}");
-                AdapterError::new(codes::SSH_UNREACHABLE, not_done, what)
+                AdapterError::new(codes::SSH_UNREACHABLE, not_done, what).hint(format!(
+                    "try `ssh root@{node} true`; see its power (`device power status` in cmsh) and its console"
+                ))
             }
             Broken::HostKey => {
                 let what = format!("{node} shows a host key that is not the known one: {said}");
@@ -181,7 +205,9 @@ impl Ssh {
             }
             Broken::Lost => {
                 let what = format!("the connection to {node} broke: {said}");
-                AdapterError::new(codes::SSH_LOST, uncertain(effect), what)
+                AdapterError::new(codes::SSH_LOST, uncertain(effect), what).hint(format!(
+                    "see whether {node} has gone down, or the network to it; then resume: what was begun is looked at first"
+                ))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bright_adapter::{Cmsh, CmshConfig, codes};
+use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, codes};
 use runbook_core::error::Certainty;
 use runbook_core::names::{CategoryName, OverlayName};
 use runbook_core::plan::ManagerEffect;
@@ -330,4 +330,24 @@ async fn the_part_of_this_head_node() {
         fake.cmsh.head_role().await.unwrap_err().code,
         codes::HEAD_UNKNOWN
     );
+}
+
+#[tokio::test]
+async fn a_node_that_is_about_to_be_wiped_may_come_back_with_a_new_key() {
+    let mut fake =
+        Fake::answering(r#""device; reboot node002") echo "node002: Reboot in progress ...";;"#);
+    let known_hosts = fake.dir.path().join("known_hosts");
+    let mut config = SshConfig::default();
+    config.host_keys = HostKeys::ReplaceAfterWipe {
+        run_known_hosts: known_hosts.clone(),
+    };
+    let ssh = Arc::new(Ssh::new(config, Arc::new(Log::default())).unwrap());
+    fake.cmsh = fake.cmsh.telling(ssh);
+    for name in ["node001", "node002"] {
+        let effect = ManagerEffect::Reboot { node: node(name) };
+        fake.cmsh.perform(&permit(), &effect).await.unwrap();
+    }
+    // Only node002 has FULL as its next install mode.
+    let noted = std::fs::read_to_string(known_hosts.with_extension("wiped")).unwrap();
+    assert_eq!(noted.trim(), "node002");
 }

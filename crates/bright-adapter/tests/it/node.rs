@@ -114,6 +114,7 @@ impl Disk {
             node: node("node001"),
             spool: self.abs("etcd"),
             run: run(),
+            instead_of: None,
         }
     }
 
@@ -258,6 +259,44 @@ async fn place_guard_takes_only_an_empty_place() {
     fs::create_dir(disk.at("real")).unwrap();
     symlink(disk.at("real"), disk.at("etcd")).unwrap();
     disk.refused(&disk.place_guard()).await;
+}
+
+/// There is a guard at every moment: this run's is laid over the other's by a rename.
+#[tokio::test]
+async fn place_guard_takes_over_from_the_named_run_only() {
+    let over = RunId::parse("01936f6e-0000-7000-8000-000000000099").unwrap();
+    let another = "restore-runbook guard 01936f6e-0000-7000-8000-000000000098\n";
+    let take_over = |disk: &Disk| match disk.place_guard() {
+        NodeEffect::PlaceGuard {
+            node, spool, run, ..
+        } => NodeEffect::PlaceGuard {
+            node,
+            spool,
+            run,
+            instead_of: Some(over),
+        },
+        other => other,
+    };
+    let disk = Disk::new();
+    fs::write(disk.at("etcd"), format!("restore-runbook guard {over}\n")).unwrap();
+    disk.refused(&disk.place_guard()).await;
+    // Cut short before the rename.
+    fs::write(disk.beside(), "half").unwrap();
+    for _ in 0..2 {
+        disk.done(&take_over(&disk)).await;
+        assert_eq!(disk.spool().await, SpoolState::Guard(run()));
+        assert!(!disk.beside().exists());
+    }
+    // The node has come back with an empty disk meanwhile.
+    let disk = Disk::new();
+    disk.done(&take_over(&disk)).await;
+    assert_eq!(disk.spool().await, SpoolState::Guard(run()));
+    let disk = Disk::new();
+    fs::write(disk.at("etcd"), another).unwrap();
+    disk.refused(&take_over(&disk)).await;
+    let disk = Disk::new();
+    disk.data("etcd", "started empty");
+    disk.refused(&take_over(&disk)).await;
 }
 
 #[tokio::test]
@@ -561,6 +600,7 @@ async fn odd_paths_are_quoted() {
         node: node("node001"),
         spool: path(&name("et=cd")),
         run: run(),
+        instead_of: None,
     };
     disk.done(&effect).await;
     assert!(name("et=cd").is_file());

@@ -67,7 +67,8 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
 /// Literals in the places where a code stands: `code: "…"`, the first argument of an error's
 /// constructor, the value of a `fn code`, a constant of a module of codes.
 fn codes_in(text: &str, found: &mut BTreeSet<String>) {
-    const BEFORE: [&str; 12] = [
+    const BEFORE: [&str; 13] = [
+        "Self::new(",
         "code: ",
         "AdapterError::new(",
         "PlanError::refused(",

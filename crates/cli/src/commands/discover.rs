@@ -52,9 +52,12 @@ pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<E
         asks_etcd: false,
         run_dir: None,
         log: Arc::new(NoLog),
+        watcher: cx.ui.watcher(),
     };
     let wired = cx.wiring.wire(cx.options, &purpose)?;
-    let found = wired.during(find(cx.ui, &wired.ports, args)).await?;
+    let found = wired
+        .during(cx.halt.or(find(cx.ui, &wired.ports, args)))
+        .await?;
     match args.format {
         Listing::Json => {
             let value = serde_json::to_value(&found).map_err(|error| {
@@ -113,7 +116,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         )),
         Some(path) => {
             ui.note(&format!("proving {path}, all of it …"));
-            match ports.tool.prove(&path).await {
+            match ports.tool.prove(&path, None).await {
                 Ok(proof) => found.snapshot = Some(proof),
                 Err(error) => {
                     found.problems.push(format!(

@@ -3,60 +3,113 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use runbook_core::event::{Event, EventSink, Failure as UnitFailure};
-use runbook_core::journal::Outcome;
-use runbook_core::names::UnitId;
+use runbook_core::event::Failure as UnitFailure;
+use runbook_core::journal::{Actor, Entry, History, Outcome};
+use runbook_core::names::{ClusterLabel, RunId, UnitId};
 use runbook_core::plan::{PlanKind, SealedPlan};
 use runbook_core::run::{Run, RunEnd};
-use runbook_core::rundir::{RunDir, StateDir};
+use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir};
 
-use super::Context;
+use super::{Context, open_state};
+use crate::actor::actor;
+use crate::command_log::FileLog;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, or_explained};
 use crate::progress::Progress;
 use crate::render::clock;
-use crate::signals::{self, Halt};
-use crate::ui::{GOOD, HEAD, paint};
+use crate::ui::{GOOD, HEAD, WARN, clean_line, paint};
 use crate::wiring::Wired;
 
-/// What a life works with.
-pub(super) struct Life<'a> {
+/// A cluster, held for one life: `run`, `resume` and `undo` all work from here.
+pub(super) struct Session<'a> {
     pub(super) cx: Context<'a>,
-    pub(super) state: &'a StateDir,
-    pub(super) dir: &'a RunDir,
-    pub(super) plan: &'a SealedPlan,
-    pub(super) wired: &'a Wired,
+    pub(super) state: StateDir,
+    pub(super) lock: ClusterLock,
+    by: Actor,
+    log: Arc<FileLog>,
 }
 
-/// Tells adapters what they must know ahead, then shows the event.
-struct Sink<'a> {
-    life: &'a Life<'a>,
-    progress: &'a Progress,
-}
-
-impl EventSink for Sink<'_> {
-    fn event(&self, event: Event) {
-        if let Event::Acting { unit, .. } = &event {
-            self.life.announce(&unit.id);
-        }
-        self.progress.event(event);
+impl<'a> Session<'a> {
+    /// Takes the cluster for this process.
+    pub(super) fn take(cx: Context<'a>, cluster: &ClusterLabel) -> Result<Self, Failure> {
+        let state = open_state(cx)?;
+        let by = actor();
+        let lock = state.lock(cluster, &by)?;
+        Ok(Self {
+            cx,
+            state,
+            lock,
+            by,
+            log: Arc::default(),
+        })
     }
+
+    /// The ports; every command is logged with the run.
+    pub(super) fn wire(&self, dir: &RunDir) -> Result<Wired, Failure> {
+        let log = Arc::clone(&self.log);
+        self.cx.wire(&dir.cluster, log, Some(dir.path()))
+    }
+
+    /// Begins the plan's run, and works on it.
+    pub(super) async fn begin(&self, plan: &SealedPlan, wired: &Wired) -> Result<Exit, Failure> {
+        let (dir, store) = self.state.create_run(&self.lock, plan)?;
+        self.attach(&dir)?;
+        let run = Run::begin(plan, &wired.ports, Box::new(store), self.by.clone())?;
+        self.life(&dir, plan).go(run).await
+    }
+
+    /// Goes on with a run.
+    pub(super) async fn resume(
+        &self,
+        dir: &RunDir,
+        plan: &SealedPlan,
+        wired: &Wired,
+    ) -> Result<Exit, Failure> {
+        self.attach(dir)?;
+        let store = Box::new(dir.store()?);
+        let run = Run::resume(plan, &wired.ports, store, self.by.clone())?;
+        self.life(dir, plan).go(run).await
+    }
+
+    /// From here on commands are logged to the run's own file.
+    fn attach(&self, dir: &RunDir) -> Result<(), Failure> {
+        let path = dir.commands_log();
+        self.log.attach(&path).map_err(|error| {
+            let what = format!("{} cannot be written", path.display());
+            Failure::new(Exit::Environment, "state-io", what)
+                .caused_by(&error)
+                .hint("see what the system says of it: space, permissions, the disk")
+        })
+    }
+
+    fn life<'b>(&'b self, dir: &'b RunDir, plan: &'b SealedPlan) -> Life<'b> {
+        Life {
+            cx: self.cx,
+            state: &self.state,
+            dir,
+            plan,
+        }
+    }
+}
+
+/// What a life works with.
+struct Life<'a> {
+    cx: Context<'a>,
+    state: &'a StateDir,
+    dir: &'a RunDir,
+    plan: &'a SealedPlan,
 }
 
 impl Life<'_> {
     /// Works, and says how it ended.
-    pub(super) async fn go(&self, run: Run<'_>) -> Result<Exit, Failure> {
+    async fn go(&self, run: Run<'_>) -> Result<Exit, Failure> {
         let since = Instant::now();
         let progress = Arc::new(Progress::new(self.cx.ui.clone()));
         let voice = Arc::clone(&progress);
-        let halt = signals::listen(Arc::new(move |line: &str| voice.say(line)))?;
-        for unit in &self.plan.units {
-            // Wiped in an earlier life: the node may come back in this one.
-            if run.machine().intended(&unit.id) {
-                self.announce(&unit.id);
-            }
-        }
-        let end = self.work(&run, &progress, &halt).await;
+        self.cx
+            .halt
+            .speak_through(Arc::new(move |line: &str| voice.say(line)));
+        let end = self.work(&run, &progress).await;
         progress.clear();
         match end? {
             None => Ok(self.left_in_flight()),
@@ -70,30 +123,12 @@ impl Life<'_> {
     }
 
     /// None when it was left in flight.
-    async fn work(
-        &self,
-        run: &Run<'_>,
-        progress: &Progress,
-        halt: &Halt,
-    ) -> Result<Option<RunEnd>, Failure> {
-        let sink = Sink {
-            life: self,
-            progress,
-        };
+    async fn work(&self, run: &Run<'_>, progress: &Progress) -> Result<Option<RunEnd>, Failure> {
+        let halt = self.cx.halt;
         tokio::select! {
             biased;
             () = halt.leave.cancelled() => Ok(None),
-            end = run.execute(&sink, &halt.drain) => Ok(Some(end?)),
-        }
-    }
-
-    /// A node whose disk is about to be wiped may come back with another host key.
-    fn announce(&self, id: &UnitId) {
-        let Some(unit) = self.plan.unit(id) else {
-            return;
-        };
-        if let (true, Some(node)) = (unit.destructive, &unit.member) {
-            (self.wired.before_wipe)(node);
+            end = run.execute(progress, &halt.drain) => Ok(Some(end?)),
         }
     }
 
@@ -114,11 +149,15 @@ impl Life<'_> {
         let took = clock(since.elapsed());
         match self.plan.kind {
             PlanKind::Restore => {
-                let line = format!("cluster {} is restored and verified", self.plan.cluster);
-                ui.note(&format!(
-                    "\n{}, run {run}, {took} in this life",
-                    paint(GOOD, line)
-                ));
+                let left_out = match self.dir.standing() {
+                    Standing::Over(_, history) => unverified(&history),
+                    _ => Vec::new(),
+                };
+                let line = verdict(&self.plan.cluster, left_out.len());
+                ui.note(&format!("\n{line}, run {run}, {took} in this life"));
+                for line in left_out {
+                    ui.warning(&line);
+                }
             }
             PlanKind::Undo { of, .. } => {
                 close_undone(self.state, of, run)?;
@@ -155,7 +194,7 @@ impl Life<'_> {
         for (unit, failure) in failures {
             let what = format!("{unit}: {}", failure.seen);
             let mut shown = Failure::new(exit, &failure.code, what);
-            shown.hint = failure.hint.map(String::into_boxed_str);
+            shown.hint = or_explained(failure.hint, &failure.code);
             self.cx.ui.failure(&shown);
         }
         if refused {
@@ -177,12 +216,37 @@ impl Life<'_> {
     }
 }
 
+/// How a restore ended, in one line.
+fn verdict(cluster: &ClusterLabel, left_out: usize) -> String {
+    if left_out == 0 {
+        paint(GOOD, format!("cluster {cluster} is restored and verified"))
+    } else {
+        let line =
+            format!("cluster {cluster} is restored; {left_out} of its checks could NOT be made");
+        paint(WARN, line)
+    }
+}
+
+/// What a check says where it could not be made, and the run went on all the same: a finding whose part
+/// begins with `NOT`. The journal has those of earlier lives as well.
+fn unverified(history: &History) -> Vec<String> {
+    let of = |record: &runbook_core::journal::Record| match &record.entry {
+        Entry::Done { unit, seen, .. } => {
+            let lines = not_made(seen).map(|part| format!("{unit}: {}", clean_line(part)));
+            lines.collect()
+        }
+        _ => Vec::new(),
+    };
+    history.records.iter().flat_map(of).collect()
+}
+
+/// The parts of what was seen that say what was not.
+fn not_made(seen: &str) -> impl Iterator<Item = &str> {
+    seen.split("; ").filter(|part| part.starts_with("NOT "))
+}
+
 /// Closes a run that another one has undone.
-pub(super) fn close_undone(
-    state: &StateDir,
-    of: runbook_core::names::RunId,
-    by: runbook_core::names::RunId,
-) -> Result<(), Failure> {
+pub(super) fn close_undone(state: &StateDir, of: RunId, by: RunId) -> Result<(), Failure> {
     let runs = state.runs()?;
     let Some(dir) = runs.iter().find(|dir| dir.run == of) else {
         return Ok(());
@@ -195,4 +259,27 @@ fn short(reason: &str) -> String {
         "refused before anything was changed: {}",
         reason.chars().take(400).collect::<String>()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_verified_stands_in_the_last_line() {
+        let seen = "NOT compared with the prediction, revision 9 was compacted since; HashKV at revision 12 is 5 on every member";
+        let left_out: Vec<&str> = not_made(seen).collect();
+        assert_eq!(
+            left_out,
+            ["NOT compared with the prediction, revision 9 was compacted since"]
+        );
+        assert_eq!(not_made("3 keys; HashKV is 5, as predicted").count(), 0);
+        let cluster = ClusterLabel::new("default").unwrap();
+        assert!(verdict(&cluster, 0).contains("restored and verified"));
+        let line = verdict(&cluster, 1);
+        assert!(
+            line.contains("1 of its checks could NOT be made") && !line.contains("verified"),
+            "{line}"
+        );
+    }
 }

@@ -89,7 +89,7 @@ fn write_man(page: &mut Vec<u8>) -> std::io::Result<()> {
     Man::new(command.clone()).render(page)?;
     for sub in command
         .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
+        .filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
     {
         let name = sub.get_name().to_owned();
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();

@@ -1,15 +1,18 @@
 //! The commands.
 
 mod abandon;
+mod backup;
 mod discover;
 mod life;
 mod meta;
 mod pick;
 mod plan;
+mod rehearse;
 mod resume;
 mod run;
 mod status;
 mod undo;
+mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +25,8 @@ use runbook_core::spec::{SPEC_LIMIT_BYTES, Spec};
 use crate::args::{Cli, Command, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::ui::Ui;
+use crate::signals::{self, Halt};
+use crate::ui::{Answer, Ui};
 use crate::wiring::{Purpose, Wired, Wiring};
 
 /// What every command works with.
@@ -31,6 +35,7 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Global,
     pub(crate) ui: &'a Ui,
     pub(crate) wiring: &'a dyn Wiring,
+    pub(crate) halt: &'a Halt,
 }
 
 impl Context<'_> {
@@ -41,33 +46,72 @@ impl Context<'_> {
         log: Arc<dyn CommandLog>,
         run_dir: Option<&Path>,
     ) -> Result<Wired, Failure> {
-        let purpose = Purpose {
-            cluster,
-            asks_etcd: true,
-            run_dir,
-            log,
-        };
-        self.wiring.wire(self.options, &purpose)
+        self.wiring.wire(
+            self.options,
+            &Purpose {
+                cluster,
+                asks_etcd: true,
+                run_dir,
+                log,
+                watcher: self.ui.watcher(),
+            },
+        )
+    }
+
+    /// Asks, if somebody is there; Ctrl-C is an answer, too.
+    async fn ask(&self, question: &str, explain: bool) -> Result<Answer, Failure> {
+        let asked = async { Ok(self.ui.ask(question, explain).await) };
+        let answer = self.halt.or(asked).await;
+        // What is said next must not stand behind the question.
+        answer.inspect_err(|_| self.ui.note(""))
+    }
+
+    /// Goes on only with a yes, where there is a person to say it.
+    async fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.ui.person && self.ask(question, false).await? != Answer::Yes {
+            return Err(declined());
+        }
+        Ok(())
     }
 }
 
+fn declined() -> Failure {
+    Failure::new(
+        Exit::Approval,
+        "approval-declined",
+        "the answer was no; nothing was changed",
+    )
+}
+
 pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<Exit, Failure> {
+    let halt = match &cli.command {
+        // These end by themselves, or by the first signal.
+        Command::Status(_) | Command::Explain(_) | Command::Completions { .. } | Command::Man => {
+            Halt::default()
+        }
+        _ => signals::listen()?,
+    };
     let cx = Context {
         options: &cli.global,
         ui,
         wiring,
+        halt: &halt,
     };
     match &cli.command {
+        Command::Backup(args) => backup::backup(cx, args).await,
         Command::Discover(args) => discover::discover(cx, args).await,
+        Command::Verify(args) => verify::verify(cx, args),
         Command::Plan(args) => plan::plan(cx, args).await,
+        Command::Rehearse(args) => rehearse::rehearse(cx, args).await,
         Command::Run(args) => run::run(cx, args).await,
         Command::Resume(args) => resume::resume(cx, args).await,
         Command::Status(args) => status::status(cx, args),
         Command::Undo(args) => undo::undo(cx, args).await,
-        Command::Abandon(args) => abandon::abandon(cx, args),
+        Command::Abandon(args) => abandon::abandon(cx, args).await,
         Command::Explain(args) => meta::explain(cx, args),
         Command::Completions { shell } => meta::completions(cx, *shell),
         Command::Man => meta::man(cx),
+        Command::Hold { parent, command } => rehearse::hold(*parent, command),
     }
 }
 

@@ -1,12 +1,16 @@
 //! Which run is meant.
 
 use runbook_core::journal::{History, Outcome};
+use runbook_core::machine::Machine;
 use runbook_core::names::{ClusterLabel, OverlayName, RunId};
-use runbook_core::plan::PlanKind;
+use runbook_core::plan::{PlanKind, SealedPlan};
+use runbook_core::run::replay;
 use runbook_core::rundir::{Holder, RunDir, Standing, StateDir, StateError};
 
+use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::render::status;
 
 /// The run with this id, or whose id ends so.
 pub(super) fn named(state: &StateDir, text: &str) -> Result<RunDir, Failure> {
@@ -70,13 +74,76 @@ pub(super) fn refuse_open(
     };
     let by = match dir.standing() {
         Standing::Open(history) | Standing::Over(_, history) => whose(&history),
-        Standing::NeverBegan | Standing::Unreadable(_) => "its journal does not say whose".into(),
+        Standing::NeverBegan | Standing::GivenUp(_) => "its journal does not say whose".into(),
+        Standing::Unreadable(error) => return Err(in_the_way(dir, &error)),
     };
     let what = format!("run {} is open on cluster {}: {by}", dir.run, dir.cluster);
     Err(Failure::new(Exit::Locked, "run-open", what).hint(format!(
         "look at it with `restore-runbook status {0}`; then `resume`, `undo` or `abandon` it",
         dir.run
     )))
+}
+
+/// A run whose record is damaged may be open, and is treated so until somebody says otherwise.
+fn in_the_way(dir: &RunDir, error: &StateError) -> Failure {
+    let what = format!("run {} on cluster {} may be open", dir.run, dir.cluster);
+    Failure::new(Exit::Locked, "run-open", what)
+        .caused_by(error)
+        .hint(format!("its record cannot be read: {}", way_out(dir)))
+}
+
+/// What to do about a run whose record cannot be read.
+pub(super) fn way_out(dir: &RunDir) -> String {
+    format!(
+        "put it back from a copy; or look at each node and finish by hand, then: restore-runbook abandon {} --damaged --reason TEXT",
+        dir.run
+    )
+}
+
+/// Everything there is to know of a run that its directory tells.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) plan: SealedPlan,
+    pub(super) history: History,
+    pub(super) machine: Machine,
+}
+
+impl Record {
+    /// Reads it all, and holds it against each other.
+    pub(super) fn read(dir: &RunDir, history: History) -> Result<Self, Failure> {
+        let plan = dir.plan()?;
+        let machine = replay(&plan, &history)?;
+        Ok(Self {
+            plan,
+            history,
+            machine,
+        })
+    }
+
+    /// As it is shown.
+    pub(super) fn standing(&self, dir: &RunDir, working: Option<String>) -> status::Standing<'_> {
+        status::Standing {
+            plan: &self.plan,
+            history: &self.history,
+            machine: &self.machine,
+            working,
+            place: dir.path().display().to_string(),
+        }
+    }
+}
+
+/// The record of a run that can go on.
+pub(super) fn open_record(dir: &RunDir) -> Result<Record, Failure> {
+    Record::read(dir, open_history(dir)?)
+}
+
+/// The run that is named, or the only open one. Nothing is made where there is nothing.
+pub(super) fn one(cx: Context<'_>, text: Option<&str>) -> Result<RunDir, Failure> {
+    let state = StateDir::existing(&cx.options.state_dir)?;
+    match (&state, text) {
+        (Some(state), Some(text)) => named(state, text),
+        (state, _) => only_open(state.as_ref()),
+    }
 }
 
 /// Whose run it is: who was the last to work on it.
@@ -100,7 +167,19 @@ pub(super) fn whose(history: &History) -> String {
 pub(super) fn open_history(dir: &RunDir) -> Result<History, Failure> {
     match dir.standing() {
         Standing::Open(history) => Ok(history),
-        Standing::Unreadable(error) => Err(error.into()),
+        Standing::Unreadable(error) => {
+            let beyond = error.is_damage();
+            let failure = Failure::from(error);
+            Err(if beyond {
+                failure.hint(way_out(dir))
+            } else {
+                failure
+            })
+        }
+        Standing::GivenUp(given_up) => {
+            let what = format!("run {} is over: abandoned: {}", dir.run, given_up.reason);
+            Err(over(what))
+        }
         Standing::NeverBegan => {
             let what = format!("run {} never began: nothing was changed", dir.run);
             Err(Failure::new(Exit::Locked, "run-never-began", what)
@@ -112,11 +191,13 @@ pub(super) fn open_history(dir: &RunDir) -> Result<History, Failure> {
                 Outcome::Undone(by) => format!("undone by run {by}"),
                 Outcome::Abandoned(reason) => format!("abandoned: {reason}"),
             };
-            let what = format!("run {} is over: {how}", dir.run);
-            Err(Failure::new(Exit::Record, "run-over", what)
-                .hint("begin a new run with a new plan"))
+            Err(over(format!("run {} is over: {how}", dir.run)))
         }
     }
+}
+
+fn over(what: String) -> Failure {
+    Failure::new(Exit::Record, "run-over", what).hint("begin a new run with a new plan")
 }
 
 /// Who works on a cluster right now, in words.

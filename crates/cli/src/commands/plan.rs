@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use etcd_adapter::rehearse::Report;
 use runbook_core::names::RunId;
 use runbook_core::observe::observe;
 use runbook_core::plan::{Draft, SealedPlan};
@@ -10,18 +11,24 @@ use runbook_core::ports::{NoLog, Ports};
 use runbook_core::rundir::write_atomically;
 use runbook_core::spec::Spec;
 
-use super::{Context, read_spec};
+use super::{Context, read_spec, rehearse};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::probe::Probed;
-use crate::render::{json, markdown, text};
+use crate::render::{self, json, markdown, text};
 use crate::ui::clean_line;
 
 pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failure> {
+    if args.rehearsal.given() && !args.rehearse {
+        let what = "--scratch, --etcd-bin and --module say how to rehearse";
+        return Err(Failure::usage(what).hint("add --rehearse, or leave them out"));
+    }
     let spec = read_spec(&args.spec)?;
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
-    wired.during(show(cx, args, &spec, &wired.ports)).await
+    wired
+        .during(cx.halt.or(show(cx, args, &spec, &wired.ports)))
+        .await
 }
 
 async fn show(
@@ -31,6 +38,11 @@ async fn show(
     ports: &Ports,
 ) -> Result<Exit, Failure> {
     let plan = make(ports, spec).await?;
+    let rehearsed = if args.rehearse {
+        Some(rehearse::of_plan(cx, &args.rehearsal, &plan).await?)
+    } else {
+        None
+    };
     let probed = if args.probe {
         Some(Probed::ask(&plan, ports).await)
     } else {
@@ -39,7 +51,7 @@ async fn show(
     if let Some(path) = &args.out {
         write(path, &plan, args.force)?;
     }
-    print(cx, args, &plan, probed.as_ref())?;
+    print(cx, args, &plan, probed.as_ref(), rehearsed.as_ref())?;
     Ok(match probed {
         Some(probed) if probed.refused() => Exit::Refused,
         Some(probed) if probed.changes() => Exit::Pending,
@@ -58,24 +70,37 @@ fn print(
     args: &PlanArgs,
     plan: &SealedPlan,
     probed: Option<&Probed>,
+    rehearsed: Option<&Report>,
 ) -> Result<(), Failure> {
     match args.format {
-        PlanFormat::Json => match probed {
-            None => cx.ui.bytes(plan.bytes()),
-            Some(probed) => cx.ui.data(&json::document(&json::probed(plan, probed))),
-        },
+        PlanFormat::Json if probed.is_none() && rehearsed.is_none() => cx.ui.bytes(plan.bytes()),
+        PlanFormat::Json => {
+            let mut value = probed.map_or_else(
+                || json::with_digest(plan),
+                |probed| json::probed(plan, probed),
+            );
+            if let Some(report) = rehearsed {
+                value["rehearsal"] = render::rehearse::json(report);
+            }
+            cx.ui.data(&json::document(&value))
+        }
         PlanFormat::Md => {
+            let rehearsed = rehearsed.map_or_else(String::new, render::rehearse::markdown);
             let found = probed.map_or_else(String::new, Probed::markdown);
-            cx.ui.data(&format!("{}{found}", markdown::plan(plan)))
+            cx.ui
+                .data(&format!("{}{rehearsed}{found}", markdown::plan(plan)))
         }
         PlanFormat::Text => {
+            let rehearsed =
+                rehearsed.map_or_else(String::new, |r| format!("\n{}", render::rehearse::text(r)));
             let found = probed.map_or_else(String::new, Probed::text);
             let file = args
                 .out
                 .as_ref()
                 .map(|path| clean_line(&path.display().to_string()));
             let next = text::next_step(plan, file.as_deref());
-            cx.ui.data(&format!("{}{found}{next}", text::plan(plan)))
+            cx.ui
+                .data(&format!("{}{rehearsed}{found}{next}", text::plan(plan)))
         }
     }
 }

@@ -7,14 +7,11 @@ use runbook_core::digest::Digest;
 use runbook_core::observe::{drift, observe};
 use runbook_core::plan::{PLAN_LIMIT_BYTES, PlanKind, SealedPlan};
 use runbook_core::ports::{NoLog, Ports};
-use runbook_core::run::Run;
 use runbook_core::rundir::{StateDir, read_private};
 
-use super::life::Life;
-use super::{Context, open_state, pick, plan, read_spec};
-use crate::actor::actor;
+use super::life::Session;
+use super::{Context, declined, pick, plan, read_spec};
 use crate::args::RunArgs;
-use crate::command_log::FileLog;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::text;
@@ -22,44 +19,21 @@ use crate::ui::Answer;
 
 pub(super) async fn run(cx: Context<'_>, args: &RunArgs) -> Result<Exit, Failure> {
     let plan = approved(cx, args).await?;
-    let state = open_state(cx)?;
-    let by = actor();
-    let lock = state.lock(&plan.cluster, &by)?;
-    pick::refuse_open(&state, &plan.cluster, Some(&plan.world.overlay))?;
-    let log = Arc::new(FileLog::default());
-    let dir = state.run_dir(&plan);
-    let wired = cx.wire(&plan.cluster, Arc::clone(&log) as _, Some(dir.path()))?;
+    let session = Session::take(cx, &plan.cluster)?;
+    pick::refuse_open(&session.state, &plan.cluster, Some(&plan.world.overlay))?;
+    let wired = session.wire(&session.state.run_dir(&plan))?;
     let work = async {
-        refuse_drift(&wired.ports, &plan).await?;
+        cx.halt.or(refuse_drift(&wired.ports, &plan)).await?;
         plan.check_commands(&wired.ports)?;
-        let (dir, store) = state.create_run(&lock, &plan)?;
-        attach(&log, &dir)?;
-        let run = Run::begin(&plan, &wired.ports, Box::new(store), by)?;
-        let life = Life {
-            cx,
-            state: &state,
-            dir: &dir,
-            plan: &plan,
-            wired: &wired,
-        };
-        life.go(run).await
+        session.begin(&plan, &wired).await
     };
     wired.during(work).await
-}
-
-/// From here on commands are logged to the run's own file.
-pub(super) fn attach(log: &FileLog, dir: &runbook_core::rundir::RunDir) -> Result<(), Failure> {
-    let path = dir.commands_log();
-    log.attach(&path).map_err(|error| {
-        let what = format!("{} cannot be written", path.display());
-        Failure::new(Exit::Environment, "state-io", what).caused_by(&error)
-    })
 }
 
 /// The plan somebody has said yes to.
 async fn approved(cx: Context<'_>, args: &RunArgs) -> Result<SealedPlan, Failure> {
     match (&args.plan, &args.spec) {
-        (Some(file), _) => from_file(cx, file, args.approve),
+        (Some(file), _) => from_file(cx, file, args.approve).await,
         (None, Some(spec)) if cx.ui.person => from_spec(cx, spec).await,
         (None, _) => Err(Failure::usage("there is no plan to run").hint(
             "write one with `restore-runbook plan --spec SPEC --out plan.json`, then `restore-runbook run --plan plan.json --approve DIGEST`; on a terminal `run --spec SPEC` plans, shows and asks",
@@ -67,7 +41,11 @@ async fn approved(cx: Context<'_>, args: &RunArgs) -> Result<SealedPlan, Failure
     }
 }
 
-fn from_file(cx: Context<'_>, file: &Path, approve: Option<Digest>) -> Result<SealedPlan, Failure> {
+async fn from_file(
+    cx: Context<'_>,
+    file: &Path,
+    approve: Option<Digest>,
+) -> Result<SealedPlan, Failure> {
     let bytes = read_private(file, PLAN_LIMIT_BYTES as u64)?;
     let found = Digest::of(&bytes);
     if let Some(approved) = approve.filter(|approved| *approved != found) {
@@ -82,7 +60,7 @@ fn from_file(cx: Context<'_>, file: &Path, approve: Option<Digest>) -> Result<Se
     }
     match approve {
         Some(_) => {}
-        None if cx.ui.person => ask(cx, &plan)?,
+        None if cx.ui.person => ask(cx, &plan).await?,
         None => {
             return Err(Failure::new(
                 Exit::Approval,
@@ -113,25 +91,20 @@ async fn from_spec(cx: Context<'_>, spec: &Path) -> Result<SealedPlan, Failure> 
         pick::refuse_open(&state, &spec.cluster, spec.overlay.as_ref())?;
     }
     let wired = cx.wire(&spec.cluster, Arc::new(NoLog), None)?;
-    let plan = wired.during(plan::make(&wired.ports, &spec)).await?;
-    ask(cx, &plan)?;
+    let making = cx.halt.or(plan::make(&wired.ports, &spec));
+    let plan = wired.during(making).await?;
+    ask(cx, &plan).await?;
     Ok(plan)
 }
 
 /// Shows a plan and asks; `explain` shows every step and asks again.
-pub(super) fn ask(cx: Context<'_>, plan: &SealedPlan) -> Result<(), Failure> {
+pub(super) async fn ask(cx: Context<'_>, plan: &SealedPlan) -> Result<(), Failure> {
     cx.ui.note(&text::summary(plan));
     loop {
-        match cx.ui.ask("Do this?", true) {
+        match cx.ask("Do this?", true).await? {
             Answer::Yes => return Ok(()),
             Answer::Explain => cx.ui.note(&text::plan(plan)),
-            Answer::No => {
-                return Err(Failure::new(
-                    Exit::Approval,
-                    "approval-declined",
-                    "the answer was no; nothing was changed",
-                ));
-            }
+            Answer::No => return Err(declined()),
         }
     }
 }

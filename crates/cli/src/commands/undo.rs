@@ -1,52 +1,29 @@
 //! `undo`: put back what a run has done, as a run of its own.
 
-use std::sync::Arc;
-
 use runbook_core::digest::Digest;
 use runbook_core::journal::History;
 use runbook_core::names::RunId;
 use runbook_core::plan::{Draft, PlanKind, SealedPlan};
-use runbook_core::run::{Run, replay};
 use runbook_core::rundir::{RunDir, Standing, StateDir};
 
-use super::life::Life;
-use super::{Context, open_state, pick, run};
-use crate::actor::actor;
+use super::life::Session;
+use super::{Context, pick, run};
 use crate::args::{PlanFormat, UndoArgs};
-use crate::command_log::FileLog;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{markdown, text};
 
 pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failure> {
-    let of = find(cx, args.run.as_deref())?;
-    let state = open_state(cx)?;
-    let by = actor();
-    let lock = state.lock(&of.cluster, &by)?;
-    let log = Arc::new(FileLog::default());
+    let of = pick::one(cx, args.run.as_deref())?;
+    let session = Session::take(cx, &of.cluster)?;
     // The undo's own directory is known only once its plan is; the run's files are what matters here.
-    let wired = cx.wire(&of.cluster, Arc::clone(&log) as _, Some(of.path()))?;
-    let plan = plan(&state, &of, &wired.ports)?;
-    approve(cx, args, &of, &plan)?;
-    let (dir, store) = state.create_run(&lock, &plan)?;
-    run::attach(&log, &dir)?;
-    let run = Run::begin(&plan, &wired.ports, Box::new(store), by)?;
-    let life = Life {
-        cx,
-        state: &state,
-        dir: &dir,
-        plan: &plan,
-        wired: &wired,
+    let wired = session.wire(&of)?;
+    let work = async {
+        let plan = plan(&session.state, &of, &wired.ports)?;
+        approve(cx, args, &of, &plan).await?;
+        session.begin(&plan, &wired).await
     };
-    wired.during(life.go(run)).await
-}
-
-fn find(cx: Context<'_>, text: Option<&str>) -> Result<RunDir, Failure> {
-    let state = StateDir::existing(&cx.options.state_dir)?;
-    match (&state, text) {
-        (Some(state), Some(text)) => pick::named(state, text),
-        (state, _) => pick::only_open(state.as_ref()),
-    }
+    wired.during(work).await
 }
 
 /// The undo's plan. The same journal gives the same plan, and so the same digest to approve.
@@ -55,14 +32,12 @@ fn plan(
     of: &RunDir,
     ports: &runbook_core::ports::Ports,
 ) -> Result<SealedPlan, Failure> {
-    let history = pick::open_history(of)?;
-    let original = of.plan()?;
-    if matches!(original.kind, PlanKind::Restore) {
+    let record = pick::open_record(of)?;
+    if matches!(record.plan.kind, PlanKind::Restore) {
         refuse_open_undo(state, of)?;
     }
-    let machine = replay(&original, &history)?;
-    let id = run_id(&original, &history, attempts(state, of)?)?;
-    Ok(Draft::undo(&original, &machine, id)?.seal(ports)?)
+    let id = run_id(&record.plan, &record.history, attempts(state, of)?)?;
+    Ok(Draft::undo(&record.plan, &record.machine, id)?.seal(ports)?)
 }
 
 pub(super) fn refuse_open_undo(state: &StateDir, of: &RunDir) -> Result<(), Failure> {
@@ -82,7 +57,11 @@ pub(super) fn refuse_open_undo(state: &StateDir, of: &RunDir) -> Result<(), Fail
 
 /// How many undos of the run were begun, have changed something, and were given up.
 fn attempts(state: &StateDir, of: &RunDir) -> Result<usize, Failure> {
-    let given_up = |dir: &RunDir| matches!(dir.standing(), Standing::Over(_, history) if !history.changed_nothing());
+    let given_up = |dir: &RunDir| match dir.standing() {
+        Standing::Over(_, history) => !history.changed_nothing(),
+        Standing::GivenUp(_) => true,
+        Standing::NeverBegan | Standing::Open(_) | Standing::Unreadable(_) => false,
+    };
     Ok(pick::undos_of(state, of.run)?
         .iter()
         .filter(|dir| given_up(dir))
@@ -112,7 +91,7 @@ fn run_id(of: &SealedPlan, history: &History, attempts: usize) -> Result<RunId, 
         .map_err(|error| Failure::internal("an undo has no run id").caused_by(&error))
 }
 
-fn approve(
+async fn approve(
     cx: Context<'_>,
     args: &UndoArgs,
     of: &RunDir,
@@ -127,7 +106,7 @@ fn approve(
                 approved,
             ));
         }
-        None if cx.ui.person => return run::ask(cx, plan),
+        None if cx.ui.person => return run::ask(cx, plan).await,
         None => {}
     }
     match args.format {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use runbook_core::plan::{PlanKind, SealedPlan, Undo, Unit};
 
 use super::commands::Commands;
-use super::{size, thousands};
+use super::text::{before, unit_of_no_return};
+use super::{recovery, size, thousands};
 use crate::ui::clean_line;
 
 /// The whole plan.
@@ -30,21 +31,30 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             )
             .ok();
         }
-        if plan.point_of_no_return.as_ref() == Some(&unit.id) {
+        if unit_of_no_return(plan) == Some(&unit.id) {
             page.push_str(
                 "\n---\n\n**POINT OF NO RETURN: what follows cannot be undone.**\n\n---\n",
             );
         }
         step(&mut page, unit, &mut shown);
+        if plan.kind == PlanKind::Restore {
+            way_back(&mut page, unit);
+        }
     }
-    writeln!(
-        page,
-        "\n## To run it\n\n```sh\nsha256sum plan.json   # {}\nrestore-runbook run --plan plan.json --approve {}\n```",
-        plan.digest().hex(),
-        plan.digest()
-    )
-    .ok();
+    to_run(&mut page, plan);
     page
+}
+
+fn to_run(page: &mut String, plan: &SealedPlan) {
+    let digest = plan.digest();
+    let lines = match plan.kind {
+        PlanKind::Restore => format!(
+            "sha256sum plan.json   # {}\nrestore-runbook run --plan plan.json --approve {digest}",
+            digest.hex()
+        ),
+        PlanKind::Undo { of, .. } => format!("restore-runbook undo {of} --approve {digest}"),
+    };
+    writeln!(page, "\n## To run it\n\n```sh\n{lines}\n```").ok();
 }
 
 fn header(page: &mut String, plan: &SealedPlan) {
@@ -55,12 +65,22 @@ fn header(page: &mut String, plan: &SealedPlan) {
         }
     };
     writeln!(page, "# {title}\n").ok();
+    if plan.kind != PlanKind::Restore {
+        let (run, digest) = (plan.run.to_string(), plan.digest().to_string());
+        rows(page, &[("Run", code(&run)), ("Plan", code(&digest))]);
+        return;
+    }
     let snapshot = &plan.world.snapshot;
     let bump = plan.revision_bump.map_or_else(
         || "not moved".into(),
         |by| format!("moved by {}", thousands(by)),
     );
-    let rows = [
+    let recovery: Vec<String> = recovery::lines(plan)
+        .iter()
+        .map(|line| escape(line))
+        .collect();
+    let recovery = recovery.join("; ");
+    let all = [
         ("Run", code(&plan.run.to_string())),
         ("Plan", code(&plan.digest().to_string())),
         (
@@ -74,11 +94,9 @@ fn header(page: &mut String, plan: &SealedPlan) {
         (
             "Its content",
             format!(
-                "{}, proven; revision {}; {} keys, {} of them Kubernetes' own",
+                "{}, proven; {}",
                 code(&snapshot.sha256.to_string()),
-                snapshot.content.revision,
-                thousands(snapshot.content.live_keys),
-                thousands(snapshot.content.registry_keys)
+                recovery
             ),
         ),
         ("etcd", format!("{}, revision {bump}", plan.etcd_version)),
@@ -96,6 +114,10 @@ fn header(page: &mut String, plan: &SealedPlan) {
             code(&plan.identity.cluster.to_string()),
         ),
     ];
+    rows(page, &all);
+}
+
+fn rows(page: &mut String, rows: &[(&str, String)]) {
     page.push_str("| | |\n|---|---|\n");
     for (label, value) in rows {
         writeln!(page, "| {label} | {value} |").ok();
@@ -103,6 +125,12 @@ fn header(page: &mut String, plan: &SealedPlan) {
 }
 
 fn members(page: &mut String, plan: &SealedPlan) {
+    if plan.kind != PlanKind::Restore {
+        for seen in &plan.world.members {
+            writeln!(page, "\n* {}, {}", seen.node, escape(&before(seen))).ok();
+        }
+        return;
+    }
     page.push_str("\n| Node | Member | Predicted id | Peer URL | Status | Spool | Disk |\n|---|---|---|---|---|---|---|\n");
     let asked = plan.spec.members.iter();
     for ((member, seen), asked) in plan
@@ -178,6 +206,11 @@ fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
     }
     if unit.act.is_some() {
         writeln!(page, "* waits for at most {} s", unit.deadline_s).ok();
+    }
+}
+
+fn way_back(page: &mut String, unit: &Unit) {
+    if unit.act.is_some() && unit.skip.is_none() {
         let undo = match &unit.undo {
             Undo::By(action) => escape(&action.to_string()),
             Undo::Nothing(why) => format!("nothing to undo: {}", escape(why)),

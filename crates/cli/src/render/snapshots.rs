@@ -1,11 +1,11 @@
 //! What a fixed plan looks like, in every format.
 
 use insta::assert_snapshot;
-use runbook_core::plan::SealedPlan;
+use runbook_core::plan::{Draft, SealedPlan};
 use runbook_core::testkit::{World, run_id};
 
 use super::probe::Probed;
-use super::{json, markdown, text};
+use super::{json, markdown, recovery, text};
 
 fn world() -> World {
     World::of(3).reprovision(&[0]).build()
@@ -50,6 +50,24 @@ fn a_probed_plan() {
     assert_eq!(value["preflight"], "holds");
     assert_eq!(value["probe"].as_array().unwrap().len(), plan.units.len());
     assert!(!probed.markdown().contains('\u{1b}'));
+}
+
+/// A plan file is only as trustworthy as what was proven, and the names in that are anybody's.
+#[test]
+fn kinds_are_summed_and_cannot_steer_the_terminal() {
+    let world = world();
+    let plan = plan();
+    let mut seen = plan.world.clone();
+    let kinds = &mut seen.snapshot.content.kinds;
+    kinds.extend((0..9).map(|n| (format!("kind{n}\x1b[2J"), 10 - n)));
+    let draft = Draft::restore(&world.spec(), &seen, run_id(1)).unwrap();
+    let plan = draft.seal(&world.ports()).unwrap();
+    let lines = recovery::lines(&plan).join("\n");
+    assert!(!lines.contains('\x1b'), "{lines}");
+    assert!(
+        lines.ends_with("6 kind4\\u{1b}[2J, 14 in 4 other kinds"),
+        "{lines}"
+    );
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use runbook_core::names::UnitId;
 use runbook_core::plan::{Action, Check, Phase, PlanKind, SealedPlan, Undo, Unit};
 
+use runbook_core::world::ObservedMember;
+
 use super::commands::Commands;
-use super::{clock, size, thousands, wrap};
+use super::{clock, recovery, size, thousands, wrap};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean_line, paint};
 
 /// Prose is broken here; commands never are.
@@ -16,7 +19,10 @@ const LABEL: usize = 11;
 
 /// The whole plan.
 pub(crate) fn plan(plan: &SealedPlan) -> String {
-    let mut page = Page::default();
+    let mut page = Page {
+        takes_back: plan.kind != PlanKind::Restore,
+        ..Page::default()
+    };
     header(&mut page, plan);
     risks(&mut page, plan);
     let mut said = Vec::new();
@@ -27,7 +33,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             said.clear();
             page.phase(unit.phase, plan);
         }
-        if plan.point_of_no_return.as_ref() == Some(&unit.id) {
+        if unit_of_no_return(plan) == Some(&unit.id) {
             page.no_return();
         }
         page.unit(unit, &mut said);
@@ -88,22 +94,25 @@ fn header(page: &mut Page, plan: &SealedPlan) {
     page.line("");
     page.field("run", &plan.run.to_string());
     page.field("plan", &plan.digest().to_string());
+    if plan.kind != PlanKind::Restore {
+        page.field(
+            "place",
+            &format!("overlay {}, spool {}", plan.world.overlay, plan.world.spool),
+        );
+        members_before(page, plan);
+        return;
+    }
     let snapshot = &plan.world.snapshot;
     page.field(
         "snapshot",
         &format!("{}, {}", snapshot.path, size(snapshot.size_bytes)),
     );
     page.field("", &format!("{}, proven", snapshot.sha256));
-    let content = &snapshot.content;
-    page.field(
-        "",
-        &format!(
-            "revision {}, {} keys, {} of them Kubernetes' own",
-            content.revision,
-            thousands(content.live_keys),
-            thousands(content.registry_keys)
-        ),
-    );
+    for line in recovery::lines(plan) {
+        for part in wrap(&line, WIDTH - LABEL - 2) {
+            page.field("", &part);
+        }
+    }
     let bump = plan.revision_bump.map_or_else(
         || "the revision is not moved".to_owned(),
         |by| format!("the revision is moved by {}", thousands(by)),
@@ -113,11 +122,36 @@ fn header(page: &mut Page, plan: &SealedPlan) {
         "place",
         &format!("overlay {}, spool {}", plan.world.overlay, plan.world.spool),
     );
-    if plan.kind == PlanKind::Restore {
-        page.field("token", &format!("{} (fresh)", plan.identity.token));
-        page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
-    }
+    page.field("token", &format!("{} (fresh)", plan.identity.token));
+    page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
     members(page, plan);
+}
+
+/// The step that nothing takes back; an undo has none, for it leads to where the way began.
+pub(super) fn unit_of_no_return(plan: &SealedPlan) -> Option<&UnitId> {
+    let unit = plan.point_of_no_return.as_ref();
+    unit.filter(|_| plan.kind == PlanKind::Restore)
+}
+
+/// What a member was before the run. How it is now is for the steps of an undo to find out.
+pub(super) fn before(seen: &ObservedMember) -> String {
+    let spool = seen.host.as_ref().map_or_else(
+        || "it did not answer".to_owned(),
+        |host| format!("spool: {}", host.spool),
+    );
+    let role = if seen.role_from.is_empty() {
+        "no role"
+    } else {
+        "the role"
+    };
+    format!("before the run: {role}, {spool}")
+}
+
+fn members_before(page: &mut Page, plan: &SealedPlan) {
+    for (n, seen) in plan.world.members.iter().enumerate() {
+        let label = if n == 0 { "members" } else { "" };
+        page.field(label, &format!("{}, {}", seen.node, before(seen)));
+    }
 }
 
 fn members(page: &mut Page, plan: &SealedPlan) {
@@ -178,6 +212,8 @@ fn risks(page: &mut Page, plan: &SealedPlan) {
 struct Page {
     text: String,
     commands: Commands,
+    /// An undo is not undone: what to say of that is in its risks.
+    takes_back: bool,
 }
 
 impl Page {
@@ -248,6 +284,9 @@ impl Page {
                 "within",
                 &clock(std::time::Duration::from_secs(unit.deadline_s.into())),
             );
+            if self.takes_back {
+                return;
+            }
             self.undo(&unit.undo, said);
         }
     }

@@ -95,6 +95,7 @@ pub(super) fn timed_out(url: &EtcdUrl, call: Call) -> AdapterError {
         call.unanswered(),
         format!("etcd at {url} did not answer in time"),
     )
+    .hint("look at the member's log: a slow disk, an election, a firewall that swallows packets")
 }
 
 /// The error of a call.
@@ -127,7 +128,8 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
             "etcd-unreachable",
             Certainty::NotDone,
             format!("no connection to etcd at {url}"),
-        );
+        )
+        .hint("see `systemctl status etcd` and the journal on that node, and whether a firewall is between");
     }
     let status = match error {
         Error::GRpcStatus(status) => Some(i32::from(status.code())),
@@ -137,7 +139,14 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
         status,
         Some(code::PERMISSION_DENIED | code::UNAUTHENTICATED)
     );
-    if unauthorised || says(&["authentication failed", "user name is empty", "auth token"]) {
+    if unauthorised
+        || says(&[
+            "authentication failed",
+            "user name is empty",
+            "user not found",
+            "auth token",
+        ])
+    {
         return AdapterError::new(
             "etcd-auth",
             Certainty::Refused,
@@ -152,17 +161,20 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
             "etcd-unavailable",
             call.unanswered(),
             format!("etcd at {url} cannot answer now"),
-        ),
+        )
+        .hint("look at the member's log: usually it has no leader; the other members must be up"),
         Some(code::OUT_OF_RANGE) => AdapterError::new(
             "etcd-behind",
             Certainty::NotDone,
             format!("etcd at {url} does not have that revision"),
-        ),
+        )
+        .hint("it may be catching up: try again; if it stays behind, compare it with the others"),
         Some(_) => AdapterError::new(
             "etcd-answer",
             Certainty::Refused,
             format!("etcd at {url} refuses the request"),
-        ),
+        )
+        .hint("its own words are in the causes; look at the member's log"),
     }
 }
 

@@ -8,6 +8,8 @@
 mod certificate;
 mod fault;
 mod settings;
+mod snapshot;
+mod vitals;
 
 use std::fmt;
 use std::future::Future;
@@ -19,17 +21,18 @@ use async_trait::async_trait;
 use etcd_client::{AlarmAction, AlarmType, Client, ConnectOptions, GetOptions, HashKvResponse};
 use jiff::Timestamp;
 use runbook_core::error::{AdapterError, Certainty};
-use runbook_core::identity::{ClusterId, MemberId};
+use runbook_core::identity::MemberId;
 use runbook_core::journal::Permit;
 use runbook_core::names::EtcdUrl;
 use runbook_core::plan::{ClientEffect, Command};
 use runbook_core::ports::{CommandEntry, CommandLog, EtcdClient, NoLog, PortResult};
-use runbook_core::version::EtcdVersion;
 use runbook_core::world::{HashKv, ListedMember, MemberStatus};
 
 pub use certificate::{NotAfter, check_client_certificate};
 use fault::Call;
 pub use settings::{Login, Timeouts, TlsFiles};
+pub use snapshot::SnapshotStream;
+pub use vitals::Vitals;
 
 /// etcd's client API, one connection per call.
 pub struct GrpcClient {
@@ -125,7 +128,8 @@ impl GrpcClient {
         }
     }
 
-    async fn write(&self, effect: ClientEffect) -> PortResult<()> {
+    /// Writes without a permit: only `perform`, and a rehearsal to an etcd of its own, may call it.
+    pub(crate) async fn write(&self, effect: ClientEffect) -> PortResult<()> {
         match effect {
             ClientEffect::PutCanary { url, key, value } => {
                 self.call(&url, Call::Write, |mut client| async move {
@@ -199,22 +203,7 @@ impl EtcdClient for GrpcClient {
     }
 
     async fn status(&self, url: &EtcdUrl) -> PortResult<MemberStatus> {
-        let status = self
-            .ask(url, |mut client| async move { client.status().await })
-            .await?;
-        let header = status
-            .header()
-            .ok_or_else(|| odd(url, "a status without header"))?;
-        let version = EtcdVersion::parse(status.version())
-            .map_err(|error| odd(url, "a status with an odd version").caused_by(error))?;
-        Ok(MemberStatus {
-            cluster: ClusterId(header.cluster_id()),
-            member: MemberId(header.member_id()),
-            leader: (status.leader() != 0).then_some(MemberId(status.leader())),
-            revision: header.revision(),
-            version,
-            errors: status.errors().to_vec(),
-        })
+        Ok(self.vitals(url).await?.status)
     }
 
     async fn members(&self, url: &EtcdUrl) -> PortResult<Vec<ListedMember>> {
@@ -285,20 +274,19 @@ impl EtcdClient for GrpcClient {
 /// `HashKV` at a revision, also at the one that was compacted last.
 ///
 /// etcd 3.4.23 counts the compact revision itself as compacted, unless it is the newest and asked for
-/// as 0 (seen with a snapshot that was compacted up to its end). A revision that is the newest once
-/// the answer is there was the newest all along.
+/// as 0 (seen with a snapshot that was compacted up to its end); etcd 3.5 answers with a hash that it
+/// kept from before the compaction. So the newest is asked for first: a revision that is the newest
+/// once the answer is there was the newest all along.
 async fn hash_kv(
     mut client: Client,
     revision: i64,
 ) -> Result<Option<HashKvResponse>, etcd_client::Error> {
-    if let Some(answer) = unless_compacted(client.hash_kv(revision).await)? {
-        return Ok(Some(answer));
-    }
     let newest = client.hash_kv(0).await?;
-    let same = newest
-        .header()
-        .is_some_and(|header| header.revision() == revision);
-    Ok(same.then_some(newest))
+    let now = newest.header().map(etcd_client::ResponseHeader::revision);
+    if revision == 0 || now == Some(revision) {
+        return Ok(Some(newest));
+    }
+    unless_compacted(client.hash_kv(revision).await)
 }
 
 fn unless_compacted<T>(
@@ -317,4 +305,5 @@ fn odd(url: &EtcdUrl, what: &str) -> AdapterError {
         Certainty::Refused,
         format!("etcd at {url} answered with {what}"),
     )
+    .hint("is it really etcd that listens there? Look at the member's log")
 }

@@ -202,8 +202,8 @@ impl Meaning {
     /// Such a restore adds one record without a value at the new revision and marks everything up to
     /// it as compacted (`etcdutl/snapshot/v3_snapshot.go`), so what is hashed are the live records
     /// and that one.
-    pub fn hash_kv_after_bump(&self, amount: u32) -> Option<HashKv> {
-        let main = self.newest_record.checked_add(i64::from(amount))?;
+    pub fn hash_kv_after_bump(&self, amount: u64) -> Option<HashKv> {
+        let main = self.newest_record.checked_add_unsigned(amount)?;
         if main <= self.hash_kv.compact_revision {
             return None;
         }

@@ -101,7 +101,7 @@ fn module_entry(line: &str) -> Option<ModuleName> {
 }
 
 /// The versions, from `versions.sh`.
-pub(super) fn versions(
+pub(crate) fn versions(
     node: &NodeName,
     asked: &ModuleName,
     said: &str,
@@ -111,9 +111,7 @@ pub(super) fn versions(
         if line.is_empty() {
             return Ok(None);
         }
-        // `etcd Version: 3.4.23`, `etcdctl version: 3.4.23`, `etcdutl version: 3.5.16`
-        line.split_once(": ")
-            .and_then(|(_, number)| EtcdVersion::parse(number).ok())
+        version_in(line)
             .map(Some)
             .ok_or_else(|| unclear(node, "a version", line))
     };
@@ -142,6 +140,13 @@ pub(super) fn versions(
     })
 }
 
+/// The version a program says it has: `etcd Version: 3.4.23`, `etcdctl version: 3.4.23`,
+/// `etcdutl version: 3.5.16`.
+pub(crate) fn version_in(line: &str) -> Option<EtcdVersion> {
+    let (_, number) = line.split_once(": ")?;
+    EtcdVersion::parse(number).ok()
+}
+
 /// The full name of the module asked for: `etcd/kube-default` may have loaded its default version.
 fn loaded(asked: &ModuleName, list: &str) -> Option<ModuleName> {
     let below = format!("{asked}/");
@@ -151,7 +156,7 @@ fn loaded(asked: &ModuleName, list: &str) -> Option<ModuleName> {
 }
 
 /// The end of a text, bounded, without control characters but line feeds.
-pub(super) fn tail(text: &str) -> String {
+pub(crate) fn tail(text: &str) -> String {
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(TAIL_CHARS);
     text.chars()
@@ -181,6 +186,9 @@ fn unclear(node: &NodeName, what: &str, said: &str) -> AdapterError {
         Certainty::Refused,
         format!("{node} answered {:?} where {what} was asked", tail(said)),
     )
+    .hint(format!(
+        "`ssh root@{node} bash -lc true` must print nothing: see root's shell start-up files there"
+    ))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! one exception is the restore, which a reviewer must be able to read as a whole: its values are
 //! written into the head of the script, quoted.
 
-mod answer;
-mod prove;
-mod restore;
+pub(crate) mod answer;
+pub(crate) mod prove;
+pub(crate) mod restore;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,16 +19,18 @@ use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, ModuleName, NodeName, RunId};
 use runbook_core::plan::{Command, ToolEffect};
 use runbook_core::ports::{EtcdTool, Output, PortResult, Shell};
-use runbook_core::world::{SnapshotProof, Staged, ToolVersions};
+use runbook_core::world::{BumpRule, RecordedRevision, SnapshotProof, Staged, ToolVersions};
 
+use crate::backup::recorded_revision;
 use crate::snapshot::Progress;
 
+pub use prove::code as verdict_code;
 pub use restore::{inner_script, unit_name};
 
 const STAGED: &str = include_str!("scripts/staged.sh");
 const DIGEST: &str = include_str!("scripts/digest.sh");
 const MODULES: &str = include_str!("scripts/modules.sh");
-const VERSIONS: &str = include_str!("scripts/versions.sh");
+pub(crate) const VERSIONS: &str = include_str!("scripts/versions.sh");
 
 /// Who is told how far the proof of a snapshot has come.
 pub type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -64,8 +67,11 @@ impl<S: Shell + ?Sized> RemoteTool<S> {
     async fn ask(&self, node: &NodeName, argv: &[String]) -> PortResult<String> {
         let what = "a question about etcd";
         let output = self.shell.query(node, argv).await?;
-        said(&output)
-            .ok_or_else(|| failed("etcd-node-query", Certainty::NotDone, node, what, &output))
+        said(&output).ok_or_else(|| {
+            failed("etcd-node-query", Certainty::NotDone, node, what, &output).hint(format!(
+                "ask it by hand: the command is in commands.log, `ssh root@{node}` leads there"
+            ))
+        })
     }
 
     /// The same about modules: a node without them is a fact, and no reason to ask again.
@@ -102,19 +108,37 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
                 .await?;
             if output.status != 0 {
                 // Two starts at once: systemd refuses the second one, and the first one runs.
-                return Err(failed(
-                    "restore-not-started",
-                    Certainty::Unknown,
-                    &restore.node,
-                    "starting the restore",
-                    &output,
-                ));
+                let (node, what) = (&restore.node, "starting the restore");
+                return Err(
+                    failed("restore-not-started", Certainty::Unknown, node, what, &output)
+                        .hint(format!("see `systemctl status 'restore-runbook-*'` on {node}; then resume: a restore that runs is waited for")),
+                );
             }
         }
         Ok(())
     }
 
-    async fn prove(&self, snapshot: &AbsPath) -> PortResult<SnapshotProof> {
+    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>> {
+        let beside = Path::new(snapshot.as_str()).parent();
+        let recorded = recorded_revision(beside.unwrap_or(Path::new("/"))).map_err(|error| {
+            AdapterError::new(
+                error.code(),
+                Certainty::Refused,
+                format!("how far the cluster had come cannot be read beside {snapshot}"),
+            )
+            .hint("mend the file, or move it away to plan without a record")
+            .caused_by(error)
+        })?;
+        // Which cluster the snapshot is of, it does not say: the highest of all is the safe bound.
+        Ok(recorded
+            .and_then(|recorded| recorded.highest())
+            .map(|seen| RecordedRevision {
+                revision: seen.revision,
+                at: seen.at,
+            }))
+    }
+
+    async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof> {
         let path = snapshot.clone();
         let watcher = self.watcher.clone();
         let mut progress = move |progress| {
@@ -122,7 +146,7 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
                 watcher(progress);
             }
         };
-        tokio::task::spawn_blocking(move || prove::prove(&path, &mut progress))
+        tokio::task::spawn_blocking(move || prove::prove(&path, bump, &mut progress))
             .await
             .map_err(|error| {
                 AdapterError::new(
@@ -130,6 +154,7 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
                     Certainty::NotDone,
                     format!("the proof of {snapshot} did not end"),
                 )
+                .hint("try again; if it happens again, the file or the storage below it is bad")
                 .caused_by(error)
             })?
     }

@@ -8,7 +8,7 @@
 //! `<staging>/log`, not through `StandardOutput=append:`, which is of systemd 240.
 
 use runbook_core::error::{AdapterError, Certainty};
-use runbook_core::names::RunId;
+use runbook_core::names::{EtcdUrl, MemberName, RunId};
 use runbook_core::plan::{Command, RestoreEffect};
 use runbook_core::ports::PortResult;
 use runbook_core::version::RestoreTool;
@@ -65,24 +65,20 @@ pub fn inner_script(effect: &RestoreEffect) -> PortResult<String> {
 /// `--skip-hash-check` is not among its words and must never be: the trailer is the only proof the
 /// tool itself makes of the copy it has read.
 fn tool_line(effect: &RestoreEffect) -> PortResult<String> {
-    let cluster: Vec<String> = effect
-        .initial_cluster
-        .iter()
-        .map(|(name, url)| format!("{name}={url}"))
-        .collect();
-    let mut words = vec![
-        format!("{} snapshot restore \"$snapshot\"", effect.tool.program()),
-        format!("--name {}", quoted(effect.member.as_str())?),
-        format!("--initial-cluster {}", quoted(&cluster.join(","))?),
-        format!("--initial-cluster-token {}", quoted(&effect.token)?),
-        format!(
-            "--initial-advertise-peer-urls {}",
-            quoted(effect.peer_url.as_str())?
-        ),
-    ];
-    if let Some(bump) = effect.revision_bump {
-        // Always both: 3.4.27 and later take one alone and silently do nothing.
-        words.push(format!("--bump-revision {bump} --mark-compacted"));
+    let member = NewMember {
+        name: &effect.member,
+        initial_cluster: &effect.initial_cluster,
+        token: &effect.token,
+        peer_url: &effect.peer_url,
+        revision_bump: effect.revision_bump,
+    };
+    let mut words = vec![format!(
+        "{} snapshot restore \"$snapshot\"",
+        effect.tool.program()
+    )];
+    for option in member.options() {
+        let quoted: PortResult<Vec<String>> = option.iter().map(|word| quoted(word)).collect();
+        words.push(quoted?.join(" "));
     }
     words.push("--data-dir \"$staging/data\"".into());
     // etcdctl before 3.4 speaks the old API unless told; later ones do not mind.
@@ -91,6 +87,40 @@ fn tool_line(effect: &RestoreEffect) -> PortResult<String> {
         RestoreTool::Etcdutl => "",
     };
     Ok(format!("{api}restore=(\n  {}\n)\n", words.join("\n  ")))
+}
+
+/// Who a restored member is: what the tool is told of it, on a node and in a rehearsal alike.
+pub(crate) struct NewMember<'a> {
+    pub(crate) name: &'a MemberName,
+    pub(crate) initial_cluster: &'a [(MemberName, EtcdUrl)],
+    pub(crate) token: &'a str,
+    pub(crate) peer_url: &'a EtcdUrl,
+    pub(crate) revision_bump: Option<u64>,
+}
+
+impl NewMember<'_> {
+    /// The tool's options but `--data-dir`; what belongs together stands together.
+    pub(crate) fn options(&self) -> Vec<Vec<String>> {
+        let cluster: Vec<String> = self
+            .initial_cluster
+            .iter()
+            .map(|(name, url)| format!("{name}={url}"))
+            .collect();
+        let option = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+        let mut options = vec![
+            option("--name", self.name.as_str()),
+            option("--initial-cluster", &cluster.join(",")),
+            option("--initial-cluster-token", self.token),
+            option("--initial-advertise-peer-urls", self.peer_url.as_str()),
+        ];
+        if let Some(bump) = self.revision_bump {
+            // Always both: 3.4.27 and later take one alone and silently do nothing.
+            let mut both = option("--bump-revision", &bump.to_string());
+            both.push("--mark-compacted".into());
+            options.push(both);
+        }
+        options
+    }
 }
 
 /// A word of the script.
@@ -109,5 +139,7 @@ fn quoted(value: &str) -> PortResult<String> {
 }
 
 fn refused(what: String) -> AdapterError {
-    AdapterError::new("restore-not-renderable", Certainty::Refused, what)
+    AdapterError::new("restore-not-renderable", Certainty::Refused, what).hint(
+        "the paths and names in the plan cannot be put into a command: change them in the spec",
+    )
 }

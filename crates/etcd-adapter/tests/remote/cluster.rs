@@ -46,8 +46,19 @@ impl Etcd {
         etcd
     }
 
+    /// A running cluster without TLS.
+    pub(crate) fn plain(size: usize) -> Self {
+        let mut etcd = Self::prepare_as("http", size);
+        etcd.launch(&[]);
+        etcd
+    }
+
     /// Certificates and ports of a cluster, and no process.
     pub(crate) fn prepare(size: usize) -> Self {
+        Self::prepare_as("https", size)
+    }
+
+    fn prepare_as(scheme: &str, size: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let made = Command::new("bash")
             .args(["-c", PKI])
@@ -56,7 +67,7 @@ impl Etcd {
             .status()
             .expect("openssl makes the certificates");
         assert!(made.success());
-        let url = |port| EtcdUrl::new(format!("https://127.0.0.1:{port}")).unwrap();
+        let url = |port| EtcdUrl::new(format!("{scheme}://127.0.0.1:{port}")).unwrap();
         let (clients, peers) = (0..size)
             .map(|_| free_ports().map(url).into())
             .unzip::<EtcdUrl, EtcdUrl, Vec<_>, Vec<_>>();
@@ -118,6 +129,16 @@ impl Etcd {
         child.wait().unwrap();
     }
 
+    /// The process of a member, for a signal.
+    pub(crate) fn process(&self, member: usize) -> u32 {
+        self.processes[member].id()
+    }
+
+    /// Where all members are reached.
+    pub(crate) fn urls(&self) -> &[EtcdUrl] {
+        &self.clients
+    }
+
     /// Waits until a member has a leader and serves.
     pub(crate) async fn ready(&self) {
         let client = self.client();
@@ -136,6 +157,23 @@ impl Drop for Etcd {
     }
 }
 
+const TLS: [&str; 14] = [
+    "--client-cert-auth",
+    "--trusted-ca-file",
+    "ca.crt",
+    "--cert-file",
+    "server.crt",
+    "--key-file",
+    "server.key",
+    "--peer-client-cert-auth",
+    "--peer-trusted-ca-file",
+    "ca.crt",
+    "--peer-cert-file",
+    "server.crt",
+    "--peer-key-file",
+    "server.key",
+];
+
 fn member(dir: &Path, n: usize, client: &EtcdUrl, peers: &[EtcdUrl], flags: &[&str]) -> Child {
     let cluster: Vec<String> = peers
         .iter()
@@ -143,6 +181,11 @@ fn member(dir: &Path, n: usize, client: &EtcdUrl, peers: &[EtcdUrl], flags: &[&s
         .map(|(n, url)| format!("m{n}={url}"))
         .collect();
     let log = std::fs::File::create(dir.join(format!("m{n}.log"))).unwrap();
+    let tls: &[&str] = if client.as_str().starts_with("https:") {
+        &TLS
+    } else {
+        &[]
+    };
     // It must not outlive the test, even one that is killed.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "etcd"])
@@ -152,15 +195,7 @@ fn member(dir: &Path, n: usize, client: &EtcdUrl, peers: &[EtcdUrl], flags: &[&s
         .args(["--listen-peer-urls", peers[n].as_str()])
         .args(["--initial-advertise-peer-urls", peers[n].as_str()])
         .args(["--initial-cluster", &cluster.join(",")])
-        .args(["--client-cert-auth", "--trusted-ca-file", "ca.crt"])
-        .args(["--cert-file", "server.crt", "--key-file", "server.key"])
-        .args([
-            "--peer-client-cert-auth",
-            "--peer-trusted-ca-file",
-            "ca.crt",
-        ])
-        .args(["--peer-cert-file", "server.crt"])
-        .args(["--peer-key-file", "server.key"])
+        .args(tls)
         .args(flags)
         .current_dir(dir)
         .stdin(Stdio::null())

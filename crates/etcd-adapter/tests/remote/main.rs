@@ -5,11 +5,17 @@
 )]
 
 #[cfg(feature = "grpc")]
+mod backup;
+#[cfg(feature = "grpc")]
 mod client;
 #[cfg(feature = "grpc")]
 mod cluster;
 mod node;
 mod permit;
+#[cfg(feature = "grpc")]
+mod proxy;
+#[cfg(feature = "grpc")]
+mod rehearse;
 #[cfg(feature = "grpc")]
 mod restored;
 mod tool;

@@ -17,7 +17,11 @@ async fn a_restored_member_answers_as_proven_and_predicted() {
         let name = MemberName::new("m0").unwrap();
         bench.effect.initial_cluster = vec![(name.clone(), etcd.peers[0].clone())];
         (bench.effect.member, bench.effect.peer_url) = (name, etcd.peers[0].clone());
-        let proof = bench.tool.prove(&bench.effect.snapshot).await.unwrap();
+        let proof = bench
+            .tool
+            .prove(&bench.effect.snapshot, None)
+            .await
+            .unwrap();
         bench.perform().await;
         bench.complete().await;
         std::fs::rename(bench.path("data"), etcd.data_dir(0)).unwrap();

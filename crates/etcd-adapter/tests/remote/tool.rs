@@ -493,10 +493,21 @@ async fn there_is_no_digest_without_a_database() {
 #[tokio::test]
 async fn a_snapshot_is_proven_before_anything_else() {
     let bench = Bench::new("snap-3.4.23.db");
-    let proof = bench.tool.prove(&bench.effect.snapshot).await.unwrap();
+    let proof = bench
+        .tool
+        .prove(&bench.effect.snapshot, None)
+        .await
+        .unwrap();
     assert_eq!(proof.sha256, bench.effect.sha256);
     assert_eq!(proof.path, bench.effect.snapshot);
     assert_eq!(proof.content.cluster_version.as_deref(), Some("3.4.0"));
+    let modified = std::fs::metadata(bench.effect.snapshot.as_str()).and_then(|m| m.modified());
+    let seconds = modified.unwrap().duration_since(std::time::UNIX_EPOCH);
+    let seconds = seconds.unwrap().as_secs().cast_signed();
+    assert_eq!(
+        proof.modified.map(jiff::Timestamp::as_second),
+        Some(seconds)
+    );
 
     let file = bench.effect.snapshot.as_str();
     let whole = std::fs::read(file).unwrap();
@@ -509,11 +520,15 @@ async fn a_snapshot_is_proven_before_anything_else() {
         (b"", "snapshot-empty"),
     ] {
         std::fs::write(file, bytes).unwrap();
-        let error = bench.tool.prove(&bench.effect.snapshot).await.unwrap_err();
+        let error = bench
+            .tool
+            .prove(&bench.effect.snapshot, None)
+            .await
+            .unwrap_err();
         assert_eq!(error.code, code, "{}", error.chain());
         assert!(error.hint.is_some());
     }
     let absent = AbsPath::new("/nonexistent/snapshot.db").unwrap();
-    let error = bench.tool.prove(&absent).await.unwrap_err();
+    let error = bench.tool.prove(&absent, None).await.unwrap_err();
     assert_eq!(error.code, "snapshot-io");
 }

@@ -79,7 +79,8 @@ pub enum JournalError {
         /// What is not understood.
         fault: String,
     },
-    /// A newer format than this build reads or writes.
+    /// Another format than this build's: another major version cannot be read, a newer minor one can be
+    /// read and not written.
     #[error("the journal at {place} has format {}.{}, this build writes {}.{}", found.major, found.minor, JOURNAL_FORMAT.major, JOURNAL_FORMAT.minor)]
     Newer {
         /// Where it is.
@@ -118,9 +119,8 @@ impl JournalError {
                 "do not edit it: compare with a copy, or look at each node with `status` and finish by hand"
             }
             Self::Empty { .. } => "the run never began; start it again from its plan",
-            Self::Foreign { .. } | Self::Newer { .. } => {
-                "use the newer restore-runbook that wrote it"
-            }
+            Self::Foreign { .. } => "use the newer restore-runbook that wrote it",
+            Self::Newer { .. } => "use the release of restore-runbook that wrote it",
         }
     }
 }

@@ -70,6 +70,11 @@ fn guard(cx: &Context, member: &Member, found: &SpoolState) -> Unit {
         node: node.clone(),
         spool: cx.spool().clone(),
         run: cx.run,
+        instead_of: match found {
+            // The spec allows it, or there would be no plan.
+            SpoolState::Guard(over) => Some(*over),
+            _ => None,
+        },
     };
     let why = format!(
         "{} has {found}: there is nothing to move, but nothing may start there either",

@@ -167,6 +167,7 @@ fn guard_again(cx: &Context, member: &Member) -> Unit {
         node: node.clone(),
         spool: cx.spool().clone(),
         run: cx.run,
+        instead_of: None,
     };
     let why = "the wipe took the guard as well; on a fresh disk an etcd would start empty";
     let unit = Unit::act(

@@ -50,7 +50,7 @@ fn restore(cx: &Context, member: &Member) -> Unit {
         peer_url: member.seen.peer_url.clone(),
         initial_cluster: cx.initial_cluster(),
         token: cx.identity.token.clone(),
-        revision_bump: cx.bump,
+        revision_bump: cx.bump.map(|bump| bump.by),
     };
     let why = "beside the spool and behind the guard: no etcd can start from it yet";
     let action = Action::Tool(ToolEffect::Restore(Box::new(effect)));
@@ -68,6 +68,7 @@ fn restore(cx: &Context, member: &Member) -> Unit {
                 node: node.clone(),
                 spool: cx.spool().clone(),
                 run: cx.run,
+                instead_of: None,
             },
         ])
         .within(cx.spec.deadlines.restore_s)

@@ -55,19 +55,8 @@ fn refuse_behind_the_point_of_no_return(
     of: &SealedPlan,
     machine: &Machine,
 ) -> Result<(), PlanError> {
-    let assigned = |unit: &&Unit| {
-        matches!(
-            unit.act,
-            Some(Action::Manager(ManagerEffect::AssignRole { .. }))
-        )
-    };
-    let final_step = |unit: &&Unit| unit.destructive || assigned(unit);
-    match of
-        .units
-        .iter()
-        .filter(final_step)
-        .find(|unit| machine.intended(&unit.id))
-    {
+    let begun = |unit: &&Unit| unit.is_final() && machine.intended(&unit.id);
+    match of.units.iter().find(begun) {
         None => Ok(()),
         Some(unit) => Err(PlanError::refused(
             "past-no-return",

@@ -7,7 +7,7 @@
 
 use super::{Context, Member, id};
 use crate::names::UnitId;
-use crate::plan::{Action, Check, ClientEffect, Phase, Undo, Unit};
+use crate::plan::{Action, Check, ClientEffect, Phase, PredictedHash, Undo, Unit};
 
 const PHASE: Phase = Phase::Verify;
 
@@ -44,21 +44,28 @@ fn same_role(cx: &Context) -> Unit {
 
 fn same_data(cx: &Context) -> Unit {
     let content = &cx.world.snapshot.content;
-    // A revision bump adds a record of its own: the hash then says "alike", the counts say "all of it".
-    let predicted = cx
-        .bump
-        .is_none()
-        .then_some((content.revision, content.hash_kv));
+    let predicted = match cx.bump {
+        None => PredictedHash {
+            revision: content.revision,
+            compact_revision: content.compact_revision,
+            hash: content.hash_kv,
+        },
+        // What is left are the live records, and the one that the bump adds.
+        Some(bump) => PredictedHash {
+            revision: bump.revision,
+            compact_revision: bump.revision,
+            hash: bump.hash_kv,
+        },
+    };
     let check = Check::HashesAlike {
         urls: cx.client_urls(),
-        revision: predicted.map(|(revision, _)| revision),
-        hash: predicted.map(|(_, hash)| hash),
+        predicted,
     };
     Unit::gate(
         id(PHASE, None, "hash"),
         PHASE,
         "every member holds the same data",
-        "HashKV covers every key, value and revision; without a revision bump it was known before the first disk was wiped",
+        "HashKV covers every key, value and revision that is left; it was known before the first disk was wiped",
         vec![check],
     )
     .within(cx.spec.deadlines.start_s)

@@ -4,8 +4,6 @@
 //! others. None of them is a string of somebody's shell: the adapter's one renderer turns an effect
 //! into commands, for the plan and for the run alike.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
@@ -114,6 +112,9 @@ pub enum NodeEffect {
         spool: AbsPath,
         /// The run that holds the node, as the guard says.
         run: RunId,
+        /// A run that is over, whose guard may stand there as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<RunId>,
     },
     /// `chown -R` and `chmod 0700` of the staged tree.
     OwnTree {
@@ -245,6 +246,13 @@ pub struct OwnEffect {
 }
 
 impl Action {
+    /// Whether sending it again while the first is still on its way does no harm.
+    ///
+    /// Every other effect is absolute ("the value is `no`") or refuses to begin twice.
+    pub const fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::Manager(ManagerEffect::Reboot { .. }))
+    }
+
     /// What is true of the world once the action has happened, and not before.
     pub fn done_when(&self) -> Vec<Check> {
         match self {
@@ -364,18 +372,28 @@ impl NodeEffect {
                     node: node.clone(),
                     spool: spool.clone(),
                     run: *run,
+                    instead_of: None,
                 },
             ],
-            Self::PlaceGuard { node, spool, run }
-            | Self::Disarm {
+            Self::PlaceGuard {
+                node,
+                spool,
+                run,
+                instead_of,
+            } => vec![Check::Guarded {
+                node: node.clone(),
+                spool: spool.clone(),
+                run: *run,
+                instead_of: *instead_of,
+            }],
+            Self::Disarm {
                 node, spool, run, ..
-            } => {
-                vec![Check::Guarded {
-                    node: node.clone(),
-                    spool: spool.clone(),
-                    run: *run,
-                }]
-            }
+            } => vec![Check::Guarded {
+                node: node.clone(),
+                spool: spool.clone(),
+                run: *run,
+                instead_of: None,
+            }],
             Self::OwnTree { node, tree, owner } => vec![Check::TreeOwned {
                 node: node.clone(),
                 tree: tree.clone(),
@@ -406,93 +424,4 @@ impl NodeEffect {
             ],
         }
     }
-}
-
-/// The imperative one-line title of an action, as a plan prints it.
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Manager(effect) => effect.fmt(f),
-            Self::Node(effect) => effect.fmt(f),
-            Self::Tool(ToolEffect::Restore(r)) => {
-                write!(f, "restore the snapshot into {}", r.tree())
-            }
-            Self::Client(ClientEffect::PutCanary { url, .. }) => {
-                write!(f, "write the canary key through {url}")
-            }
-            Self::Client(ClientEffect::DeleteCanary { .. }) => f.write_str("delete the canary key"),
-            Self::Own(own) => write!(f, "{} {}", own.kind, own.params),
-        }
-    }
-}
-
-impl fmt::Display for ManagerEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnassignRole { overlay, nodes } => {
-                write!(f, "take {} out of overlay {overlay}", list(nodes))
-            }
-            Self::AssignRole { overlay, nodes } => {
-                write!(f, "put {} into overlay {overlay}", list(nodes))
-            }
-            Self::SetDatanode { node, value } => {
-                write!(f, "set datanode of {node} to {}", yes_no(*value))
-            }
-            Self::SetCategoryDatanode { category, value } => {
-                write!(
-                    f,
-                    "set datanode of category {category} to {}",
-                    yes_no(*value)
-                )
-            }
-            Self::SetNextInstallMode {
-                node,
-                mode: Some(mode),
-            } => {
-                write!(f, "set nextinstallmode of {node} to {mode}")
-            }
-            Self::SetNextInstallMode { node, mode: None } => {
-                write!(f, "clear nextinstallmode of {node}")
-            }
-            Self::Reboot { node } => write!(f, "reboot {node}"),
-            Self::PowerOn { node } => write!(f, "power on {node}"),
-        }
-    }
-}
-
-impl fmt::Display for NodeEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StopService { service, .. } => write!(f, "stop {service}"),
-            Self::SetAside { spool, aside, .. } => {
-                write!(f, "move {spool} to {aside}, guard {spool}")
-            }
-            Self::PlaceGuard { spool, .. } => write!(f, "guard {spool}"),
-            Self::OwnTree { tree, owner, .. } => write!(f, "give {tree} to {owner}, mode 0700"),
-            Self::Arm { staged, spool, .. } => {
-                write!(f, "replace the guard at {spool} by {staged}")
-            }
-            Self::ClearFailures { service, .. } => {
-                write!(f, "clear what systemd holds against {service}")
-            }
-            Self::Disarm { staged, spool, .. } => {
-                write!(f, "move {spool} back to {staged}, guard {spool}")
-            }
-            Self::ReturnSpool { spool, aside, .. } => {
-                write!(f, "replace the guard at {spool} by {aside}")
-            }
-        }
-    }
-}
-
-pub(crate) const fn yes_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
-}
-
-pub(crate) fn list(nodes: &[NodeName]) -> String {
-    nodes
-        .iter()
-        .map(NodeName::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
 }

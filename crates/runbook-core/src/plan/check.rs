@@ -3,11 +3,8 @@
 //! The world decides whether a unit is done, never an exit code. Ports report facts; what a fact
 //! means for a check is decided in one place, [`crate::probe`].
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::action::{list, yes_no};
 use crate::digest::Digest;
 use crate::identity::{ClusterId, MemberId};
 use crate::names::{
@@ -144,6 +141,9 @@ pub enum Check {
         spool: AbsPath,
         /// The run.
         run: RunId,
+        /// A run that is over, whose guard may stand there until then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<RunId>,
     },
     /// A directory with etcd data stands at the spool path.
     SpoolHoldsData {
@@ -250,14 +250,12 @@ pub enum Check {
         /// The members' client URLs.
         urls: Vec<EtcdUrl>,
     },
-    /// All members hold the same data, at the predicted hash where one is predicted.
+    /// All members hold the data that was predicted; where somebody has compacted since, the same.
     HashesAlike {
         /// The members' client URLs.
         urls: Vec<EtcdUrl>,
-        /// The revision to hash at; the newest where absent.
-        revision: Option<i64>,
-        /// The hash the plan predicts.
-        hash: Option<u32>,
+        /// What the snapshot's proof predicts.
+        predicted: PredictedHash,
     },
     /// The member's revision is at least this.
     RevisionAtLeast {
@@ -295,200 +293,14 @@ pub enum Check {
     },
 }
 
-/// The check in words, as a plan prints it.
-impl fmt::Display for Check {
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm a check: a list, however long"
-    )]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::HeadIsActive => f.write_str("this head node is the active one"),
-            Self::SnapshotProven { path, sha256 } => {
-                write!(f, "{path} is sound and its content is {sha256}")
-            }
-            Self::SnapshotSeen {
-                node,
-                path,
-                must_survive_wipe,
-                ..
-            } => {
-                write!(f, "{node} sees the same snapshot at {path}")?;
-                if *must_survive_wipe {
-                    f.write_str(", on storage that its provisioning does not wipe")?;
-                }
-                Ok(())
-            }
-            Self::CredentialsGood => f.write_str("the client certificate towards etcd is valid"),
-            Self::QuorumLost { allowed: None, .. } => {
-                f.write_str("no quorum of the old cluster answers")
-            }
-            Self::QuorumLost {
-                allowed: Some(reason),
-                ..
-            } => {
-                write!(
-                    f,
-                    "no quorum of the old cluster answers, or one does and it was allowed: {reason}"
-                )
-            }
-            Self::RoomFor {
-                node,
-                dir,
-                disk_bytes,
-                memory_bytes,
-            } => {
-                write!(
-                    f,
-                    "{node} has {} MiB free below {dir} and {} MiB of memory",
-                    disk_bytes.div_ceil(1 << 20),
-                    memory_bytes.div_ceil(1 << 20)
-                )
-            }
-            Self::ToolsMatch {
-                node,
-                module,
-                version,
-            } => write!(
-                f,
-                "module {module} on {node} gives etcd {}.{} and a restore tool of the same minor release",
-                version.major, version.minor
-            ),
-            Self::RoleUnchanged {
-                overlay,
-                spool,
-                nodes,
-            } => write!(
-                f,
-                "the role of overlay {overlay} still names {spool}, and reaches no node but {}",
-                list(nodes)
-            ),
-            Self::RoleAbsent { nodes } => {
-                write!(
-                    f,
-                    "no overlay, category or node gives Etcd::Host to {}",
-                    list(nodes)
-                )
-            }
-            Self::RoleAssigned { overlay, nodes } => {
-                write!(f, "overlay {overlay} lists {}", list(nodes))
-            }
-            Self::ServiceStopped { node, service } => {
-                write!(f, "{service} on {node} is inactive")
-            }
-            Self::ServiceStartable { node, service } => {
-                write!(
-                    f,
-                    "systemd on {node} holds no failed start against {service}"
-                )
-            }
-            Self::PortsClosed { node, ports } => {
-                write!(f, "nothing listens on {ports:?} of {node}")
-            }
-            Self::PathPresent { node, path } => write!(f, "{path} is there on {node}"),
-            Self::PathAbsent { node, path } => write!(f, "{path} is gone on {node}"),
-            Self::Guarded { node, spool, .. } => {
-                write!(f, "this run's guard stands at {spool} on {node}")
-            }
-            Self::SpoolHoldsData { node, spool } => write!(f, "{spool} on {node} holds etcd data"),
-            Self::DatanodeIs { node, value } => {
-                write!(f, "datanode of {node} reads {}", yes_no(*value))
-            }
-            Self::CategoryDatanodeIs { category, value } => {
-                write!(
-                    f,
-                    "datanode of category {category} reads {}",
-                    yes_no(*value)
-                )
-            }
-            Self::DatanodeEffective { node, value } => {
-                write!(
-                    f,
-                    "datanode of {node} OR its category is {}",
-                    yes_no(*value)
-                )
-            }
-            Self::NextInstallModeIs {
-                node,
-                mode: Some(mode),
-            } => {
-                write!(f, "nextinstallmode of {node} reads {mode}")
-            }
-            Self::NextInstallModeIs { node, mode: None } => {
-                write!(f, "nextinstallmode of {node} is empty")
-            }
-            Self::Rebooted { node, .. } => {
-                write!(f, "{node} is UP, answers ssh, and has a new boot id")
-            }
-            Self::DiskIsFresh {
-                node, spool, aside, ..
-            } => {
-                write!(
-                    f,
-                    "neither the guard at {spool} nor {aside} is on the disk of {node}"
-                )
-            }
-            Self::Staged { node, staging, .. } => {
-                write!(f, "{staging} on {node} holds a complete, synced tree")
-            }
-            Self::StagedAlike { .. } => f.write_str("member/snap/db is the same on every member"),
-            Self::TreeOwned { node, tree, owner } => {
-                write!(f, "all of {tree} on {node} belongs to {owner}, mode 0700")
-            }
-            Self::Armed { node, spool, .. } => {
-                write!(f, "{spool} on {node} holds the restored tree")
-            }
-            Self::Identity {
-                url,
-                member,
-                cluster,
-                ..
-            } => write!(
-                f,
-                "{url} is member {member} of cluster {cluster} and lists exactly the planned members"
-            ),
-            Self::OneLeader { .. } => {
-                f.write_str("all members follow one leader and report no error or alarm")
-            }
-            Self::HashesAlike {
-                hash: Some(hash),
-                revision: Some(revision),
-                ..
-            } => {
-                write!(
-                    f,
-                    "HashKV at revision {revision} is {hash} on every member, as in the snapshot"
-                )
-            }
-            Self::HashesAlike { .. } => f.write_str("HashKV is the same on every member"),
-            Self::RevisionAtLeast { url, revision } => {
-                write!(f, "{url} is at revision {revision} or later")
-            }
-            Self::CountAtLeast {
-                url,
-                prefix,
-                keys,
-                revision,
-            } => {
-                let what = if prefix.is_empty() { "all" } else { prefix };
-                write!(
-                    f,
-                    "{url} counts {keys} keys ({what}) at revision {revision}"
-                )
-            }
-            Self::KeyReads {
-                url,
-                value: Some(_),
-                ..
-            } => {
-                write!(f, "{url} reads the canary key back")
-            }
-            Self::KeyReads {
-                url, value: None, ..
-            } => {
-                write!(f, "{url} has no canary key any more")
-            }
-            Self::Own { kind, params } => write!(f, "{kind} {params} is done"),
-        }
-    }
+/// The `HashKV` that every restored member must answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictedHash {
+    /// The revision to hash at.
+    pub revision: i64,
+    /// Up to where history is compacted, -1 for none; hashes compare only where it is the same.
+    pub compact_revision: i64,
+    /// The hash.
+    pub hash: u32,
 }

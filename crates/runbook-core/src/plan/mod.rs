@@ -9,15 +9,16 @@ mod check;
 mod phase;
 mod seal;
 mod unit;
+mod words;
 
 pub use action::{
     Action, ClientEffect, ManagerEffect, NodeEffect, OwnEffect, RestoreEffect, ToolEffect,
 };
-pub(crate) use action::{list, yes_no};
-pub use check::Check;
+pub use check::{Check, PredictedHash};
 pub use phase::Phase;
 pub use seal::Broken;
 pub use unit::{Command, Place, Script, Undo, Unit};
+pub(crate) use words::{list, yes_no};
 
 use serde::{Deserialize, Serialize};
 
@@ -201,6 +202,9 @@ pub trait Render {
 }
 
 /// A plan that can still be changed, and cannot be run.
+///
+/// There are two ways to one: [`Draft::restore`], the procedure, and [`Draft::undo`], which takes back
+/// what a run has done. Own steps go in by [`Draft::insert_after`]; [`Draft::seal`] is the way on.
 #[derive(Debug, Clone)]
 pub struct Draft {
     plan: Plan,

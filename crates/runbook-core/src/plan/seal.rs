@@ -27,10 +27,10 @@ impl Broken {
     }
 }
 
-/// The first unit that cannot be taken back: something is destroyed, or etcd may start.
+/// The first unit that cannot be taken back.
 pub(super) fn point_of_no_return(units: &[Unit]) -> Option<UnitId> {
-    let final_step = |unit: &&Unit| unit.destructive || assigned(unit).is_some();
-    units.iter().find(final_step).map(|unit| unit.id.clone())
+    let first = units.iter().find(|unit| unit.is_final());
+    first.map(|unit| unit.id.clone())
 }
 
 pub(super) fn check(plan: &Plan) -> Result<(), Broken> {
@@ -122,7 +122,11 @@ fn marks_are_right(plan: &Plan) -> Result<(), Broken> {
 /// Whoever gives the role back looks, at that very moment, whether it is still the plan's role.
 fn roles_are_looked_at(plan: &Plan) -> Result<(), Broken> {
     let looks = |check: &Check| matches!(check, Check::RoleUnchanged { overlay, spool, .. } if *overlay == plan.world.overlay && *spool == plan.world.spool);
-    for unit in plan.units.iter().filter(|unit| assigned(unit).is_some()) {
+    for unit in plan
+        .units
+        .iter()
+        .filter(|unit| unit.gives_role_to().is_some())
+    {
         if !unit.require.iter().any(looks) {
             return Err(Broken::new(
                 &unit.id,
@@ -175,7 +179,7 @@ fn nothing_starts_before_every_restore(plan: &Plan) -> Result<(), Broken> {
                 ));
             }
             armed.insert(node, unit.phase);
-        } else if assigned(unit).is_some() && !all_before(&members, &armed, unit.phase) {
+        } else if unit.gives_role_to().is_some() && !all_before(&members, &armed, unit.phase) {
             return Err(Broken::new(
                 &unit.id,
                 "it lets etcd start before all members are armed",
@@ -268,7 +272,7 @@ fn undo_starts_only_old_data(units: &[Unit]) -> Result<(), Broken> {
         if unit.destructive {
             return Err(Broken::new(&unit.id, "an undo destroys nothing"));
         }
-        for node in assigned(unit).into_iter().flatten() {
+        for node in unit.gives_role_to().into_iter().flatten() {
             let holds = |check: &Check| matches!(check, Check::SpoolHoldsData { node: of, .. } if of == node);
             if !unit.require.iter().any(holds) {
                 return Err(Broken::new(
@@ -279,13 +283,6 @@ fn undo_starts_only_old_data(units: &[Unit]) -> Result<(), Broken> {
         }
     }
     Ok(())
-}
-
-fn assigned(unit: &Unit) -> Option<&[NodeName]> {
-    match &unit.act {
-        Some(Action::Manager(ManagerEffect::AssignRole { nodes, .. })) => Some(nodes),
-        _ => None,
-    }
 }
 
 fn restore(unit: &Unit) -> Option<&RestoreEffect> {

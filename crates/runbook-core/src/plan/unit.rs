@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::Action;
+use super::action::{Action, ManagerEffect};
 use super::check::Check;
 use super::phase::Phase;
 use crate::names::{NodeName, UnitId};
@@ -267,6 +267,21 @@ impl Unit {
         self.destructive = true;
         self.undo = Undo::Impossible(what.into());
         self
+    }
+}
+
+impl Unit {
+    /// The nodes it gives the role to; etcd may start there afterwards.
+    pub(crate) fn gives_role_to(&self) -> Option<&[NodeName]> {
+        match &self.act {
+            Some(Action::Manager(ManagerEffect::AssignRole { nodes, .. })) => Some(nodes),
+            _ => None,
+        }
+    }
+
+    /// Whether it cannot be taken back once it was begun: something is destroyed, or etcd may start.
+    pub(crate) fn is_final(&self) -> bool {
+        self.destructive || self.gives_role_to().is_some()
     }
 }
 

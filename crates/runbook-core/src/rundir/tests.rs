@@ -95,3 +95,15 @@ fn directories_are_private() {
     assert_eq!(mode(&state.path().join("default")), 0o700);
     assert_eq!(mode(&state.path().join("default/lock")), 0o600);
 }
+
+#[test]
+fn what_is_no_file_is_not_cured_by_its_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = read_private(dir.path(), 10).unwrap_err();
+    assert_eq!(error.code(), "state-unsafe");
+    assert!(
+        !error.hint().unwrap().contains("chmod"),
+        "{:?}",
+        error.hint()
+    );
+}

@@ -15,7 +15,7 @@ use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
 use crate::spec::{Allowances, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec};
 use crate::version::EtcdVersion;
-use crate::world::{SnapshotContent, SnapshotProof};
+use crate::world::{RecordedRevision, SnapshotContent, SnapshotProof};
 
 /// How a node is found when the world begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +51,8 @@ pub struct Builder {
     reprovision: Vec<bool>,
     datanode: bool,
     category_datanode: bool,
+    takes_guards_over: bool,
+    recorded: Option<RecordedRevision>,
     has_role: bool,
     seed: u64,
     version: EtcdVersion,
@@ -69,6 +71,8 @@ impl World {
             reprovision: vec![false; members],
             datanode: true,
             category_datanode: false,
+            takes_guards_over: false,
+            recorded: None,
             has_role: true,
             seed: 0,
             version: EtcdVersion::new(3, 4, 23),
@@ -132,6 +136,13 @@ impl Builder {
         self
     }
 
+    /// The spec takes over the guards of the run that [`Found::Guarded`] is about.
+    #[must_use]
+    pub const fn takes_guards_over(mut self) -> Self {
+        self.takes_guards_over = true;
+        self
+    }
+
     /// The role was taken away before.
     #[must_use]
     pub const fn without_role(mut self) -> Self {
@@ -144,6 +155,14 @@ impl Builder {
     pub const fn version(mut self, version: EtcdVersion, bump: RevisionBump) -> Self {
         self.version = version;
         self.revision_bump = bump;
+        self
+    }
+
+    /// The highest revision on record beside the snapshot.
+    #[must_use]
+    pub const fn recorded(mut self, revision: i64) -> Self {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        self.recorded = Some(RecordedRevision { revision, at });
         self
     }
 
@@ -218,17 +237,24 @@ impl Builder {
                 path: spec.snapshot.clone(),
                 size_bytes: 20_480_032,
                 sha256: Digest::of(b"the snapshot"),
+                modified: "2024-11-27T17:30:00Z".parse().ok(),
                 content: SnapshotContent {
                     revision: 20_231,
                     live_keys: 20_007,
                     registry_keys: 20_000,
+                    compact_revision: -1,
+                    kinds: [("pods", 15_000), ("events", 4_400), ("secrets", 600)]
+                        .map(|(kind, count)| (kind.to_owned(), count))
+                        .into(),
                     hash_kv: 1_234_567,
+                    bumped: None,
                     cluster_version: Some("3.4.0".into()),
                 },
             },
             spec,
             overlay: named("kube-default-etcd"),
             spool: named("/var/lib/etcd"),
+            recorded: self.recorded,
             version: self.version,
             image_has_spool: self.image_has_spool,
         }
@@ -243,6 +269,9 @@ impl Builder {
         if self.category_datanode {
             let reason = "the fake world wants it".into();
             allow.category_datanode.insert(named("default"), reason);
+        }
+        if self.takes_guards_over {
+            allow.guards.insert(run_id(99), "it was abandoned".into());
         }
         let members = self.reprovision.iter().enumerate();
         let members = members.map(|(at, reprovision)| MemberSpec {

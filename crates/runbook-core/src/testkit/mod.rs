@@ -20,15 +20,19 @@
 //! ```
 
 mod build;
+mod client;
 mod disk;
 mod effect;
 mod faults;
 mod lives;
+mod manager;
+mod node;
 mod ports;
 mod render;
 mod rng;
 mod state;
 mod time;
+mod tool;
 mod watch;
 mod work;
 

@@ -50,8 +50,15 @@ pub(super) fn node(effect: &NodeEffect) -> Vec<Command> {
             line(&["mv", "-T", "-n", spool.as_str(), aside.as_str()]),
             line(&["guard", &run.to_string(), spool.as_str()]),
         ],
-        NodeEffect::PlaceGuard { spool, run, .. } => {
-            vec![line(&["guard", &run.to_string(), spool.as_str()])]
+        NodeEffect::PlaceGuard {
+            spool,
+            run,
+            instead_of,
+            ..
+        } => {
+            let mut words = vec!["guard".to_owned(), run.to_string(), spool.to_string()];
+            words.extend(instead_of.map(|over| format!("instead-of={over}")));
+            vec![Command::on_node(on, words)]
         }
         NodeEffect::OwnTree { tree, owner, .. } => vec![
             line(&["chown", "-R", owner.as_str(), tree.as_str()]),

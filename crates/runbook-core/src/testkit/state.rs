@@ -14,7 +14,7 @@ use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, Overlay
 use crate::plan::RestoreEffect;
 use crate::spec::Spec;
 use crate::version::EtcdVersion;
-use crate::world::{InstallMode, SnapshotProof};
+use crate::world::{BumpRule, Bumped, InstallMode, RecordedRevision, SnapshotProof};
 
 /// What does not change while the world turns.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Setup {
     pub(super) spool: AbsPath,
     pub(super) version: EtcdVersion,
     pub(super) snapshot: SnapshotProof,
+    pub(super) recorded: Option<RecordedRevision>,
     /// Whether the image brings an empty directory at the spool path.
     pub(super) image_has_spool: bool,
 }
@@ -347,10 +348,12 @@ impl State {
 
     fn first_revision(&self, data: Data) -> i64 {
         let snapshot = self.setup.snapshot.content.revision;
-        let bump = self.setup.bump();
         match data {
             Data::Old { .. } => snapshot + 500,
-            Data::Restored | Data::Half => snapshot + bump,
+            Data::Restored | Data::Half => {
+                let bumped = self.setup.restored_as();
+                bumped.map_or(snapshot, |bumped| bumped.revision)
+            }
             Data::Empty => 1,
         }
     }
@@ -375,15 +378,23 @@ impl State {
 }
 
 impl Setup {
-    /// How far a restore with this spec moves the revision.
-    pub(super) fn bump(&self) -> i64 {
-        use crate::spec::RevisionBump;
-        let by = match self.spec.revision_bump {
-            RevisionBump::Auto if self.version.has_revision_bump() => 1_000_000_000,
-            RevisionBump::Auto | RevisionBump::None => 0,
-            RevisionBump::By(by) => by,
-        };
-        i64::try_from(by).unwrap_or(i64::MAX)
+    /// What a restore with this rule makes of the snapshot.
+    pub(super) fn bumped(&self, rule: BumpRule) -> Bumped {
+        let content = &self.snapshot.content;
+        let by = rule.amount(content.revision);
+        Bumped {
+            by,
+            revision: content
+                .revision
+                .saturating_add(i64::try_from(by).unwrap_or(i64::MAX)),
+            hash_kv: content.hash_kv + 1,
+        }
+    }
+
+    /// What a restore with this spec makes of the snapshot, where the release can.
+    pub(super) fn restored_as(&self) -> Option<Bumped> {
+        let rule = self.spec.revision_bump.rule(self.recorded)?;
+        self.version.has_revision_bump().then(|| self.bumped(rule))
     }
 }
 

@@ -1,0 +1,267 @@
+//! `backup`: one proven snapshot more, and those dropped that nobody needs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use etcd_adapter::backup::{Event, Policy, Session, Taken, Wanted, Watcher};
+use etcd_adapter::client::Login;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use runbook_core::names::EtcdUrl;
+use runbook_core::ports::NoLog;
+use runbook_core::rundir::read_private;
+use runbook_core::world::HeadRole;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use crate::actor::actor;
+use crate::args::{Backup, Listing};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::{backup as render, json, timer};
+use crate::ui::{Ui, clean_line};
+use crate::wiring::{self, Purpose};
+
+/// How long a member may take to tell its status.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long the others may take to elect a leader once a member is lost: some of etcd's election
+/// timeouts (1 s by default, 10 s on slow networks).
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// Bytes of a password.
+const PASSWORD_LIMIT_BYTES: u64 = 4096;
+
+/// Where the API servers' keys and their encryption configuration are looked for. The first is Base
+/// Command Manager's; the second is the directory of Kubernetes' own guide.
+fn usual_companions(args: &Backup) -> Vec<PathBuf> {
+    let usual = [
+        Path::new("/etc/kubernetes/pki").join(args.cluster.as_str()),
+        PathBuf::from("/etc/kubernetes/enc"),
+    ];
+    usual.into_iter().filter(|path| path.exists()).collect()
+}
+
+pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failure> {
+    let policy = policy(args);
+    if args.keep.prune && policy.is_unset() {
+        return Err(
+            Failure::usage("--prune drops what no --keep-… keeps: say what to keep")
+                .hint("for example --keep-last 24 --keep-daily 14 --keep-weekly 8"),
+        );
+    }
+    if args.print_timer {
+        cx.ui.data(&timer::units(cx.options, args)?)?;
+        return Ok(Exit::Done);
+    }
+    if let Some(copy) = &args.copy_to {
+        apart(&args.to, copy)?;
+    }
+    let endpoints = endpoints(cx, args).await?;
+    let client = wiring::etcd(cx.options, &args.cluster, &endpoints, login(args)?)?;
+    let session = Session::open(wanted(args, endpoints))?;
+    let bar = Bar::new(cx.ui);
+    let watch = bar.watcher();
+    let taking = session.take(&client, &watch);
+    let taken = tokio::select! {
+        taken = taking => taken,
+        failure = interrupted() => {
+            bar.clear();
+            return Err(failure?);
+        }
+    };
+    bar.clear();
+    let taken = taken?;
+    let retained = if policy.is_unset() {
+        Vec::new()
+    } else {
+        session.retain(policy, args.keep.prune)?
+    };
+    show(cx.ui, args, &taken, &retained)?;
+    Ok(Exit::Done)
+}
+
+fn policy(args: &Backup) -> Policy {
+    Policy {
+        last: args.keep.last,
+        hourly: args.keep.hourly,
+        daily: args.keep.daily,
+        weekly: args.keep.weekly,
+    }
+}
+
+/// A second copy in the same place is none.
+fn apart(one: &Path, other: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real(one) == real(other) {
+        return Err(Failure::usage("--to and --copy-to are the same directory"));
+    }
+    Ok(())
+}
+
+/// As given, or as the cluster manager has them.
+async fn endpoints(cx: Context<'_>, args: &Backup) -> Result<Vec<EtcdUrl>, Failure> {
+    if !args.endpoints.is_empty() {
+        let mut endpoints = args.endpoints.clone();
+        endpoints.sort();
+        endpoints.dedup();
+        return Ok(endpoints);
+    }
+    let purpose = Purpose {
+        cluster: &args.cluster,
+        asks_etcd: false,
+        run_dir: None,
+        log: Arc::new(NoLog),
+        watcher: cx.ui.watcher(),
+    };
+    let wired = cx.wiring.wire(cx.options, &purpose)?;
+    let manager = Arc::clone(&wired.ports.manager);
+    let found = async {
+        let head = manager.head_role().await?;
+        let role = manager.etcd_role(args.overlay.clone(), &[]).await?;
+        Ok::<_, Failure>((head, role))
+    };
+    let (head, role) = wired.during(found).await?;
+    if head == HeadRole::Passive {
+        let what = "this is the passive head node: the active one takes the backups";
+        return Err(Failure::new(Exit::Environment, "head-passive", what));
+    }
+    if role.holders.is_empty() {
+        let what = format!("no node has Etcd::Host from overlay {}", role.overlay);
+        return Err(Failure::new(Exit::Environment, "backup-no-member", what)
+            .hint("name the members with --endpoints"));
+    }
+    let holders = role.holders.into_iter();
+    Ok(holders.map(|holder| holder.client_url).collect())
+}
+
+fn login(args: &Backup) -> Result<Option<Login>, Failure> {
+    let (Some(user), Some(path)) = (&args.etcd_user, &args.etcd_password_file) else {
+        return Ok(None);
+    };
+    let bytes = read_private(path, PASSWORD_LIMIT_BYTES)?;
+    let password = String::from_utf8(bytes)
+        .map_err(|_| Failure::usage(format!("{} is not UTF-8 text", path.display())))?;
+    Ok(Some(Login {
+        user: user.clone(),
+        password: password.trim_end_matches(['\r', '\n']).to_owned(),
+    }))
+}
+
+fn wanted(args: &Backup, endpoints: Vec<EtcdUrl>) -> Wanted {
+    let companions = if args.companion.is_empty() {
+        usual_companions(args)
+    } else {
+        args.companion.clone()
+    };
+    Wanted {
+        label: args.cluster.clone(),
+        endpoints,
+        dir: args.to.clone(),
+        copy_to: args.copy_to.clone(),
+        answer: ANSWER,
+        idle: Duration::from_secs(args.idle_timeout),
+        settle: SETTLE,
+        quota_bytes: args.quota,
+        companions,
+        accept: args.accept_smaller,
+        by: actor(),
+        now: Timestamp::now(),
+    }
+}
+
+/// What to say once somebody wants this to end.
+async fn interrupted() -> Result<Failure, Failure> {
+    let open =
+        |kind| signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e));
+    let (mut interrupt, mut terminate) = (
+        open(SignalKind::interrupt())?,
+        open(SignalKind::terminate())?,
+    );
+    let mut hangup = open(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(Failure::new(
+        Exit::Environment,
+        "backup-interrupted",
+        "interrupted: what was not finished is gone",
+    ))
+}
+
+fn show(
+    ui: &Ui,
+    args: &Backup,
+    taken: &Taken,
+    retained: &[etcd_adapter::backup::Retained],
+) -> Result<(), Failure> {
+    match args.format {
+        Listing::Json => ui.data(&json::document(&render::json(taken, retained))),
+        Listing::Text => {
+            for warning in &taken.warnings {
+                ui.warning(&format!("[{}] {}", warning.code, warning.text));
+            }
+            ui.data(&render::text(taken, retained))
+        }
+    }
+}
+
+/// Bytes on a terminal; elsewhere only what did not go well.
+struct Bar {
+    ui: Ui,
+    bar: Arc<Mutex<ProgressBar>>,
+}
+
+impl Bar {
+    fn new(ui: &Ui) -> Self {
+        let bar = ui.bars.as_ref().map_or_else(ProgressBar::hidden, |bars| {
+            bars.all().add(ProgressBar::no_length())
+        });
+        let style = "{prefix:>12}  {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Self {
+            ui: ui.clone(),
+            bar: Arc::new(Mutex::new(bar)),
+        }
+    }
+
+    fn watcher(&self) -> Watcher {
+        let (ui, bar) = (self.ui.clone(), Arc::clone(&self.bar));
+        Arc::new(move |event| {
+            let bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = |phase: &'static str, done, total| {
+                if bar.prefix() != phase {
+                    bar.reset();
+                    bar.set_prefix(phase);
+                }
+                bar.set_length(total);
+                bar.set_position(done);
+            };
+            match event {
+                Event::Asked(url) => bar.set_message(url.to_string()),
+                Event::Received {
+                    done_bytes,
+                    total_bytes,
+                } => at("receive", done_bytes, total_bytes),
+                Event::Proving(progress) => at("prove", progress.done_bytes, progress.total_bytes),
+                Event::Copied {
+                    done_bytes,
+                    total_bytes,
+                } => at("copy", done_bytes, total_bytes),
+                Event::GaveUp(what) => {
+                    bar.suspend(|| ui.note(&clean_line(&format!("gave up: {what}"))));
+                }
+            }
+        })
+    }
+
+    fn clear(&self) {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,62 @@
+//! What a reviewer has to know before approving, in words.
+
+use super::Context;
+use crate::version::EtcdVersion;
+
+pub(super) fn risks(cx: &Context) -> Vec<String> {
+    let mut risks = vec![
+        "From Stop until Reassign is done no API server has an etcd: kubectl does not work, what runs goes on, what crashes is not rescheduled.".to_owned(),
+        lost(cx),
+    ];
+    if cx.spec.reprovisions() {
+        risks.push("From the first reboot on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.push("From Reprovision until Datanode is done these nodes are no data nodes: a reboot with a changed disk, or a failed filesystem check, wipes them without asking, restored data included. Do not reboot them by hand.".into());
+    }
+    for (category, reason) in &cx.spec.allow.category_datanode {
+        risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
+    }
+    for (run, reason) in &cx.spec.allow.guards {
+        risks.push(format!(
+            "The guard of run {run} is taken over where it stands, because: {reason}"
+        ));
+    }
+    if cx.bump.is_none() {
+        risks.push(format!("The revision goes back to {}: etcd {} has no revision bump, or it was turned off. Watch caches do not notice; restart every kube-apiserver, then controllers, schedulers and kubelets.", cx.first_revision(), cx.version));
+    }
+    let content = &cx.world.snapshot.content;
+    let taken_from = content
+        .cluster_version
+        .as_deref()
+        .and_then(|v| EtcdVersion::parse(v).ok());
+    if let Some(other) = taken_from.filter(|other| !other.same_minor(cx.version)) {
+        risks.push(format!("The snapshot is of an etcd {}.{} cluster, and is restored with etcd {}: etcd supports that only within one minor release.", other.major, other.minor, cx.version));
+    }
+    if let Some(reason) = &cx.spec.allow.quorum {
+        risks.push(format!(
+            "A quorum may still answer and is stopped all the same, because: {reason}"
+        ));
+    }
+    if let Some(reason) = &cx.spec.allow.empty_snapshot {
+        risks.push(format!(
+            "The snapshot holds no Kubernetes key, and is restored all the same, because: {reason}"
+        ));
+    }
+    risks
+}
+
+/// The recovery point: what is gone for good.
+fn lost(cx: &Context) -> String {
+    let snapshot = cx.world.snapshot.content.revision;
+    let known = match cx.world.recorded {
+        None => "nothing is on record of how much that is".to_owned(),
+        Some(recorded) => format!(
+            "the cluster had come to revision {} at {}, {} past the snapshot's, when it was last asked",
+            recorded.revision,
+            recorded.at,
+            recorded.revision.saturating_sub(snapshot).max(0)
+        ),
+    };
+    format!(
+        "Everything written to etcd after the snapshot, of revision {snapshot}, is lost; {known}. Kubernetes will end workloads that the snapshot does not know."
+    )
+}

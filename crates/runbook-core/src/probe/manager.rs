@@ -1,0 +1,193 @@
+//! What the cluster manager is asked: roles, records, boots.
+
+use super::Finding::{self, Holds, NotYet, Underway};
+use super::{holds_if, never};
+use crate::journal::Baseline;
+use crate::names::{AbsPath, CategoryName, NodeName, OverlayName};
+use crate::plan::{list, yes_no};
+use crate::ports::{PortResult, Ports};
+use crate::world::{DeviceStatus, HeadRole, InstallMode, RoleHolder, RoleSource};
+
+pub(super) async fn head_is_active(ports: &Ports) -> PortResult<Finding> {
+    Ok(match ports.manager.head_role().await? {
+        HeadRole::Active => Holds("the active head node".into()),
+        HeadRole::Single => Holds("the only head node".into()),
+        HeadRole::Passive => never(
+            "head-passive",
+            "this is the passive head node".into(),
+            "log in to the active head node and go on there",
+        ),
+    })
+}
+
+pub(super) async fn role_unchanged(
+    ports: &Ports,
+    overlay: &OverlayName,
+    spool: &AbsPath,
+    nodes: &[NodeName],
+) -> PortResult<Finding> {
+    let role = ports
+        .manager
+        .etcd_role(Some(overlay.clone()), nodes)
+        .await?;
+    if role.spool != *spool {
+        return Ok(never(
+            "role-changed",
+            format!(
+                "the role of overlay {overlay} names the spool {}, the plan is for {spool}",
+                role.spool
+            ),
+            "etcd would start empty in the other place: set the spool back in the Etcd::Host role, then resume",
+        ));
+    }
+    let holds = |holder: &&RoleHolder| !holder.sources.is_empty();
+    let stranger = role
+        .holders
+        .iter()
+        .filter(holds)
+        .find(|holder| !nodes.contains(&holder.node));
+    Ok(match stranger {
+        None => Holds(format!("overlay {overlay} names {spool}")),
+        Some(stranger) => never(
+            "role-changed",
+            format!(
+                "{} has Etcd::Host from {}, and is no member of this plan",
+                stranger.node,
+                from(&stranger.sources)
+            ),
+            "an etcd would start empty there: take the role from it, then resume",
+        ),
+    })
+}
+
+pub(super) async fn role_absent(ports: &Ports, nodes: &[NodeName]) -> PortResult<Finding> {
+    let sources = ports.manager.role_sources(nodes).await?;
+    let held = nodes
+        .iter()
+        .zip(&sources)
+        .find(|(_, sources)| !sources.is_empty());
+    Ok(match held {
+        None => Holds(format!("nothing gives Etcd::Host to {}", list(nodes))),
+        Some((node, sources)) => NotYet(format!("{node} has Etcd::Host from {}", from(sources))),
+    })
+}
+
+pub(super) async fn role_assigned(
+    ports: &Ports,
+    overlay: &OverlayName,
+    nodes: &[NodeName],
+) -> PortResult<Finding> {
+    let wanted = RoleSource::OverlayNode(overlay.clone());
+    let sources = ports.manager.role_sources(nodes).await?;
+    let missing = nodes
+        .iter()
+        .zip(&sources)
+        .find(|(_, sources)| !sources.contains(&wanted));
+    Ok(match missing {
+        None => Holds(format!("overlay {overlay} lists {}", list(nodes))),
+        Some((node, _)) => NotYet(format!("overlay {overlay} does not list {node}")),
+    })
+}
+
+fn from(sources: &[RoleSource]) -> String {
+    sources
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
+
+pub(super) async fn datanode_is(
+    ports: &Ports,
+    node: &NodeName,
+    value: bool,
+) -> PortResult<Finding> {
+    let read = ports.manager.device(node).await?.datanode;
+    Ok(holds_if(
+        read == value,
+        format!("datanode of {node} reads {}", yes_no(read)),
+    ))
+}
+
+pub(super) async fn datanode_effective(
+    ports: &Ports,
+    node: &NodeName,
+    value: bool,
+) -> PortResult<Finding> {
+    let read = ports.manager.device(node).await?.effective_datanode();
+    Ok(holds_if(
+        read == value,
+        format!("datanode of {node} or its category is {}", yes_no(read)),
+    ))
+}
+
+pub(super) async fn category_datanode_is(
+    ports: &Ports,
+    category: &CategoryName,
+    value: bool,
+) -> PortResult<Finding> {
+    let (read, _) = ports.manager.category(category).await?;
+    Ok(holds_if(
+        read == value,
+        format!("datanode of category {category} reads {}", yes_no(read)),
+    ))
+}
+
+pub(super) async fn next_install_mode_is(
+    ports: &Ports,
+    node: &NodeName,
+    mode: Option<InstallMode>,
+) -> PortResult<Finding> {
+    let read = ports.manager.device(node).await?.next_install_mode;
+    let shown = read.map_or_else(|| "empty".into(), |mode| mode.to_string());
+    Ok(holds_if(
+        read == mode,
+        format!("nextinstallmode of {node} is {shown}"),
+    ))
+}
+
+/// A boot is over when Bright says UP, ssh answers, and the boot id is another one.
+///
+/// `UP` alone may only mean that the node answers a ping; an answering sshd alone may be the
+/// installer's. While the status says anything else the boot is under way: acting again would reboot
+/// a node in the middle of its installation.
+pub(super) async fn rebooted(
+    ports: &Ports,
+    node: &NodeName,
+    was_up: bool,
+    before: Option<&Baseline>,
+) -> PortResult<Finding> {
+    let device = ports.manager.device(node).await?;
+    let shown = format!("{node} is [{}]", device.status);
+    match &device.status {
+        DeviceStatus::Up => {}
+        DeviceStatus::Booting(_) => return Ok(Underway(shown)),
+        DeviceStatus::Failed(_) => {
+            return Ok(never(
+                "provisioning-failed",
+                shown,
+                "see /var/log/node-installer on the head node; once the node can install, reboot it by hand and resume",
+            ));
+        }
+        // A node that was up and was told to reboot is on its way down; told again, it might be
+        // caught in the middle of its installation.
+        DeviceStatus::Down if was_up && before.is_some() => return Ok(Underway(shown)),
+        DeviceStatus::Down | DeviceStatus::Unknown(_) => return Ok(NotYet(shown)),
+    }
+    let Some(now) = ports.nodes.boot_id(node).await? else {
+        return Ok(Underway(format!("{shown}, but ssh does not answer")));
+    };
+    Ok(match before {
+        None if was_up => NotYet(format!("{shown}, and nothing has rebooted it yet")),
+        // To be powered on, it would stay up as it is, and its disk what it was.
+        None => never(
+            "node-came-up",
+            format!("{shown}, but was off when the plan was made"),
+            "somebody has powered it on: power it off again, then resume",
+        ),
+        Some(Baseline { boot_id: Some(old) }) if *old == now => {
+            NotYet(format!("{shown}, still of the same boot"))
+        }
+        Some(_) => Holds(format!("{shown}, boot {}", now.0)),
+    })
+}

@@ -1,0 +1,235 @@
+//! From facts to answers: whether a check holds.
+//!
+//! The only place that decides what a fact means. An unclear world is never read as a good one: what
+//! cannot be seen is [`Finding::Blind`], and what can no longer come true is [`Finding::Never`].
+//!
+//! One function answers one check; they are filed by whom they ask.
+
+mod client;
+mod manager;
+mod node;
+mod tool;
+
+use crate::error::AdapterError;
+use crate::journal::Baseline;
+use crate::plan::Check;
+use crate::ports::{PortResult, Ports};
+
+/// The answer to a check.
+#[derive(Debug)]
+pub enum Finding {
+    /// It holds; what was seen.
+    Holds(String),
+    /// It does not hold; what was seen.
+    NotYet(String),
+    /// It does not hold, but the effect has begun: wait, and do not act again.
+    Underway(String),
+    /// It does not hold: the effect was begun and ended without success. Acting again may help,
+    /// waiting does not.
+    Stopped {
+        /// The stable error code.
+        code: &'static str,
+        /// What was seen.
+        seen: String,
+        /// What to do next.
+        hint: &'static str,
+    },
+    /// It does not hold and never will by waiting: something else has to be done.
+    Never {
+        /// The stable error code.
+        code: &'static str,
+        /// What was seen.
+        seen: String,
+        /// What to do next.
+        hint: &'static str,
+    },
+    /// It cannot be seen.
+    Blind(AdapterError),
+}
+
+use Finding::{Blind, Holds, Never, NotYet, Stopped, Underway};
+
+impl Finding {
+    /// What was seen, in one line.
+    pub fn seen(&self) -> String {
+        match self {
+            Holds(seen)
+            | NotYet(seen)
+            | Underway(seen)
+            | Stopped { seen, .. }
+            | Never { seen, .. } => seen.clone(),
+            Blind(error) => format!("cannot be seen: {}", error.chain()),
+        }
+    }
+}
+
+/// Asks the checks in order; the answer is the first one that does not hold, or that all do.
+///
+/// `before` is the world right before the unit's first action; none when there has been no intent.
+pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> Finding {
+    let mut seen = Vec::with_capacity(checks.len());
+    let mut booted = false;
+    for check in checks {
+        match one(ports, check, before).await {
+            Holds(fact) => {
+                booted |= matches!(check, Check::Rebooted { .. });
+                seen.push(fact);
+            }
+            // The installer clears `nextinstallmode` in its own time. A node that has booted for this
+            // run is not booted again for that: it would be wiped a second time.
+            NotYet(fact) if booted => return Underway(fact),
+            other => return other,
+        }
+    }
+    Holds(seen.join("; "))
+}
+
+/// Asks one check.
+pub async fn one(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Finding {
+    answer(ports, check, before).await.unwrap_or_else(Blind)
+}
+
+/// Who answers which check. A new check does not compile before somebody does.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm a check: a list, however long"
+)]
+async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> PortResult<Finding> {
+    match check {
+        Check::HeadIsActive => manager::head_is_active(ports).await,
+        Check::RoleUnchanged {
+            overlay,
+            spool,
+            nodes,
+        } => manager::role_unchanged(ports, overlay, spool, nodes).await,
+        Check::RoleAbsent { nodes } => manager::role_absent(ports, nodes).await,
+        Check::RoleAssigned { overlay, nodes } => {
+            manager::role_assigned(ports, overlay, nodes).await
+        }
+        Check::DatanodeIs { node, value } => manager::datanode_is(ports, node, *value).await,
+        Check::CategoryDatanodeIs { category, value } => {
+            manager::category_datanode_is(ports, category, *value).await
+        }
+        Check::DatanodeEffective { node, value } => {
+            manager::datanode_effective(ports, node, *value).await
+        }
+        Check::NextInstallModeIs { node, mode } => {
+            manager::next_install_mode_is(ports, node, *mode).await
+        }
+        Check::Rebooted { node, was_up } => manager::rebooted(ports, node, *was_up, before).await,
+
+        Check::SnapshotSeen {
+            node,
+            path,
+            sha256,
+            size_bytes,
+            spool,
+            must_survive_wipe,
+        } => {
+            node::snapshot_seen(
+                ports,
+                node,
+                path,
+                (*sha256, *size_bytes),
+                spool,
+                *must_survive_wipe,
+            )
+            .await
+        }
+        Check::RoomFor {
+            node,
+            dir,
+            disk_bytes,
+            memory_bytes,
+        } => node::room_for(ports, node, dir, *disk_bytes, *memory_bytes).await,
+        Check::ServiceStopped { node, service } => {
+            node::service_stopped(ports, node, service).await
+        }
+        Check::ServiceStartable { node, service } => {
+            node::service_startable(ports, node, service).await
+        }
+        Check::PortsClosed { node, ports: asked } => node::ports_closed(ports, node, asked).await,
+        Check::PathPresent { node, path } => node::path_present(ports, node, path).await,
+        Check::PathAbsent { node, path } => node::path_absent(ports, node, path).await,
+        Check::Guarded {
+            node,
+            spool,
+            run,
+            instead_of,
+        } => node::guarded(ports, node, spool, *run, *instead_of).await,
+        Check::SpoolHoldsData { node, spool } => node::spool_holds_data(ports, node, spool).await,
+        Check::DiskIsFresh {
+            node,
+            spool,
+            aside,
+            run,
+        } => node::disk_is_fresh(ports, node, spool, aside, *run).await,
+        Check::TreeOwned { node, tree, owner } => node::tree_owned(ports, node, tree, owner).await,
+
+        Check::SnapshotProven { path, sha256 } => tool::snapshot_proven(ports, path, *sha256).await,
+        Check::ToolsMatch {
+            node,
+            module,
+            version,
+        } => tool::tools_match(ports, node, module, *version).await,
+        Check::Staged { node, staging, run } => tool::staged(ports, node, staging, *run).await,
+        Check::StagedAlike { stagings, run } => tool::staged_alike(ports, stagings, *run).await,
+        Check::Armed {
+            node,
+            spool,
+            staging,
+            run,
+        } => tool::armed(ports, node, spool, staging, *run).await,
+
+        Check::CredentialsGood => client::credentials_good(ports).await,
+        Check::QuorumLost { members, allowed } => {
+            client::quorum_lost(ports, members, allowed.as_deref()).await
+        }
+        Check::Identity {
+            url,
+            member,
+            cluster,
+            members,
+        } => client::identity(ports, url, *member, *cluster, members).await,
+        Check::OneLeader { urls } => client::one_leader(ports, urls).await,
+        Check::HashesAlike { urls, predicted } => {
+            client::hashes_alike(ports, urls, *predicted).await
+        }
+        Check::RevisionAtLeast { url, revision } => {
+            client::revision_at_least(ports, url, *revision).await
+        }
+        Check::CountAtLeast {
+            url,
+            prefix,
+            keys,
+            revision,
+        } => client::count_at_least(ports, url, prefix, *keys, *revision).await,
+        Check::KeyReads { url, key, value } => {
+            client::key_reads(ports, url, key, value.as_deref()).await
+        }
+
+        Check::Own { kind, params } => own(ports, kind, params).await,
+    }
+}
+
+async fn own(ports: &Ports, kind: &str, params: &serde_json::Value) -> PortResult<Finding> {
+    match ports.own(kind) {
+        Some(handler) => Ok(match handler.done(params).await? {
+            Ok(()) => Holds(format!("{kind} is done")),
+            Err(missing) => NotYet(missing),
+        }),
+        None => Ok(never(
+            "own-handler-missing",
+            format!("no handler is registered for {kind}"),
+            "run the plan with the program that made it",
+        )),
+    }
+}
+
+fn holds_if(right: bool, seen: String) -> Finding {
+    if right { Holds(seen) } else { NotYet(seen) }
+}
+
+const fn never(code: &'static str, seen: String, hint: &'static str) -> Finding {
+    Never { code, seen, hint }
+}

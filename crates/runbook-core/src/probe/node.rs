@@ -1,0 +1,204 @@
+//! What a node is asked: its service, its ports, its disk, and what of the snapshot it sees.
+
+use super::Finding::{self, Holds, NotYet};
+use super::{holds_if, never};
+use crate::digest::Digest;
+use crate::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
+use crate::ports::{PortResult, Ports};
+use crate::world::{ServiceState, SpoolState};
+
+/// Free inodes: a restored tree has a handful of entries, and this leaves room.
+const INODES: u64 = 64;
+
+pub(super) async fn snapshot_seen(
+    ports: &Ports,
+    node: &NodeName,
+    path: &AbsPath,
+    (sha256, size_bytes): (Digest, u64),
+    spool: &AbsPath,
+    must_survive_wipe: bool,
+) -> PortResult<Finding> {
+    let Some(seen) = ports.nodes.snapshot(node, path, spool).await? else {
+        return Ok(never(
+            "snapshot-not-seen",
+            format!("{path} is not there on {node}"),
+            "mount the shared storage there, or copy the snapshot to the same path, then resume",
+        ));
+    };
+    if seen.trailer != sha256 || seen.size_bytes != size_bytes {
+        return Ok(never(
+            "snapshot-differs",
+            format!(
+                "{path} on {node} is another file ({} bytes, trailer {})",
+                seen.size_bytes, seen.trailer
+            ),
+            "every node must see the very file that was proven on the head node",
+        ));
+    }
+    if must_survive_wipe && seen.on_wiped_disk {
+        return Ok(never(
+            "snapshot-on-wiped-disk",
+            format!("{path} on {node} lies on the disk that is going to be wiped"),
+            "put the snapshot on shared storage, as the article does with /cm/shared",
+        ));
+    }
+    Ok(Holds(format!("{node} sees the snapshot")))
+}
+
+pub(super) async fn room_for(
+    ports: &Ports,
+    node: &NodeName,
+    dir: &AbsPath,
+    disk_bytes: u64,
+    memory_bytes: u64,
+) -> PortResult<Finding> {
+    let room = ports.nodes.room(node, dir).await?;
+    let seen = format!(
+        "{node} has {} bytes and {} inodes free below {dir}, {} bytes of memory",
+        room.disk_bytes, room.inodes, room.memory_bytes
+    );
+    let enough =
+        room.disk_bytes >= disk_bytes && room.memory_bytes >= memory_bytes && room.inodes >= INODES;
+    Ok(if enough {
+        Holds(seen)
+    } else {
+        never("room", seen, "make room on the node, then resume")
+    })
+}
+
+pub(super) async fn service_stopped(
+    ports: &Ports,
+    node: &NodeName,
+    service: &ServiceName,
+) -> PortResult<Finding> {
+    Ok(match ports.nodes.service(node, service).await? {
+        ServiceState::Active => NotYet(format!("{service} on {node} is active")),
+        ServiceState::Inactive | ServiceState::Failed => {
+            Holds(format!("{service} on {node} is inactive"))
+        }
+    })
+}
+
+pub(super) async fn service_startable(
+    ports: &Ports,
+    node: &NodeName,
+    service: &ServiceName,
+) -> PortResult<Finding> {
+    Ok(match ports.nodes.service(node, service).await? {
+        ServiceState::Inactive => Holds(format!("{service} on {node} can be started")),
+        ServiceState::Failed => NotYet(format!("{service} on {node} has failed before")),
+        // Whoever starts it now has nothing held against it; Reassign looks at what comes up.
+        ServiceState::Active => Holds(format!("{service} on {node} is starting already")),
+    })
+}
+
+pub(super) async fn ports_closed(
+    ports: &Ports,
+    node: &NodeName,
+    asked: &[u16],
+) -> PortResult<Finding> {
+    let open = ports.nodes.listening(node, asked).await?;
+    Ok(holds_if(
+        open.is_empty(),
+        format!("{node} listens on {open:?} of {asked:?}"),
+    ))
+}
+
+pub(super) async fn path_present(
+    ports: &Ports,
+    node: &NodeName,
+    path: &AbsPath,
+) -> PortResult<Finding> {
+    Ok(if ports.nodes.exists(node, path).await? {
+        Holds(format!("{path} on {node} is there"))
+    } else {
+        NotYet(format!("{path} on {node} is not there"))
+    })
+}
+
+pub(super) async fn path_absent(
+    ports: &Ports,
+    node: &NodeName,
+    path: &AbsPath,
+) -> PortResult<Finding> {
+    Ok(if ports.nodes.exists(node, path).await? {
+        NotYet(format!("{path} on {node} is there"))
+    } else {
+        Holds(format!("{path} on {node} is gone"))
+    })
+}
+
+pub(super) async fn guarded(
+    ports: &Ports,
+    node: &NodeName,
+    spool: &AbsPath,
+    run: RunId,
+    instead_of: Option<RunId>,
+) -> PortResult<Finding> {
+    let found = ports.nodes.spool(node, spool).await?;
+    let seen = format!("{spool} on {node}: {found}");
+    Ok(match found {
+        SpoolState::Guard(holder) if holder == run => Holds(seen),
+        SpoolState::Guard(holder) if Some(holder) == instead_of => NotYet(seen),
+        SpoolState::Guard(_) => never(
+            "guard-of-another-run",
+            seen,
+            "resume or undo that run first: `restore-runbook status --all`",
+        ),
+        SpoolState::Absent
+        | SpoolState::EmptyDirectory
+        | SpoolState::Data
+        | SpoolState::MountPoint
+        | SpoolState::ForeignDirectory
+        | SpoolState::Other => NotYet(seen),
+    })
+}
+
+pub(super) async fn spool_holds_data(
+    ports: &Ports,
+    node: &NodeName,
+    spool: &AbsPath,
+) -> PortResult<Finding> {
+    let found = ports.nodes.spool(node, spool).await?;
+    Ok(holds_if(
+        found == SpoolState::Data,
+        format!("{spool} on {node}: {found}"),
+    ))
+}
+
+pub(super) async fn disk_is_fresh(
+    ports: &Ports,
+    node: &NodeName,
+    spool: &AbsPath,
+    aside: &AbsPath,
+    run: RunId,
+) -> PortResult<Finding> {
+    let found = ports.nodes.spool(node, spool).await?;
+    let old = found == SpoolState::Guard(run) || ports.nodes.exists(node, aside).await?;
+    Ok(if old {
+        never(
+            "disk-not-wiped",
+            format!("{node} came back with its old disk"),
+            "FULL provisioning did not happen: see /var/log/node-installer on the head node, set nextinstallmode FULL, reboot the node, and resume",
+        )
+    } else {
+        Holds(format!("the disk of {node} is fresh"))
+    })
+}
+
+pub(super) async fn tree_owned(
+    ports: &Ports,
+    node: &NodeName,
+    tree: &AbsPath,
+    owner: &Owner,
+) -> PortResult<Finding> {
+    let state = ports.nodes.tree(node, tree).await?;
+    let right = state.owner == owner.as_str() && state.mode == 0o700 && state.strangers == 0;
+    Ok(holds_if(
+        right,
+        format!(
+            "{tree} on {node}: {} {:o}, {} entries of others",
+            state.owner, state.mode, state.strangers
+        ),
+    ))
+}

@@ -1,0 +1,122 @@
+//! Files and directories that nobody else can have changed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::{Distrust, Result, StateError};
+use crate::journal::sync_directory;
+
+pub(super) fn entries(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(StateError::io(dir, "read"))? {
+        let entry = entry.map_err(StateError::io(dir, "read"))?;
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Makes a directory, `0700`, and syncs its entry; one that is there must be trusted.
+pub(super) fn make_directory(path: &Path) -> Result<()> {
+    if fs::symlink_metadata(path).is_err() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(StateError::io(path, "made"))?;
+        sync_directory(path).map_err(StateError::io(path, "synced"))?;
+    }
+    trusted_directory(path)
+}
+
+pub(super) fn trusted_directory(path: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(path).map_err(StateError::io(path, "read"))?;
+    if !found.is_dir() {
+        return Err(StateError::distrust(
+            path,
+            Distrust::Kind("is no directory"),
+        ));
+    }
+    trusted(path, &found)
+}
+
+/// Neither group nor others may write, and it belongs to whoever runs this, or to root.
+pub(super) fn trusted(path: &Path, found: &fs::Metadata) -> Result<()> {
+    let me = rustix::process::geteuid().as_raw();
+    let owner = found.uid();
+    if owner != me && owner != 0 {
+        return Err(StateError::distrust(path, Distrust::Owner { owner, me }));
+    }
+    if found.mode() & 0o022 != 0 {
+        let mode = found.mode() & 0o7777;
+        return Err(StateError::distrust(path, Distrust::Mode(mode)));
+    }
+    Ok(())
+}
+
+pub(super) fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let options = options.mode(0o600).custom_flags(nofollow);
+    let file = options.open(path).map_err(StateError::io(path, "opened"))?;
+    let found = file.metadata().map_err(StateError::io(path, "read"))?;
+    trusted(path, &found)?;
+    Ok(file)
+}
+
+/// Reads a plan, a spec or another file that decides what is done: refused when others could have
+/// written it, or when it is longer than `limit` bytes.
+///
+/// # Errors
+/// [`StateError`] naming the file.
+pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(StateError::io(path, "read"))?;
+    let found = file.metadata().map_err(StateError::io(path, "read"))?;
+    if !found.is_file() {
+        return Err(StateError::distrust(
+            path,
+            Distrust::Kind("is no regular file"),
+        ));
+    }
+    trusted(path, &found)?;
+    let mut bytes = Vec::new();
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(StateError::io(path, "read"))?;
+    if bytes.len() as u64 > limit {
+        let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("over {limit} bytes"));
+        return Err(StateError::io(path, "read")(error));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file, `0600`, so that it is there whole or not at all, and survives a power cut.
+///
+/// # Errors
+/// With `replace` unset, [`io::ErrorKind::AlreadyExists`] inside [`StateError::Io`] when there is one.
+pub fn write_atomically(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = write_synced(&draft, bytes).and_then(|()| {
+        if replace {
+            fs::rename(&draft, path)
+        } else {
+            // A link refuses to overwrite, also when two do this at once.
+            fs::hard_link(&draft, path)
+        }
+    });
+    if written.is_err() || !replace {
+        fs::remove_file(&draft).ok();
+    }
+    written
+        .and_then(|()| sync_directory(path))
+        .map_err(StateError::io(path, "written"))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,200 @@
+//! The cluster manager: its records, and how it gives roles and boots nodes.
+
+use async_trait::async_trait;
+
+use super::World;
+use super::effect::Effect;
+use super::render;
+use super::state::{Happening, NodeState, Power, Stage, State};
+use super::work::{Finished, Progress, refused};
+use crate::journal::Permit;
+use crate::names::{CategoryName, NodeName, OverlayName};
+use crate::plan::{Action, Command, ManagerEffect};
+use crate::ports::{ClusterManager, PortResult};
+use crate::world::{Device, DeviceStatus, EtcdRole, HeadRole, RoleHolder, RoleSource};
+
+#[async_trait]
+impl ClusterManager for World {
+    fn render(&self, effect: &ManagerEffect) -> PortResult<Vec<Command>> {
+        Ok(render::manager(effect))
+    }
+
+    async fn perform(&self, _: &Permit, effect: &ManagerEffect) -> PortResult<()> {
+        self.effect(Action::Manager(effect.clone())).await
+    }
+
+    async fn head_role(&self) -> PortResult<HeadRole> {
+        self.ask("cmha status", |_| Ok(HeadRole::Single)).await
+    }
+
+    async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
+        let nodes = nodes.to_vec();
+        self.ask("the role", move |state| {
+            let asked = |node: &&NodeState| {
+                nodes.contains(&node.name) || state.records.overlay.contains(&node.name)
+            };
+            let holders = state.nodes.iter().filter(asked).map(|node| RoleHolder {
+                node: node.name.clone(),
+                member: node.member.clone(),
+                peer_url: node.peer_url.clone(),
+                client_url: node.client_url.clone(),
+                sources: state.sources(&node.name),
+            });
+            Ok(EtcdRole {
+                overlay: state.setup.overlay.clone(),
+                spool: state.setup.spool.clone(),
+                holders: holders.collect(),
+            })
+        })
+        .await
+    }
+
+    async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>> {
+        let nodes = nodes.to_vec();
+        self.ask("the role's sources", move |state| {
+            Ok(nodes.iter().map(|node| state.sources(node)).collect())
+        })
+        .await
+    }
+
+    async fn device(&self, node: &NodeName) -> PortResult<Device> {
+        let name = node.clone();
+        self.ask("the device", move |state| {
+            let at = state.index(&name);
+            let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
+            let node = &state.nodes[at];
+            Ok(Device {
+                category: node.category.clone(),
+                head_node: false,
+                status: match node.power {
+                    Power::Up { .. } | Power::GoingDown => DeviceStatus::Up,
+                    Power::Off => DeviceStatus::Down,
+                    Power::Booting(word) => DeviceStatus::Booting(word.into()),
+                },
+                datanode: state.records.datanode[&name],
+                category_datanode: state.records.categories[&node.category],
+                next_install_mode: state.records.mode[&name],
+            })
+        })
+        .await
+    }
+
+    async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
+        let category = category.clone();
+        self.ask("the category", move |state| {
+            let value = state.records.categories.get(&category).copied();
+            let value = value.ok_or_else(|| refused("category-unknown", "no such category"))?;
+            let of = |node: &&NodeState| node.category == category;
+            let nodes = state.nodes.iter().filter(of).map(|n| n.name.clone());
+            Ok((value, nodes.collect()))
+        })
+        .await
+    }
+}
+
+impl State {
+    pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
+        match effect {
+            ManagerEffect::UnassignRole { nodes, .. } => self.set_role(nodes, false)?,
+            ManagerEffect::AssignRole { nodes, .. } => self.set_role(nodes, true)?,
+            ManagerEffect::SetDatanode { node, value } => {
+                let at = self.known(node)?;
+                if self.records.datanode[node] == *value {
+                    self.resent(Some(at), effect.to_string());
+                } else {
+                    self.remember();
+                    self.records.datanode.insert(node.clone(), *value);
+                    self.log(Some(at), Effect::Datanode(*value));
+                }
+            }
+            ManagerEffect::SetCategoryDatanode { category, value } => {
+                if self.records.categories.get(category) == Some(value) {
+                    self.resent(None, effect.to_string());
+                } else {
+                    self.remember();
+                    self.records.categories.insert(category.clone(), *value);
+                    self.log(None, Effect::CategoryDatanode(category.clone(), *value));
+                }
+            }
+            ManagerEffect::SetNextInstallMode { node, mode } => {
+                let at = self.known(node)?;
+                if self.records.mode[node] == *mode {
+                    self.resent(Some(at), effect.to_string());
+                } else {
+                    self.remember();
+                    self.records.mode.insert(node.clone(), *mode);
+                    self.log(Some(at), Effect::mode(*mode));
+                }
+            }
+            ManagerEffect::Reboot { node } => self.reboot(node)?,
+            ManagerEffect::PowerOn { node } => {
+                let at = self.known(node)?;
+                if self.nodes[at].power == Power::Off {
+                    self.log(Some(at), Effect::PoweredOn);
+                    self.power_on(at);
+                } else {
+                    self.resent(Some(at), effect.to_string());
+                }
+            }
+        }
+        Ok(Finished)
+    }
+
+    fn sources(&self, node: &NodeName) -> Vec<RoleSource> {
+        let held = self.records.overlay.contains(node);
+        held.then(|| RoleSource::OverlayNode(self.setup.overlay.clone()))
+            .into_iter()
+            .collect()
+    }
+
+    pub(super) fn known(&self, node: &NodeName) -> PortResult<usize> {
+        self.index(node)
+            .ok_or_else(|| refused("node-unknown", format!("there is no {node}")))
+    }
+
+    fn set_role(&mut self, nodes: &[NodeName], given: bool) -> PortResult<()> {
+        self.remember();
+        for node in nodes {
+            let at = self.known(node)?;
+            let changed = if given {
+                self.records.overlay.insert(node.clone())
+            } else {
+                self.records.overlay.remove(node)
+            };
+            if !changed {
+                self.resent(Some(at), format!("role {given}"));
+                continue;
+            }
+            let effect = if given {
+                Effect::RoleGiven
+            } else {
+                Effect::RoleTaken
+            };
+            self.log(Some(at), effect);
+            if given {
+                self.watch_role(at);
+            }
+            let epoch = self.nodes[at].epoch;
+            self.after(500, 8_000, Happening::Reconcile(at, epoch));
+        }
+        Ok(())
+    }
+
+    fn reboot(&mut self, node: &NodeName) -> PortResult<()> {
+        let at = self.known(node)?;
+        match self.nodes[at].power {
+            Power::Up { .. } => {
+                self.log(Some(at), Effect::Rebooting);
+                self.nodes[at].power = Power::GoingDown;
+                self.begin_boot(at, Stage::Down);
+            }
+            Power::GoingDown => self.resent(Some(at), format!("reboot {node}")),
+            Power::Off => return Err(refused("node-down", format!("{node} is down"))),
+            Power::Booting(word) => {
+                self.broken(format!("{node} was rebooted in the middle of {word}"));
+                self.begin_boot(at, Stage::Down);
+            }
+        }
+        Ok(())
+    }
+}
