@@ -4,13 +4,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint unit e2e deny audit lab-up lab-shell lab-down setup clean help
+.PHONY: demo test lint unit e2e snapshots bench fuzz deny audit lab-up lab-shell lab-down setup clean help
 
 # rustup installs here; setup may just have done so.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
+FUZZ_VERSION := 0.13.2
+FUZZ := target/tools/bin/cargo-fuzz
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -24,6 +26,7 @@ demo: setup
 
 test: setup lint deny
 	$(CARGO) build --workspace --bins
+	target/debug/lab fetch-etcd
 	@status=0; $(CARGO) test --workspace --all-features || status=$$?; \
 	target/debug/lab sweep; exit $$status
 	$(CARGO) run --package restore-runbook --all-features --example own_step
@@ -54,6 +57,35 @@ e2e: setup
 	$(CARGO) build --workspace --bins
 	@status=0; $(CARGO) test -p restore-runbook --test e2e -- $(T) || status=$$?; \
 	target/debug/lab sweep; exit $$status
+
+# Our numbers against etcd's, on snapshots of every etcd to be had: make snapshots T=leases
+snapshots: setup
+	$(CARGO) build -p lab --bins
+	target/debug/lab fetch-etcd
+	$(CARGO) test -p restore-runbook --test snapshots -- $(T)
+
+# The proof of a snapshot against openssl, a plain read, and etcd's own tools; some minutes, some 15 GB of disk.
+bench: setup
+	$(CARGO) build -p lab --bins
+	target/debug/lab fetch-etcd
+	$(CARGO) bench -p restore-runbook --bench snapshots
+
+# Seconds for each fuzz target: make fuzz TIME=3600. Needs a nightly toolchain, and gets it. What it finds new
+# goes to target/fuzz, failures to crates/etcd-adapter/fuzz/artifacts.
+TIME ?= 300
+FUZZ_TARGETS := snapshot
+fuzz: setup $(FUZZ)
+	rustup toolchain install nightly --profile minimal
+	@cd crates/etcd-adapter; for target in $(FUZZ_TARGETS); do \
+	  mkdir -p ../../target/fuzz/$$target; \
+	  PATH=$$PWD/../../target/tools/bin:$$PATH $(CARGO) +nightly fuzz run $$target \
+	    ../../target/fuzz/$$target fuzz/corpus/$$target tests/fixtures \
+	    -- -max_total_time=$(TIME) -max_len=60000 -rss_limit_mb=1000 -timeout=10; \
+	done
+
+$(FUZZ):
+	$(CARGO) install cargo-fuzz --version $(FUZZ_VERSION) --locked --root target/tools --target-dir target/tools/build
+	rm -rf target/tools/build
 
 # A lab to play with.
 lab-up: setup

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::run::run;
-use crate::spec::{EtcdVersion, cache};
+use crate::spec::{EtcdVersion, FETCHED, cache};
 
 /// The suite that has etcd 3.5.
 const SUITE: &str = "trixie";
@@ -19,7 +19,7 @@ pub(crate) fn fetch_etcd() -> Result<String> {
     if let Ok(etcd) = EtcdVersion::V3_5.locate() {
         return Ok(etcd.version);
     }
-    let target = cache().join("etcd-3.5");
+    let target = cache().join(FETCHED);
     let work = cache().join(format!("fetch-{}", std::process::id()));
     let done = download(&work)
         .and_then(|()| fs::rename(work.join("unpacked"), &target).on("put into place", &target));

@@ -38,7 +38,7 @@ pub use layout::{CLIENT_PORT, HEAD_IP, Layout, MAX_NODES, Node, SPOOL};
 pub use options::LabOptions;
 pub use pki::PKI;
 pub use programs::{Programs, build_programs};
-pub use spec::{Etcd, EtcdVersion, HostKeyAfterWipe};
+pub use spec::{Etcd, EtcdVersion, HostKeyAfterWipe, every_etcd};
 pub use standin::{Manager, bright_config};
 pub use sweep::{Found, find, sweep as sweep_dead};
 pub use watcher::{Armed, Breach, Seen, Watcher};

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, IoContext as _, Result};
 use crate::run::run;
 
+/// The directory of what `lab fetch-etcd` downloads.
+pub(crate) const FETCHED: &str = "etcd-3.5";
+
 /// Which etcd the nodes run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EtcdVersion {
@@ -31,11 +34,37 @@ impl EtcdVersion {
                 "scripts/setup.sh installs etcd-server and etcd-client",
             ),
             Self::V3_5 => Etcd::in_directory(
-                &cache().join("etcd-3.5/usr/bin"),
+                &cache().join(FETCHED).join("usr/bin"),
                 "`lab fetch-etcd` downloads it (needs a Debian mirror)",
             ),
         }
     }
+}
+
+/// Every etcd to be had: the host's, the fetched 3.5, and whatever else somebody has put into
+/// `etcd-<version>/usr/bin` where fetched versions are kept.
+///
+/// # Errors
+/// When one of the first two is missing, or another has no etcd and etcdctl in it.
+pub fn every_etcd() -> Result<Vec<Etcd>> {
+    let mut found = vec![EtcdVersion::Debian.locate()?, EtcdVersion::V3_5.locate()?];
+    let cache = cache();
+    let mut others: Vec<_> = fs::read_dir(&cache)
+        .on("list", &cache)?
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter(|name| name != FETCHED)
+        .filter(|name| name.to_str().is_some_and(|name| name.starts_with("etcd-")))
+        .collect();
+    others.sort();
+    for name in others {
+        let programs = cache.join(name).join("usr/bin");
+        found.push(Etcd::in_directory(
+            &programs,
+            "remove it, or put etcd's programs into it",
+        )?);
+    }
+    Ok(found)
 }
 
 /// Where fetched etcd versions are kept: `$LAB_CACHE`, or a directory under `/var/cache`.

@@ -27,7 +27,7 @@ const BUCKETS: [&str; 11] = [
     "test",
 ];
 /// Bytes and pairs of a bucket that is read whole; etcd's hold a few kilobytes.
-const MAX_SMALL_BYTES: usize = 4 << 20;
+const MAX_SMALL_BYTES: usize = 1 << 20;
 const MAX_SMALL_PAIRS: usize = 4096;
 
 /// What a snapshot holds, in etcd's own terms.
@@ -50,7 +50,8 @@ pub struct Meaning {
     pub leased_keys: u64,
     /// Leases granted.
     pub leases: u64,
-    /// Members of the cluster that the snapshot was taken from.
+    /// Members of the cluster that the snapshot was taken from. When that cluster was itself restored
+    /// with etcd 3.4, those from before are still among them: 3.4 goes by another list.
     pub members: Vec<Member>,
     /// Alarms in force, which a restore carries over.
     pub alarms: Vec<Alarm>,
@@ -89,7 +90,8 @@ pub struct Member {
     /// Where its peers reach it.
     #[serde(rename(deserialize = "peerURLs"), default, deserialize_with = "list")]
     pub peer_urls: Vec<String>,
-    /// Where clients reach it, empty until it has started once.
+    /// Where clients reach it; empty until it has started once, and always so in files of some releases
+    /// (3.5.16).
     #[serde(rename(deserialize = "clientURLs"), default, deserialize_with = "list")]
     pub client_urls: Vec<String>,
     /// Whether it has no vote; a restore would make it a voter.
@@ -344,7 +346,7 @@ impl Visit for Other<'_> {
             self.bytes = self.bytes.saturating_add(leaf.bytes.len());
             if self.pairs > MAX_SMALL_PAIRS as u64 || self.bytes > MAX_SMALL_BYTES {
                 return Err(Fault::Limit(
-                    "a bucket about the cluster has more than 4,096 entries",
+                    "a bucket about the cluster has more than 4,096 entries or 1 MiB",
                 ));
             }
         }

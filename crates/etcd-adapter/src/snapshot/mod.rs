@@ -75,7 +75,8 @@ pub struct Proof {
     /// The hash that `etcdctl` or `etcdutl snapshot status` shows.
     pub status_hash: u32,
     /// The total number of keys that `snapshot status` of etcd 3.4 and 3.5 shows: the entries of all
-    /// buckets. From 3.6 on it shows [`Meaning::live_keys`] instead.
+    /// buckets. From 3.6 on it shows [`Meaning::live_keys`] instead, and one more where the last restore
+    /// bumped the revision.
     pub total_key: u64,
     /// What the snapshot says.
     pub meaning: Meaning,

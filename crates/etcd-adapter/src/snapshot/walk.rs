@@ -17,10 +17,12 @@ const MAX_DEPTH: usize = 64;
 const NODE_BUDGET: usize = 64 << 20;
 /// Pages: 2 TiB of 4 KiB pages, a bitmap of 64 MiB.
 const MAX_PAGES: u64 = 1 << 29;
-/// Buffers no larger than this are kept for the next node.
-const KEEP_BUFFER: usize = 1 << 20;
+/// Buffers no larger than this are kept for the next node; there are as many as a path is long.
+const KEEP_BUFFER: usize = 128 << 10;
 /// etcd has ten.
 const MAX_BUCKETS: usize = 64;
+/// Bytes of all names and inline buckets; etcd's hold a few kilobytes.
+const MAX_BUCKET_BYTES: usize = 2 << 20;
 
 /// The order in which leaves are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,7 @@ impl<'a> Walk<'a> {
         let mut buckets = Buckets {
             found: Vec::new(),
             longest_inline: self.pages.size,
+            bytes: 0,
         };
         self.tree(root, Order::Forward, &mut buckets)?;
         Ok(buckets.found)
@@ -384,6 +387,7 @@ struct Buckets {
     found: Vec<Bucket>,
     /// Bytes; bolt itself stops at a quarter of a page.
     longest_inline: usize,
+    bytes: usize,
 }
 
 impl Visit for Buckets {
@@ -395,6 +399,15 @@ impl Visit for Buckets {
         for entry in leaf.entries {
             let value = leaf.value(*entry);
             let root = page::u64_at(value, 0).filter(|_| entry.bucket && value.len() >= 16);
+            self.bytes += entry.key().len();
+            if root == Some(0) {
+                self.bytes += value.len();
+            }
+            if self.bytes > MAX_BUCKET_BYTES {
+                return Err(Fault::Limit(
+                    "the buckets kept in the root take more than 2 MiB",
+                ));
+            }
             let root = match root {
                 None => return Err(fault("the root holds something other than a bucket")),
                 Some(0) if value.len() > self.longest_inline => {

@@ -23,6 +23,13 @@ fn the_cluster_is_told() {
 }
 
 #[test]
+fn the_version_of_the_schema_is_told_where_it_is_written() {
+    let meaning = good("plain-3.6.14.db").meaning;
+    assert_eq!(meaning.cluster_version.as_deref(), Some("3.6.0"));
+    assert_eq!(meaning.storage_version.as_deref(), Some("3.6.0"));
+}
+
+#[test]
 fn a_learner_is_told_from_a_voter() {
     let members = good("learner-3.5.30.db").meaning.members;
     let learners: Vec<_> = members.iter().filter(|member| member.learner).collect();

@@ -40,10 +40,16 @@ fn every_number_equals_the_one_etcd_gives() {
     {
         let proof = good(name);
         let meaning = &proof.meaning;
+        // From 3.6 on `status` counts keys that are live, and the keyless record of a bump with them.
+        let total_key = if version.starts_with("3.6") {
+            meaning.live_keys + u64::from(name.starts_with("bumped"))
+        } else {
+            proof.total_key
+        };
         let ours = [
             proof.status_hash.into(),
             meaning.newest_record,
-            proof.total_key.cast_signed(),
+            total_key.cast_signed(),
             proof.database_bytes.cast_signed(),
             meaning.hash_kv.hash.into(),
             meaning.hash_kv.revision,
