@@ -25,18 +25,12 @@ use std::{env, fs};
 use measure::{Cache, Rival, Series};
 use member::Release;
 
-/// The word that makes this program the child that proves a file.
-const PROVE: &str = "prove";
+/// The tool.
+const TOOL: &str = env!("CARGO_BIN_EXE_restore-runbook");
 /// Seconds after which a program has no more turns.
 const PATIENCE_S: f64 = 90.0;
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = env::args_os().skip(1).collect();
-    if let [word, file] = arguments.as_slice()
-        && word == PROVE
-    {
-        return prove(Path::new(file));
-    }
     let releases = Release::every();
     println!("{}", table::machine());
     let chosen = env::var("BENCH_STORES").unwrap_or_else(|_| "objects-1 small-1 objects-4".into());
@@ -58,19 +52,6 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
-}
-
-fn prove(file: &Path) -> ExitCode {
-    match etcd_adapter::snapshot::prove(file, &mut |_| {}) {
-        Ok(proof) => {
-            println!("{} {}", proof.status_hash, proof.meaning.live_keys);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("{error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// Every program's turns at `file`.
@@ -108,7 +89,6 @@ fn rivals(file: &Path, releases: &[Release]) -> Vec<Rival> {
     from.push(file);
     read.arg(from)
         .args(["of=/dev/null", "bs=1M", "status=none"]);
-    let this = env::current_exe().expect("this program");
     let mut all = vec![
         rival("openssl dgst -sha256", "openssl", &["dgst", "-sha256"]),
         Rival {
@@ -116,9 +96,9 @@ fn rivals(file: &Path, releases: &[Release]) -> Vec<Rival> {
             command: read,
         },
         rival(
-            "restore-runbook's proof",
-            this.to_str().expect("a path in UTF-8"),
-            &[PROVE],
+            "restore-runbook verify",
+            TOOL,
+            &["verify", "--format", "json"],
         ),
     ];
     for release in releases {

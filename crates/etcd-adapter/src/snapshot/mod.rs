@@ -17,7 +17,7 @@
 //! keep the file's pages; then they are read again).
 //!
 //! At most about 128 MB are held, for any file: 64 MiB for the nodes on one path of the tree (4 MiB
-//! or less in practice, more only for values above a megabyte), 57 MB for the set of keys (see
+//! or less in practice, more only for values above a megabyte), 50 MB for the set of keys (see
 //! `records`), one bit for each page and, above 3.6 million keys, for each record.
 //!
 //! # What is taken on trust
@@ -36,6 +36,7 @@ mod meaning;
 mod page;
 mod proto;
 mod records;
+mod seen;
 mod verdict;
 mod walk;
 

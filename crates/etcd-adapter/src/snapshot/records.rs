@@ -6,7 +6,7 @@
 //! known once all later ones were seen. The bucket is therefore read from its end: the first record
 //! met of a key is its newest. What has to be remembered is a set of keys, kept as 64-bit
 //! fingerprints (`SipHash` with keys drawn anew for each proof, so that no file can be made to collide):
-//! 9 bytes for each of at most 3,670,016 keys, 38 MB (57 MB while the set grows). A store with more
+//! at most 3,670,016 of them, in 34 MB (50 MB while the set grows). A store with more
 //! keys is read again, once for each 3.4 million records, each time for the keys of one part of the
 //! fingerprints, which leaves one bit for each record; and once more for the result. The odds that
 //! any two keys share a fingerprint are `n²/2^65`: one in three million for 3.6 million keys. A shared
@@ -21,16 +21,16 @@
 //! compact revision. A server before those versions gives the same number, since it has no
 //! tombstone there to hash.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::collections::BTreeMap;
 
 use super::crc::Run;
 use super::page::Entry;
 use super::proto::KeyValue;
+use super::seen::Seen;
 use super::verdict::Fault;
 use super::walk::{Bucket, Leaf, Order, Visit, Walk};
 
-/// Keys whose fingerprints are held at one time: what a hash set of 2^22 places takes.
+/// Keys whose fingerprints are held at one time: what a set of 2^22 places takes.
 pub(super) const MAX_FINGERPRINTS: usize = (1 << 22) / 8 * 7;
 /// Bytes of a database for each key that room is made for; keys in a denser one make the set grow.
 const BYTES_PER_KEY: u64 = 128;
@@ -135,12 +135,8 @@ pub(super) fn survey(
 ) -> Result<Records, Fault> {
     // Room for all from the start, so that the set need not be moved while it grows.
     let room = usize::try_from(walk.bytes() / BYTES_PER_KEY).unwrap_or(limit);
-    let fingerprints = Fingerprints {
-        keys: RandomState::new(),
-        seen: HashSet::with_capacity_and_hasher(room.min(limit), BuildHasherDefault::default()),
-        limit,
-    };
-    let mut survey = Survey::new(compaction, Newest::Seen(fingerprints));
+    let seen = Seen::with_room_for(room.min(limit));
+    let mut survey = Survey::new(compaction, Newest::Seen { seen, limit });
     walk.bucket(bucket, Order::Reverse, &mut survey)?;
     if let Newest::Unknown = survey.newest_known {
         let bits = newest_of_many(walk, bucket, survey.count, limit)?;
@@ -167,8 +163,7 @@ fn newest_of_many(
     let words = usize::try_from(records.div_ceil(64)).unwrap_or_default();
     let room = usize::try_from(records / parts).unwrap_or(limit);
     let mut marks = Marks {
-        keys: RandomState::new(),
-        seen: HashSet::with_capacity_and_hasher(room.min(limit), BuildHasherDefault::default()),
+        seen: Seen::with_room_for(room.min(limit)),
         part: 0,
         parts,
         at: 0,
@@ -182,34 +177,10 @@ fn newest_of_many(
     Ok(marks.bits)
 }
 
-type Set = HashSet<u64, BuildHasherDefault<AsIs>>;
-
-/// What is hashed is a hash already.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn write(&mut self, _: &[u8]) {
-        debug_assert!(false, "only whole fingerprints are hashed");
-    }
-    fn write_u64(&mut self, fingerprint: u64) {
-        self.0 = fingerprint;
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-struct Fingerprints {
-    keys: RandomState,
-    seen: Set,
-    limit: usize,
-}
-
 /// How it is known whether a record is the newest of its key.
 enum Newest {
     /// By the keys of all later records.
-    Seen(Fingerprints),
+    Seen { seen: Seen, limit: usize },
     /// Not at all: there were too many keys.
     Unknown,
     /// By a bit for each record, from the last to the first.
@@ -217,12 +188,26 @@ enum Newest {
 }
 
 impl Newest {
-    /// Whether the record of `key`, the `at`th from the end, is the newest of it.
-    fn is_newest(&mut self, key: &[u8], at: u64) -> bool {
+    /// Fingerprints of the keys in `leaf`, in its order; of none where they are not asked for.
+    fn fingerprints(&self, leaf: &Leaf<'_>, into: &mut Vec<u64>) {
+        into.clear();
+        if let Self::Seen { seen, .. } = self {
+            let records = leaf.entries.iter().map(|entry| leaf.value(*entry));
+            into.extend(records.map(|record| {
+                // What is no record is found out when its turn comes.
+                let key = KeyValue::read(record).unwrap_or_default().key;
+                seen.fingerprint(key)
+            }));
+            seen.expect(into);
+        }
+    }
+
+    /// Whether the record whose key has this fingerprint, the `at`th from the end, is the newest of it.
+    fn is_newest(&mut self, fingerprint: Option<u64>, at: u64) -> bool {
         match self {
-            Self::Seen(known) => {
-                let newest = known.seen.insert(known.keys.hash_one(key));
-                if known.seen.len() >= known.limit {
+            Self::Seen { seen, limit } => {
+                let newest = fingerprint.is_some_and(|one| seen.insert(one));
+                if seen.len() >= *limit {
                     *self = Self::Unknown;
                 }
                 newest
@@ -238,8 +223,7 @@ impl Newest {
 
 /// Finds the newest records of the keys in one part of the fingerprints.
 struct Marks {
-    keys: RandomState,
-    seen: Set,
+    seen: Seen,
     part: u64,
     parts: u64,
     at: u64,
@@ -250,7 +234,7 @@ impl Visit for Marks {
     fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Fault> {
         for entry in leaf.entries.iter().rev() {
             let record = KeyValue::read(leaf.value(*entry)).unwrap_or_default();
-            let fingerprint = self.keys.hash_one(record.key);
+            let fingerprint = self.seen.fingerprint(record.key);
             if part_of(fingerprint, self.parts) == self.part
                 && self.seen.insert(fingerprint)
                 && let Some(word) = usize::try_from(self.at / 64)
@@ -265,8 +249,8 @@ impl Visit for Marks {
     }
 }
 
-/// Which of `parts` a fingerprint is in, by bits that a hash set does not go by: it takes the lowest
-/// for the place and the highest seven for a tag.
+/// Which of `parts` a fingerprint is in, by bits that a set does not go by: it takes the lowest for the
+/// place.
 fn part_of(fingerprint: u64, parts: u64) -> u64 {
     (fingerprint >> 24 & 0xFFFF_FFFF) % parts
 }
@@ -299,6 +283,7 @@ struct Survey {
     untrimmed: Run,
     survivors: Run,
     parts: Vec<Part>,
+    fingerprints: Vec<u64>,
 }
 
 impl Survey {
@@ -322,6 +307,7 @@ impl Survey {
             untrimmed: Run::EMPTY,
             survivors: Run::EMPTY,
             parts: Vec::new(),
+            fingerprints: Vec::new(),
         }
     }
 
@@ -346,7 +332,12 @@ impl Survey {
     }
 
     /// Takes in one record; records come from the last to the first.
-    fn record(&mut self, leaf: &Leaf<'_>, entry: Entry) -> Result<Part, Fault> {
+    fn record(
+        &mut self,
+        leaf: &Leaf<'_>,
+        entry: Entry,
+        fingerprint: Option<u64>,
+    ) -> Result<Part, Fault> {
         let (revision, tombstone) = self.revision_of(leaf, entry)?;
         let value = leaf.value(entry);
         let record = KeyValue::read(value)
@@ -359,7 +350,7 @@ impl Survey {
                 "its value was written at another revision",
             ));
         }
-        let live = self.newest_known.is_newest(record.key, self.count) && !tombstone;
+        let live = self.newest_known.is_newest(fingerprint, self.count) && !tombstone;
         self.count += 1;
         if live {
             self.count_live(&record);
@@ -424,9 +415,12 @@ impl Visit for Survey {
     fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Fault> {
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
-        for entry in leaf.entries.iter().rev() {
-            parts.push(self.record(leaf, *entry)?);
+        let mut fingerprints = std::mem::take(&mut self.fingerprints);
+        self.newest_known.fingerprints(leaf, &mut fingerprints);
+        for (i, entry) in leaf.entries.iter().enumerate().rev() {
+            parts.push(self.record(leaf, *entry, fingerprints.get(i).copied())?);
         }
+        self.fingerprints = fingerprints;
         parts.reverse();
         let whole = leaf.run(|_| true);
         let select = |chosen: fn(Part) -> bool| {
