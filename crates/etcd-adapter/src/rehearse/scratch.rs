@@ -309,7 +309,12 @@ mod tests {
         let script = "while read -r line; do :; done";
         let mut command = Command::new("bash");
         command.args(["-c", script]).arg(word);
-        command.stdin(std::process::Stdio::piped()).spawn().unwrap()
+        let child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        // It is spawned a moment before the kernel shows its command line.
+        while fs::read(format!("/proc/{}/cmdline", child.id())).is_ok_and(|line| line.is_empty()) {
+            thread::sleep(POLL);
+        }
+        child
     }
 
     fn alive(child: &mut Child) -> bool {
