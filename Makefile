@@ -27,9 +27,9 @@ demo: setup
 test: setup lint deny
 	$(CARGO) build --workspace --bins
 	target/debug/lab fetch-etcd
+	$(CARGO) run --package restore-runbook --all-features --example own_step
 	@status=0; $(CARGO) test --workspace --all-features || status=$$?; \
 	target/debug/lab sweep; exit $$status
-	$(CARGO) run --package restore-runbook --all-features --example own_step
 
 lint:
 	$(CARGO) fmt --all --check

@@ -51,6 +51,9 @@ impl Cluster {
         options
             .tools
             .push(programs.get("restore-runbook").expect("restore-runbook"));
+        options
+            .tools
+            .push(programs.get("examples/embed").expect("embed"));
         let lab = Lab::start(&options).expect("lab");
         let first = lab.nodes()[0];
         lab.etcd().load(1000, 128, 7).expect("load");
@@ -112,11 +115,13 @@ impl Cluster {
 
     /// Runs the tool on the head node to its end.
     pub(crate) fn tool(&self, args: &[&str]) -> Ran {
-        let output = self
-            .lab
-            .head_output("restore-runbook", args)
-            .expect("the tool starts");
-        Ran::new(args, &output)
+        self.on_head_runs("restore-runbook", args)
+    }
+
+    /// Runs any program on the head node to its end.
+    pub(crate) fn on_head_runs(&self, program: &str, args: &[&str]) -> Ran {
+        let output = self.lab.head_output(program, args);
+        Ran::new(args, &output.expect("the program starts"))
     }
 
     /// Makes a plan of the spec; its digest.

@@ -107,6 +107,49 @@ fn power_loss_of_a_node_in_restore() {
     cluster.everything_is_back();
 }
 
+/// A node loses its disk in the middle of the run, guard and all: the run cannot go on. It is given
+/// up, and a new plan takes over the guards that the others still have.
+#[test]
+fn a_node_is_lost_again() {
+    let cluster = Cluster::of(3);
+    let victim = cluster.nodes()[1];
+    let name = victim.to_string();
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let life = cluster.start_run(&digest);
+    until("the restores begin", || {
+        let begun = |unit: &String| unit.starts_with("restore/");
+        cluster.entries("intent").iter().any(begun)
+    });
+    kill(life);
+    cluster.lab.hook(&["power-fail", &name]).expect("power");
+    cluster.lab.hook(&["wipe", &name]).expect("wipe");
+    until("the node is seen to be down", || {
+        cluster.cmsh("device; status").contains("DOWN")
+    });
+    let halted = cluster.resume();
+    assert_eq!(halted.code, Some(4), "{halted}");
+    let run = cluster.runs()[0]
+        .file_name()
+        .and_then(|name| name.to_str().map(str::to_owned))
+        .expect("a run");
+    cluster
+        .tool(&["abandon", &run, "--reason", "node lost", "--yes"])
+        .done();
+    let wiped = |node| node == victim;
+    cluster.spec(wiped, "");
+    cluster
+        .tool(&["plan", "--spec", "/root/spec.yaml"])
+        .refused("guard-of-another-run");
+    cluster.spec(
+        wiped,
+        &format!("allow: {{guards: {{{run}: it was abandoned}}}}\n"),
+    );
+    cluster.restore().done();
+    cluster.everything_is_back();
+}
+
 /// Ctrl-C once: what is in flight is finished, nothing new begins, and the run can go on.
 #[test]
 fn an_interrupt_drains_and_halts() {

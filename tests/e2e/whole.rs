@@ -1,6 +1,6 @@
 //! A whole restore, without interruption.
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, sha256};
 
 #[test]
 fn three_members_lose_all_disks() {
@@ -116,6 +116,26 @@ fn datanode_on_the_category() {
     cluster.restore().done();
     cluster.everything_is_back();
     assert_eq!(cluster.cmsh("category; get default datanode"), "yes");
+}
+
+/// The example of an embedder's program is a whole restore of its own.
+#[test]
+fn the_embedding_example_restores() {
+    let cluster = Cluster::of(1);
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let embed = |order: &str| {
+        let script = format!("cd /root && embed {order}");
+        cluster.on_head_runs("sh", &["-c", &script])
+    };
+    let commands = embed("spec.yaml").done().stdout;
+    assert!(commands.contains("snapshot restore"), "{commands}");
+    let other = embed(&format!("sha256:{:064}", 0));
+    assert_eq!(other.code, Some(1), "{other}");
+    let digest = sha256(&cluster.on_head("/root/plan.json"));
+    let end = embed(&format!("sha256:{digest}")).done().stdout;
+    assert!(end.ends_with("Completed\n"), "{end}");
+    cluster.everything_is_back();
 }
 
 /// The rehearsal runs on the head node, leaves nothing there, and does not become part of the plan.

@@ -781,7 +781,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "snapshot-no-trailer",
         "There is no SHA-256 at the end of the file: it is a copy of a database file out of a data directory, and nothing proves its bytes. One of a running member mixes two moments.",
-        "Take a new snapshot where a member still answers, with `etcdctl snapshot save`, or use another file that it wrote. Do not tell etcd to skip the check: that proves nothing, it only looks away.",
+        "Take a new snapshot where a member still answers, with `etcdctl snapshot save`, or use another file that it wrote. Do not tell etcd to skip the check: that proves nothing, it only looks away. Where there is no other file, and this one is sound inside, a reason in the spec lets it pass: `allow: {no_trailer: …}`.",
     ),
     code(
         "snapshot-none",

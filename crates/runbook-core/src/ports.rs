@@ -115,7 +115,8 @@ pub trait EtcdTool: Send + Sync {
     /// Runs what `render` shows. Starts the remote job, or finds it running; does not wait for it.
     async fn perform(&self, permit: &Permit, effect: &ToolEffect) -> PortResult<()>;
     /// Proves a snapshot file on the head node, reading all of it. With a rule it also tells what a
-    /// restore with that bump makes of it.
+    /// restore with that bump makes of it. A sound database without a trailer is no error: see
+    /// [`SnapshotProof::trailer`].
     async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof>;
     /// The highest revision on record beside a snapshot; none where nothing is.
     async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>>;

@@ -147,6 +147,10 @@ pub struct Allowances {
     /// Restore a snapshot without a single Kubernetes key: a started etcd would look empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_snapshot: Option<String>,
+    /// Restore a database file that was copied out of a data directory: it lacks the SHA-256 that a
+    /// snapshot ends with, so that only its structure and its meaning are proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_trailer: Option<String>,
     /// Lower `datanode` on these categories while their members are reprovisioned.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub category_datanode: BTreeMap<crate::names::CategoryName, String>,
@@ -299,6 +303,7 @@ impl Spec {
             .quorum
             .iter()
             .chain(&self.allow.empty_snapshot)
+            .chain(&self.allow.no_trailer)
             .chain(self.allow.category_datanode.values())
             .chain(self.allow.guards.values());
         if reasons

@@ -276,6 +276,9 @@ pub struct SnapshotProof {
     pub size_bytes: u64,
     /// SHA-256 of everything but the trailer; the trailer holds the same 32 bytes.
     pub sha256: Digest,
+    /// Whether it ends with that trailer. A database that was copied out of a data directory has none:
+    /// [`SnapshotProof::sha256`] is then that of the whole file, and nothing vouches for its bytes.
+    pub trailer: bool,
     /// When it was written, by the file's own time, to the second: the recovery point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,

@@ -430,6 +430,21 @@ fn a_snapshot_that_starts_empty_needs_a_reason() {
     assert!(Spec::from_yaml(&yaml).is_err(), "a blank is no reason");
 }
 
+/// A copy out of a data directory is restored only for a reason in words.
+#[test]
+fn a_snapshot_without_a_trailer_needs_a_reason() {
+    let restore = World::of(3).build();
+    let mut world = restore.plan(run_id(1)).unwrap().world.clone();
+    world.snapshot.trailer = false;
+    let mut spec = restore.spec();
+    let refused = Draft::restore(&spec, &world, run_id(1)).unwrap_err();
+    assert_eq!(refused.code(), "snapshot-no-trailer");
+    spec.allow.no_trailer = Some("every backup was on the lost disks".into());
+    let draft = Draft::restore(&spec, &world, run_id(1)).unwrap();
+    let said = |risk: &String| risk.contains("because: every backup was on the lost disks");
+    assert!(draft.plan().risks.iter().any(said));
+}
+
 /// A run that cannot go on any more is abandoned; the next one takes its guards over.
 #[test]
 fn guards_of_a_run_that_is_over_are_taken_over() {

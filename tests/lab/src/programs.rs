@@ -70,7 +70,7 @@ fn cargo_build(programs: &Programs) -> Command {
         "OUT_DIR",
     ];
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--workspace", "--bins"]);
+    command.args(["build", "--quiet", "--workspace", "--bins", "--examples"]);
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     if let Some(target) = programs.dir.parent() {
         command.arg("--target-dir").arg(target);

@@ -117,7 +117,10 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         Some(path) => {
             ui.note(&format!("proving {path}, all of it …"));
             match ports.tool.prove(&path, None).await {
-                Ok(proof) => found.snapshot = Some(proof),
+                Ok(proof) if proof.trailer => found.snapshot = Some(proof),
+                Ok(_) => found.problems.push(format!(
+                    "{path} is a copy out of a data directory [snapshot-no-trailer]: `restore-runbook verify` tells more"
+                )),
                 Err(error) => {
                     found.problems.push(format!(
                         "{path} cannot be restored [{}]: {}",

@@ -19,12 +19,17 @@ pub(super) fn prove(
     bump: Option<BumpRule>,
     progress: &mut dyn FnMut(Progress),
 ) -> PortResult<SnapshotProof> {
-    snapshot::prove(Path::new(path.as_str()), progress)
-        .map(|proof| proven(path, bump, proof))
-        .map_err(|error| refused(path, error))
+    match snapshot::prove(Path::new(path.as_str()), progress) {
+        Ok(proof) => Ok(proven(path, bump, proof, true)),
+        Err(ProofError::NoTrailer { content }) => match *content {
+            Ok(proof) => Ok(proven(path, bump, proof, false)),
+            Err(_) => Err(refused(path, ProofError::NoTrailer { content })),
+        },
+        Err(error) => Err(refused(path, error)),
+    }
 }
 
-fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof) -> SnapshotProof {
+fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof, trailer: bool) -> SnapshotProof {
     let meaning = proof.meaning;
     let bumped = bump.and_then(|rule| {
         let by = rule.amount(meaning.revision);
@@ -39,6 +44,7 @@ fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof) -> SnapshotProof
         path: path.clone(),
         size_bytes: proof.size_bytes,
         sha256: Digest::from_bytes(proof.sha256),
+        trailer,
         modified: modified(path),
         content: SnapshotContent {
             revision: meaning.hash_kv.revision,

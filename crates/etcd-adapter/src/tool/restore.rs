@@ -52,6 +52,7 @@ pub fn inner_script(effect: &RestoreEffect) -> PortResult<String> {
         ("module", effect.module.as_str()),
         ("snapshot", effect.snapshot.as_str()),
         ("sha256", &effect.sha256.hex()),
+        ("trailer", if effect.trailer { "yes" } else { "no" }),
         ("staging", staging),
     ]
     .into_iter()
@@ -62,8 +63,8 @@ pub fn inner_script(effect: &RestoreEffect) -> PortResult<String> {
 
 /// The tool's own command line, as an array that the body of the script runs.
 ///
-/// `--skip-hash-check` is not among its words and must never be: the trailer is the only proof the
-/// tool itself makes of the copy it has read.
+/// `--skip-hash-check` is among its words only for a file without a trailer, which the plan must
+/// allow: else the trailer is the only proof the tool itself makes of the copy it has read.
 fn tool_line(effect: &RestoreEffect) -> PortResult<String> {
     let member = NewMember {
         name: &effect.member,
@@ -79,6 +80,9 @@ fn tool_line(effect: &RestoreEffect) -> PortResult<String> {
     for option in member.options() {
         let quoted: PortResult<Vec<String>> = option.iter().map(|word| quoted(word)).collect();
         words.push(quoted?.join(" "));
+    }
+    if !effect.trailer {
+        words.push("--skip-hash-check".into());
     }
     words.push("--data-dir \"$staging/data\"".into());
     // etcdctl before 3.4 speaks the old API unless told; later ones do not mind.

@@ -11,9 +11,17 @@ use crate::tool::Bench;
 
 #[tokio::test]
 async fn a_restored_member_answers_as_proven_and_predicted() {
-    for snapshot in ["snap-3.4.23.db", "compacted-3.4.23.db", "swept-3.4.23.db"] {
+    for (snapshot, trailer) in [
+        ("snap-3.4.23.db", true),
+        ("compacted-3.4.23.db", true),
+        ("swept-3.4.23.db", true),
+        ("snap-3.4.23.db", false),
+    ] {
         let mut etcd = Etcd::prepare(1);
         let mut bench = Bench::new(snapshot);
+        if !trailer {
+            bench.without_trailer().await;
+        }
         let name = MemberName::new("m0").unwrap();
         bench.effect.initial_cluster = vec![(name.clone(), etcd.peers[0].clone())];
         (bench.effect.member, bench.effect.peer_url) = (name, etcd.peers[0].clone());
@@ -22,6 +30,7 @@ async fn a_restored_member_answers_as_proven_and_predicted() {
             .prove(&bench.effect.snapshot, None)
             .await
             .unwrap();
+        assert_eq!(proof.trailer, trailer);
         bench.perform().await;
         bench.complete().await;
         std::fs::rename(bench.path("data"), etcd.data_dir(0)).unwrap();

@@ -111,7 +111,7 @@ pub(super) fn fitness(cx: &Context, member: &Member, must_survive_wipe: bool) ->
         Check::SnapshotSeen {
             node: node.clone(),
             path: snapshot.path.clone(),
-            sha256: snapshot.sha256,
+            trailer: snapshot.trailer.then_some(snapshot.sha256),
             size_bytes: snapshot.size_bytes,
             spool: cx.spool().clone(),
             must_survive_wipe,

@@ -26,6 +26,7 @@ pub(super) fn unless_possible(
         member_can_be_restored(spec, world, member)?;
     }
     members_are_distinct(members)?;
+    snapshot_has_its_trailer(spec, world)?;
     snapshot_is_worth_it(spec, world)
 }
 
@@ -200,6 +201,20 @@ fn members_are_distinct(members: &[Member]) -> Result<(), PlanError> {
         }
     }
     Ok(())
+}
+
+fn snapshot_has_its_trailer(spec: &Spec, world: &World) -> Result<(), PlanError> {
+    if world.snapshot.trailer || spec.allow.no_trailer.is_some() {
+        return Ok(());
+    }
+    Err(PlanError::refused(
+        "snapshot-no-trailer",
+        format!(
+            "{} is a database copied out of a data directory: it is sound, but nothing vouches for its bytes",
+            world.snapshot.path
+        ),
+        "restore a real snapshot (`etcdctl snapshot save`). Where there is none, give a reason: `allow: {no_trailer: \"<reason>\"}`",
+    ))
 }
 
 fn snapshot_is_worth_it(spec: &Spec, world: &World) -> Result<(), PlanError> {

@@ -45,6 +45,7 @@ fn restore(cx: &Context, member: &Member) -> Unit {
         tool: cx.version.restore_tool(),
         snapshot: cx.world.snapshot.path.clone(),
         sha256: cx.world.snapshot.sha256,
+        trailer: cx.world.snapshot.trailer,
         staging: cx.staging(),
         member: member.seen.name.clone(),
         peer_url: member.seen.peer_url.clone(),

@@ -36,6 +36,9 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
             "A quorum may still answer and is stopped all the same, because: {reason}"
         ));
     }
+    if let (Some(reason), false) = (&cx.spec.allow.no_trailer, cx.world.snapshot.trailer) {
+        risks.push(format!("The snapshot is a copy out of a data directory: its structure and meaning are proven, its bytes are not, the last writes before the copy may be missing, and etcd's tool restores it with --skip-hash-check. It is restored all the same, because: {reason}"));
+    }
     if let Some(reason) = &cx.spec.allow.empty_snapshot {
         risks.push(format!(
             "The snapshot holds no Kubernetes key, and is restored all the same, because: {reason}"

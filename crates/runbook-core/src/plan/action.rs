@@ -200,6 +200,9 @@ pub struct RestoreEffect {
     pub peer_url: EtcdUrl,
     /// `--initial-cluster`: every member with its peer URL.
     pub initial_cluster: Vec<(MemberName, EtcdUrl)>,
+    /// Whether the snapshot ends with its SHA-256. Where it does not, the whole file is summed on the
+    /// node before and after, and the tool is told to do without (`--skip-hash-check`).
+    pub trailer: bool,
     /// `--initial-cluster-token`, fresh for this run.
     pub token: String,
     /// `--bump-revision`, always together with `--mark-compacted`.

@@ -33,8 +33,9 @@ pub enum Check {
         node: NodeName,
         /// Where it should lie.
         path: AbsPath,
-        /// What its last 32 bytes must be.
-        sha256: Digest,
+        /// What its last 32 bytes must be. None where it has no trailer: then its size alone is
+        /// compared, and the restore sums the whole file.
+        trailer: Option<Digest>,
         /// Its size.
         size_bytes: u64,
         /// etcd's data directory, to compare disks with.

@@ -220,6 +220,7 @@ fn one_cluster(plan: &Plan) -> Result<(), Broken> {
         let same = effect.sha256 == plan.world.snapshot.sha256
             && effect.token == plan.identity.token
             && effect.run == plan.run
+            && effect.trailer == plan.world.snapshot.trailer
             && effect.snapshot == plan.world.snapshot.path
             && effect.initial_cluster == cluster
             && planned.iter().any(|m| {

@@ -121,7 +121,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         Check::SnapshotSeen {
             node,
             path,
-            sha256,
+            trailer,
             size_bytes,
             spool,
             must_survive_wipe,
@@ -130,7 +130,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
                 ports,
                 node,
                 path,
-                (*sha256, *size_bytes),
+                (*trailer, *size_bytes),
                 spool,
                 *must_survive_wipe,
             )

@@ -14,7 +14,7 @@ pub(super) async fn snapshot_seen(
     ports: &Ports,
     node: &NodeName,
     path: &AbsPath,
-    (sha256, size_bytes): (Digest, u64),
+    (trailer, size_bytes): (Option<Digest>, u64),
     spool: &AbsPath,
     must_survive_wipe: bool,
 ) -> PortResult<Finding> {
@@ -25,7 +25,8 @@ pub(super) async fn snapshot_seen(
             "mount the shared storage there, or copy the snapshot to the same path, then resume",
         ));
     };
-    if seen.trailer != sha256 || seen.size_bytes != size_bytes {
+    let other = trailer.is_some_and(|trailer| seen.trailer != trailer);
+    if other || seen.size_bytes != size_bytes {
         return Ok(never(
             "snapshot-differs",
             format!(

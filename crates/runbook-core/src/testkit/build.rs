@@ -237,6 +237,7 @@ impl Builder {
                 path: spec.snapshot.clone(),
                 size_bytes: 20_480_032,
                 sha256: Digest::of(b"the snapshot"),
+                trailer: true,
                 modified: "2024-11-27T17:30:00Z".parse().ok(),
                 content: SnapshotContent {
                     revision: 20_231,

@@ -1,5 +1,10 @@
 fail() { echo "restore-runbook: $*" >&2; exit 1; }
-trailer() { tail -c 32 -- "$snapshot" | od -An -v -tx1 | tr -cd 0-9a-f; }
+sum() {
+  case "$trailer" in
+    yes) tail -c 32 -- "$snapshot" | od -An -v -tx1 | tr -cd 0-9a-f ;;
+    *) sha256sum <"$snapshot" | head -c 64 ;;
+  esac
+}
 flush() {
   case "$(sync --help)" in
     *--file-system*) sync -f "$staging" ;;
@@ -22,9 +27,9 @@ rm -rf --one-file-system -- "$staging"
 mkdir -- "$staging"
 exec >"$staging/log" 2>&1
 
-test "$(trailer)" = "$sha256" || fail "the last 32 bytes of $snapshot are not $sha256"
+test "$(sum)" = "$sha256" || fail "$snapshot is not the one with $sha256"
 "${restore[@]}"
-test "$(trailer)" = "$sha256" || fail "$snapshot was replaced while it was being restored"
+test "$(sum)" = "$sha256" || fail "$snapshot was replaced while it was being restored"
 
 db=$staging/data/member/snap/db
 for part in "$db" "$staging"/data/member/wal/*.wal "$staging"/data/member/snap/*.snap; do
