@@ -28,7 +28,7 @@ test: setup lint deny
 	$(CARGO) build --workspace --bins
 	target/debug/lab fetch-etcd
 	$(CARGO) run --package restore-runbook --all-features --example own_step
-	@status=0; $(CARGO) test --workspace --all-features || status=$$?; \
+	@status=0; $(CARGO) test --no-fail-fast --workspace --all-features || status=$$?; \
 	target/debug/lab sweep; exit $$status
 
 lint:

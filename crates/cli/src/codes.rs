@@ -214,6 +214,11 @@ pub(crate) const CODES: &[Explained] = &[
         "This is a fault of the program that made the plan: please report it.",
     ),
     code(
+        "etcd-alarm",
+        "The restored cluster has an alarm, which the snapshot carried along.",
+        "It takes no write until it is disarmed. Free space (compact, defragment), `etcdctl alarm disarm`, then resume. Until Datanode is done do not reboot wiped nodes.",
+    ),
+    code(
         "etcd-answer",
         "etcd answered with something that cannot be right.",
         "Is it really etcd that listens there? Look at the member's log.",

@@ -102,7 +102,7 @@ impl Exit {
                 "environment: a file, a program, a node or cmsh cannot be used; nothing was changed"
             }
             Self::InFlight => "in flight: interrupted twice; `resume` looks at what was left",
-            Self::Interrupted => "interrupted: before anything was begun; nothing was changed",
+            Self::Interrupted => "interrupted: nothing was begun, or nothing of it is left",
             Self::Copied => {
                 "copied: `verify`: out of a data directory, without the snapshot's SHA-256"
             }

@@ -1,6 +1,6 @@
 //! What a run shows while it works: bars on a terminal, one line per event elsewhere.
 
-pub(crate) mod reading;
+pub(crate) mod bytes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;

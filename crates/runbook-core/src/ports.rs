@@ -28,7 +28,7 @@ use crate::plan::{
 };
 use crate::world::{
     BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
-    RecordedRevision, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState,
+    RecordedRevisions, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState,
     Staged, ToolVersions, TreeState,
 };
 
@@ -118,8 +118,8 @@ pub trait EtcdTool: Send + Sync {
     /// restore with that bump makes of it. A sound database without a trailer is no error: see
     /// [`SnapshotProof::trailer`].
     async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof>;
-    /// The highest revision on record beside a snapshot; none where nothing is.
-    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>>;
+    /// The revisions on record beside a snapshot; none where nothing is.
+    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevisions>>;
     /// The programs a module gives on a node; the only etcd module there is where none is named.
     async fn tools(&self, node: &NodeName, module: Option<ModuleName>) -> PortResult<ToolVersions>;
     /// How far the run's restore on a node has come.

@@ -8,7 +8,7 @@ use crate::names::{
     AbsPath, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, ServiceName,
 };
 use crate::version::EtcdVersion;
-use crate::world::{BumpRule, RecordedRevision};
+use crate::world::{BumpRule, RecordedRevisions};
 
 /// The spec format this build writes and reads.
 pub const SPEC_FORMAT: u32 = 1;
@@ -94,11 +94,11 @@ pub const DEFAULT_BUMP: u64 = 1_000_000_000;
 
 impl RevisionBump {
     /// What is asked of a restore, given what is on record.
-    pub fn rule(self, recorded: Option<RecordedRevision>) -> Option<BumpRule> {
+    pub fn rule(self, recorded: Option<RecordedRevisions>) -> Option<BumpRule> {
         match self {
             Self::Auto => Some(BumpRule {
                 by: DEFAULT_BUMP,
-                past: recorded.map_or(0, |recorded| recorded.revision),
+                past: recorded.map_or(0, |recorded| recorded.highest.revision),
             }),
             Self::None => None,
             Self::By(by) => Some(BumpRule { by, past: 0 }),

@@ -27,7 +27,7 @@ pub struct World {
     /// etcd's data directory on every node, from the role.
     pub spool: AbsPath,
     /// How far the cluster had come when it was last asked, where there is a record beside the snapshot.
-    pub recorded: Option<RecordedRevision>,
+    pub recorded: Option<RecordedRevisions>,
     /// The snapshot, proven.
     pub snapshot: SnapshotProof,
     /// The members, in the spec's order.
@@ -282,6 +282,9 @@ pub struct SnapshotProof {
     /// When it was written, by the file's own time, to the second: the recovery point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<Timestamp>,
+    /// When it was taken, where a manifest beside it tells; the file's own time may be a copy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Timestamp>,
     /// What the store inside holds.
     pub content: SnapshotContent,
 }
@@ -305,6 +308,13 @@ pub struct SnapshotContent {
     pub hash_kv: u32,
     /// The same after the restore has moved the revision; none where it was not asked for.
     pub bumped: Option<Bumped>,
+    /// Alarms that the restored cluster will have, each in words; it takes no write before they are
+    /// disarmed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+    /// Whether the restored cluster will ask for a user.
+    #[serde(default)]
+    pub auth_enabled: bool,
     /// The minor release that wrote it, as `3.4.0`, where the store says.
     pub cluster_version: Option<String>,
 }
@@ -339,7 +349,18 @@ impl BumpRule {
     }
 }
 
-/// The highest revision that the cluster is known to have had, written down by `backup`.
+/// What `backup` has written down beside a snapshot: how far the members had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedRevisions {
+    /// The highest of any cluster. Each restore makes another cluster of the same one, and watchers
+    /// remember all of them: this is what the revision has to pass.
+    pub highest: RecordedRevision,
+    /// That of the cluster the snapshot is of, where its manifest tells which.
+    pub own: Option<RecordedRevision>,
+}
+
+/// A revision that a cluster is known to have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedRevision {

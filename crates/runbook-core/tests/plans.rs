@@ -8,6 +8,7 @@ use runbook_core::plan::{Draft, SealedPlan};
 use runbook_core::spec::{RevisionBump, Spec};
 use runbook_core::testkit::{Builder, Found, Lives, Mortal, NoPlan, Tear, World, run_id};
 use runbook_core::version::EtcdVersion;
+use runbook_core::world::{RecordedRevision, RecordedRevisions};
 use serde_json::{Value, json};
 
 fn golden() -> Vec<(&'static str, Builder)> {
@@ -443,6 +444,32 @@ fn a_snapshot_without_a_trailer_needs_a_reason() {
     let draft = Draft::restore(&spec, &world, run_id(1)).unwrap();
     let said = |risk: &String| risk.contains("because: every backup was on the lost disks");
     assert!(draft.plan().risks.iter().any(said));
+}
+
+/// What the restored cluster will ask for, and what is lost, stands in the plan.
+#[test]
+fn alarms_authentication_and_the_record_are_told() {
+    let restore = World::of(3).recorded(30_000).build();
+    let mut world = restore.plan(run_id(1)).unwrap().world.clone();
+    let risks = |world: &_| {
+        let draft = Draft::restore(&restore.spec(), world, run_id(1)).unwrap();
+        draft.plan().risks.join("\n")
+    };
+    assert!(risks(&world).contains("of whichever cluster, is 30000"));
+    assert!(!risks(&world).contains("alarm") && !risks(&world).contains("authentication"));
+    let own = RecordedRevision {
+        revision: 20_331,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    world.recorded = world.recorded.map(|all| RecordedRevisions {
+        own: Some(own),
+        ..all
+    });
+    world.snapshot.content.alarms = vec!["NOSPACE of member 1f".into()];
+    world.snapshot.content.auth_enabled = true;
+    let told = risks(&world);
+    assert!(told.contains("revision 20331 at 1970-01-01T00:00:00Z, 100 past the snapshot's"));
+    assert!(told.contains("NOSPACE of member 1f") && told.contains("authentication on"));
 }
 
 /// A run that cannot go on any more is abandoned; the next one takes its guards over.

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use etcd_adapter::backup::{Event, Policy, Session, Taken, Wanted, Watcher};
 use etcd_adapter::client::Login;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use runbook_core::names::EtcdUrl;
 use runbook_core::ports::NoLog;
 use runbook_core::rundir::read_private;
 use runbook_core::world::HeadRole;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
 use crate::actor::actor;
 use crate::args::{Backup, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::progress::bytes::{Bytes, proving};
 use crate::render::{backup as render, json, timer};
+use crate::signals::Signals;
 use crate::ui::{Ui, clean_line};
 use crate::wiring::{self, Purpose};
 
@@ -61,18 +61,13 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
     let endpoints = endpoints(cx, args).await?;
     let client = wiring::etcd(cx.options, &args.cluster, &endpoints, login(args)?)?;
     let session = Session::open(wanted(args, endpoints))?;
-    let bar = Bar::new(cx.ui);
-    let watch = bar.watcher();
-    let taking = session.take(&client, &watch);
+    let watch = watcher(cx.ui);
+    let mut signals = Signals::open()?;
     let taken = tokio::select! {
-        taken = taking => taken,
-        failure = interrupted() => {
-            bar.clear();
-            return Err(failure?);
-        }
+        taken = session.take(&client, &watch) => taken?,
+        name = signals.next() => return Err(interrupted(name)),
     };
-    bar.clear();
-    let taken = taken?;
+    drop(watch);
     let retained = if policy.is_unset() {
         Vec::new()
     } else {
@@ -172,24 +167,9 @@ fn wanted(args: &Backup, endpoints: Vec<EtcdUrl>) -> Wanted {
 }
 
 /// What to say once somebody wants this to end.
-async fn interrupted() -> Result<Failure, Failure> {
-    let open =
-        |kind| signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e));
-    let (mut interrupt, mut terminate) = (
-        open(SignalKind::interrupt())?,
-        open(SignalKind::terminate())?,
-    );
-    let mut hangup = open(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(Failure::new(
-        Exit::Environment,
-        "backup-interrupted",
-        "interrupted: what was not finished is gone",
-    ))
+fn interrupted(name: &str) -> Failure {
+    let what = format!("{name}: the backup was ended; what was not finished is gone");
+    Failure::new(Exit::Interrupted, "backup-interrupted", what)
 }
 
 fn show(
@@ -209,59 +189,28 @@ fn show(
     }
 }
 
-/// Bytes on a terminal; elsewhere only what did not go well.
-struct Bar {
-    ui: Ui,
-    bar: Arc<Mutex<ProgressBar>>,
-}
-
-impl Bar {
-    fn new(ui: &Ui) -> Self {
-        let bar = ui.bars.as_ref().map_or_else(ProgressBar::hidden, |bars| {
-            bars.all().add(ProgressBar::no_length())
-        });
-        let style = "{prefix:>12}  {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
+/// Shows how far it has come, until whoever holds it drops it, and what did not go well.
+fn watcher(ui: &Ui) -> Watcher {
+    let ui = ui.clone();
+    let bytes = Mutex::new(Bytes::of(&ui, "the members".into()));
+    Arc::new(move |event| {
+        let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Asked(url) => bytes.turn_to(url.to_string()),
+            Event::Received {
+                done_bytes,
+                total_bytes,
+            } => bytes.at("receiving", done_bytes, total_bytes),
+            Event::Proving(progress) => bytes.at(
+                proving(progress.phase),
+                progress.done_bytes,
+                progress.total_bytes,
+            ),
+            Event::Copied {
+                done_bytes,
+                total_bytes,
+            } => bytes.at("copying", done_bytes, total_bytes),
+            Event::GaveUp(what) => ui.note(&clean_line(&format!("gave up: {what}"))),
         }
-        Self {
-            ui: ui.clone(),
-            bar: Arc::new(Mutex::new(bar)),
-        }
-    }
-
-    fn watcher(&self) -> Watcher {
-        let (ui, bar) = (self.ui.clone(), Arc::clone(&self.bar));
-        Arc::new(move |event| {
-            let bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = |phase: &'static str, done, total| {
-                if bar.prefix() != phase {
-                    bar.reset();
-                    bar.set_prefix(phase);
-                }
-                bar.set_length(total);
-                bar.set_position(done);
-            };
-            match event {
-                Event::Asked(url) => bar.set_message(url.to_string()),
-                Event::Received {
-                    done_bytes,
-                    total_bytes,
-                } => at("receive", done_bytes, total_bytes),
-                Event::Proving(progress) => at("prove", progress.done_bytes, progress.total_bytes),
-                Event::Copied {
-                    done_bytes,
-                    total_bytes,
-                } => at("copy", done_bytes, total_bytes),
-                Event::GaveUp(what) => {
-                    bar.suspend(|| ui.note(&clean_line(&format!("gave up: {what}"))));
-                }
-            }
-        })
-    }
-
-    fn clear(&self) {
-        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        bar.finish_and_clear();
-    }
+    })
 }

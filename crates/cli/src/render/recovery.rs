@@ -26,18 +26,22 @@ pub(crate) fn lines(plan: &SealedPlan) -> Vec<String> {
 
 /// The age is that on the day of the plan, so that a plan reads the same for ever.
 fn written(plan: &SealedPlan) -> Option<String> {
-    let at = plan.world.snapshot.modified?;
+    let snapshot = &plan.world.snapshot;
+    let (at, written) = match snapshot.taken {
+        Some(at) => (at, "taken"),
+        None => (snapshot.modified?, "by the file's own time written"),
+    };
     let before = plan
         .run
         .made_at()
         .map(|made| made.as_second() - at.as_second());
     Some(match before {
-        None => format!("written {at}"),
+        None => format!("{written} {at}"),
         Some(seconds @ 0..) => {
             let age = age(seconds.unsigned_abs());
-            format!("written {at}, {age} before this plan: what came later is lost")
+            format!("{written} {at}, {age} before this plan: what came later is lost")
         }
-        Some(_) => format!("written {at}, AFTER this plan was made: look at the clocks"),
+        Some(_) => format!("{written} {at}, AFTER this plan was made: look at the clocks"),
     })
 }
 

@@ -109,6 +109,18 @@ pub struct Alarm {
     pub kind: AlarmKind,
 }
 
+impl Display for Alarm {
+    /// As etcd's own tools name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            AlarmKind::NoSpace => f.write_str("NOSPACE")?,
+            AlarmKind::Corrupt => f.write_str("CORRUPT")?,
+            AlarmKind::Other(kind) => write!(f, "alarm {kind}")?,
+        }
+        write!(f, " of member {:x}", self.member)
+    }
+}
+
 /// What an alarm is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

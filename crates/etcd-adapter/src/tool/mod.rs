@@ -5,11 +5,11 @@
 //! written into the head of the script, quoted.
 
 pub(crate) mod answer;
+mod beside;
 pub(crate) mod prove;
 pub(crate) mod restore;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,9 +19,8 @@ use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, ModuleName, NodeName, RunId};
 use runbook_core::plan::{Command, ToolEffect};
 use runbook_core::ports::{EtcdTool, Output, PortResult, Shell};
-use runbook_core::world::{BumpRule, RecordedRevision, SnapshotProof, Staged, ToolVersions};
+use runbook_core::world::{BumpRule, RecordedRevisions, SnapshotProof, Staged, ToolVersions};
 
-use crate::backup::recorded_revision;
 use crate::snapshot::Progress;
 
 pub use prove::code as verdict_code;
@@ -118,24 +117,8 @@ impl<S: Shell + ?Sized> EtcdTool for RemoteTool<S> {
         Ok(())
     }
 
-    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevision>> {
-        let beside = Path::new(snapshot.as_str()).parent();
-        let recorded = recorded_revision(beside.unwrap_or(Path::new("/"))).map_err(|error| {
-            AdapterError::new(
-                error.code(),
-                Certainty::Refused,
-                format!("how far the cluster had come cannot be read beside {snapshot}"),
-            )
-            .hint("mend the file, or move it away to plan without a record")
-            .caused_by(error)
-        })?;
-        // Which cluster the snapshot is of, it does not say: the highest of all is the safe bound.
-        Ok(recorded
-            .and_then(|recorded| recorded.highest())
-            .map(|seen| RecordedRevision {
-                revision: seen.revision,
-                at: seen.at,
-            }))
+    async fn recorded(&self, snapshot: &AbsPath) -> PortResult<Option<RecordedRevisions>> {
+        beside::recorded(snapshot)
     }
 
     async fn prove(&self, snapshot: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof> {

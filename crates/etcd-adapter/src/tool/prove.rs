@@ -46,6 +46,7 @@ fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof, trailer: bool) -
         sha256: Digest::from_bytes(proof.sha256),
         trailer,
         modified: modified(path),
+        taken: super::beside::manifest(path).map(|manifest| manifest.taken),
         content: SnapshotContent {
             revision: meaning.hash_kv.revision,
             live_keys: meaning.live_keys,
@@ -54,6 +55,8 @@ fn proven(path: &AbsPath, bump: Option<BumpRule>, proof: Proof, trailer: bool) -
             kinds: meaning.registry.kinds,
             hash_kv: meaning.hash_kv.hash,
             bumped,
+            alarms: meaning.alarms.iter().map(ToString::to_string).collect(),
+            auth_enabled: meaning.auth_enabled,
             cluster_version: meaning.cluster_version,
         },
     }

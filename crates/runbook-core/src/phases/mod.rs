@@ -273,7 +273,9 @@ fn revision_bump(
             "the flags exist from 3.4.27, 3.5.10 and 3.6.0 on; say `revision_bump: none` and restart every API server and controller afterwards",
         ));
     }
-    let reached = world.recorded.map_or(0, |recorded| recorded.revision);
+    let reached = world
+        .recorded
+        .map_or(0, |recorded| recorded.highest.revision);
     match world.snapshot.content.bumped {
         Some(bumped) if bumped.revision > reached => Ok(Some(bumped)),
         _ => Err(PlanError::refused(

@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::version::EtcdVersion;
+use crate::world::RecordedRevisions;
 
 pub(super) fn risks(cx: &Context) -> Vec<String> {
     let mut risks = vec![
@@ -31,6 +32,12 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     if let Some(other) = taken_from.filter(|other| !other.same_minor(cx.version)) {
         risks.push(format!("The snapshot is of an etcd {}.{} cluster, and is restored with etcd {}: etcd supports that only within one minor release.", other.major, other.minor, cx.version));
     }
+    for alarm in &content.alarms {
+        risks.push(format!("The snapshot carries an alarm along: {alarm}. The restored cluster takes no write until it is disarmed; the run halts in Reassign and says so. Free space there (compact, defragment), `etcdctl alarm disarm`, then resume: until then wiped nodes are no data nodes."));
+    }
+    if content.auth_enabled {
+        risks.push("The snapshot has authentication on, and with it its users and passwords: this tool must be one of them, by --etcd-user or by the common name of its client certificate, or Verify halts.".into());
+    }
     if let Some(reason) = &cx.spec.allow.quorum {
         risks.push(format!(
             "A quorum may still answer and is stopped all the same, because: {reason}"
@@ -52,11 +59,15 @@ fn lost(cx: &Context) -> String {
     let snapshot = cx.world.snapshot.content.revision;
     let known = match cx.world.recorded {
         None => "nothing is on record of how much that is".to_owned(),
-        Some(recorded) => format!(
-            "the cluster had come to revision {} at {}, {} past the snapshot's, when it was last asked",
-            recorded.revision,
-            recorded.at,
-            recorded.revision.saturating_sub(snapshot).max(0)
+        Some(RecordedRevisions { own: Some(own), .. }) => format!(
+            "its cluster had come to revision {} at {}, {} past the snapshot's, when it was last asked",
+            own.revision,
+            own.at,
+            own.revision.saturating_sub(snapshot).max(0)
+        ),
+        Some(RecordedRevisions { highest, own: None }) => format!(
+            "how much that is nobody can tell: the highest revision on record beside it, of whichever cluster, is {} at {}",
+            highest.revision, highest.at
         ),
     };
     format!(

@@ -103,11 +103,16 @@ pub(super) async fn one_leader(ports: &Ports, urls: &[EtcdUrl]) -> PortResult<Fi
         let Some(leader) = status.leader else {
             return Ok(NotYet(format!("{url} has no leader")));
         };
+        // Waiting does not disarm it. A member's errors name its alarms too.
+        if let Some(alarm) = ports.client.alarms(url).await?.first() {
+            return Ok(never(
+                "etcd-alarm",
+                format!("{url} has an alarm: {alarm}"),
+                "the snapshot carried it along: free space (compact, defragment), `etcdctl alarm disarm`, then resume",
+            ));
+        }
         if let Some(error) = status.errors.first() {
             return Ok(NotYet(format!("{url} reports: {error}")));
-        }
-        if let Some(alarm) = ports.client.alarms(url).await?.first() {
-            return Ok(NotYet(format!("{url} has an alarm: {alarm}")));
         }
         leaders.insert(leader);
     }

@@ -15,7 +15,7 @@ use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
 use crate::spec::{Allowances, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec};
 use crate::version::EtcdVersion;
-use crate::world::{RecordedRevision, SnapshotContent, SnapshotProof};
+use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
 
 /// How a node is found when the world begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +52,7 @@ pub struct Builder {
     datanode: bool,
     category_datanode: bool,
     takes_guards_over: bool,
-    recorded: Option<RecordedRevision>,
+    recorded: Option<RecordedRevisions>,
     has_role: bool,
     seed: u64,
     version: EtcdVersion,
@@ -162,7 +162,8 @@ impl Builder {
     #[must_use]
     pub const fn recorded(mut self, revision: i64) -> Self {
         let at = jiff::Timestamp::UNIX_EPOCH;
-        self.recorded = Some(RecordedRevision { revision, at });
+        let highest = RecordedRevision { revision, at };
+        self.recorded = Some(RecordedRevisions { highest, own: None });
         self
     }
 
@@ -239,6 +240,7 @@ impl Builder {
                 sha256: Digest::of(b"the snapshot"),
                 trailer: true,
                 modified: "2024-11-27T17:30:00Z".parse().ok(),
+                taken: None,
                 content: SnapshotContent {
                     revision: 20_231,
                     live_keys: 20_007,
@@ -249,6 +251,8 @@ impl Builder {
                         .into(),
                     hash_kv: 1_234_567,
                     bumped: None,
+                    alarms: Vec::new(),
+                    auth_enabled: false,
                     cluster_version: Some("3.4.0".into()),
                 },
             },

@@ -14,7 +14,7 @@ use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, Overlay
 use crate::plan::RestoreEffect;
 use crate::spec::Spec;
 use crate::version::EtcdVersion;
-use crate::world::{BumpRule, Bumped, InstallMode, RecordedRevision, SnapshotProof};
+use crate::world::{BumpRule, Bumped, InstallMode, RecordedRevisions, SnapshotProof};
 
 /// What does not change while the world turns.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Setup {
     pub(super) spool: AbsPath,
     pub(super) version: EtcdVersion,
     pub(super) snapshot: SnapshotProof,
-    pub(super) recorded: Option<RecordedRevision>,
+    pub(super) recorded: Option<RecordedRevisions>,
     /// Whether the image brings an empty directory at the spool path.
     pub(super) image_has_spool: bool,
 }

@@ -15,7 +15,7 @@ use crate::names::{AbsPath, ModuleName, NodeName, RunId};
 use crate::plan::{Action, Command, RestoreEffect, ToolEffect};
 use crate::ports::{EtcdTool, PortResult};
 use crate::version::RestoreTool;
-use crate::world::{BumpRule, RecordedRevision, SnapshotProof, Staged, ToolVersions};
+use crate::world::{BumpRule, RecordedRevisions, SnapshotProof, Staged, ToolVersions};
 
 #[async_trait]
 impl EtcdTool for World {
@@ -41,7 +41,7 @@ impl EtcdTool for World {
         .await
     }
 
-    async fn recorded(&self, _: &AbsPath) -> PortResult<Option<RecordedRevision>> {
+    async fn recorded(&self, _: &AbsPath) -> PortResult<Option<RecordedRevisions>> {
         self.ask("the record", |state| Ok(state.setup.recorded))
             .await
     }

@@ -12,11 +12,14 @@ use super::Context;
 use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::reading::{LARGE, Reading};
+use crate::progress::bytes::{Bytes, proving};
 use crate::render::verify::{Report, shown};
-use crate::render::{json, short_size};
+use crate::render::{json, short_size, size};
 use crate::ui::Ui;
 use crate::verdict::{Folder, Judged, Seen};
+
+/// A smaller file is proven before anybody looks.
+const LARGE: u64 = 64 << 20;
 
 pub(super) fn verify(cx: Context<'_>, args: &args::Verify) -> Result<Exit, Failure> {
     let mut report = Report {
@@ -44,10 +47,20 @@ fn judge(ui: &Ui, path: &Path) -> Judged {
     let about = fs::metadata(path).ok().filter(Metadata::is_file);
     let seen = about.map(|about| Seen::of(&about));
     let size_bytes = seen.map_or(0, |seen| seen.size_bytes);
-    let mut reading = Reading::of(ui, shown(path), size_bytes);
+    let mut reading = (size_bytes >= LARGE).then(|| {
+        let name = shown(path);
+        if ui.bars.is_none() {
+            ui.note(&format!("proving {name}, {} …", size(size_bytes)));
+        }
+        Bytes::of(ui, name)
+    });
     let verdict = prove(path, &mut |progress| {
         if let Some(reading) = &mut reading {
-            reading.at(progress);
+            reading.at(
+                proving(progress.phase),
+                progress.done_bytes,
+                progress.total_bytes,
+            );
         }
     });
     Judged {

@@ -107,7 +107,10 @@ fn ways_out(file: &Judged) -> Vec<String> {
         ways.push(
             "where a member still answers, take a new one: `etcdctl snapshot save FILE`".into(),
         );
-        ways.push("`plan` and `run` refuse this file without a reason in words: `allow: {no_trailer: …}`".into());
+        ways.push(
+            "`plan` and `run` refuse this file without a reason in words: `allow: {no_trailer: …}`"
+                .into(),
+        );
     }
     ways
 }
