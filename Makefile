@@ -73,13 +73,13 @@ bench: setup
 # Seconds for each fuzz target: make fuzz TIME=3600. Needs a nightly toolchain, and gets it. What it finds new
 # goes to target/fuzz, failures to crates/etcd-adapter/fuzz/artifacts.
 TIME ?= 300
-FUZZ_TARGETS := snapshot
+FUZZ_TARGETS := snapshot manifest
 fuzz: setup $(FUZZ)
 	rustup toolchain install nightly --profile minimal
 	@cd crates/etcd-adapter; for target in $(FUZZ_TARGETS); do \
-	  mkdir -p ../../target/fuzz/$$target; \
+	  mkdir -p ../../target/fuzz/$$target; seeds=; [ $$target != snapshot ] || seeds=tests/fixtures; \
 	  PATH=$$PWD/../../target/tools/bin:$$PATH $(CARGO) +nightly fuzz run $$target \
-	    ../../target/fuzz/$$target fuzz/corpus/$$target tests/fixtures \
+	    ../../target/fuzz/$$target fuzz/corpus/$$target $$seeds \
 	    -- -max_total_time=$(TIME) -max_len=60000 -rss_limit_mb=1000 -timeout=10; \
 	done
 

@@ -1,4 +1,4 @@
-//! Proving a snapshot beside what others do with the same file, in one run: `make bench`.
+//! Proving a snapshot beside what others do with the same file, and taking one, in one run: `make bench`.
 //!
 //! Warm, the measure is `openssl dgst -sha256`, which does a part of the work; cold, it is reading the
 //! file from start to end. Programs take turns, so that a busy moment of the machine hits all of them.
@@ -14,6 +14,7 @@ mod member;
 #[path = "../snapshots/workload.rs"]
 mod workload;
 
+mod backup;
 mod measure;
 mod store;
 mod table;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
+use backup::Source;
 use measure::{Cache, Rival, Series};
 use member::Release;
 
@@ -44,29 +46,36 @@ fn main() -> ExitCode {
             continue;
         }
         let file = store.snapshot(&releases[1]);
-        for cache in [Cache::Warm, Cache::Cold] {
-            println!(
-                "{}",
-                table::of(&store, &file, cache, &run(&file, cache, &releases))
-            );
+        let title = |what: &str| format!("{name}, {} MB, {what}", size(&file) / 1_000_000);
+        for (cache, what, base) in [(Cache::Warm, "warm", 0), (Cache::Cold, "cold", 1)] {
+            let all = run(rivals(&file, &releases), || cache.prepare(&file));
+            println!("{}", table::of(&title(what), size(&file), &all[base], &all));
         }
+        let source = Source::of(&file, &releases[1]);
+        let all = run(source.rivals(), || drop(source.clear()));
+        println!(
+            "{}",
+            table::of(
+                &title("taken from a member over TLS"),
+                size(&file),
+                &all[0],
+                &all
+            )
+        );
     }
     ExitCode::SUCCESS
 }
 
-/// Every program's turns at `file`.
-fn run(file: &Path, cache: Cache, releases: &[Release]) -> Vec<Series> {
+/// Every program's turns, each after `prepare`.
+fn run(rivals: Vec<Rival>, prepare: impl Fn()) -> Vec<Series> {
     let rounds = env::var("BENCH_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok());
-    let mut series: Vec<_> = rivals(file, releases)
-        .into_iter()
-        .map(Series::new)
-        .collect();
+    let mut series: Vec<_> = rivals.into_iter().map(Series::new).collect();
     for _ in 0..rounds.unwrap_or(5) {
         for one in &mut series {
             if one.seconds().sum::<f64>() < PATIENCE_S {
-                cache.prepare(file);
+                prepare();
                 one.turn();
             }
         }

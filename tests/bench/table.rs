@@ -2,12 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use crate::measure::{Cache, Series};
-use crate::size;
-use crate::store::Store;
+use crate::measure::Series;
 
 /// What was measured on.
 pub(crate) fn machine() -> String {
@@ -41,15 +38,9 @@ pub(crate) fn machine() -> String {
     )
 }
 
-/// The table of one store: medians, and the least and the most. A ratio is that of two turns of the same
-/// round.
-pub(crate) fn of(store: &Store, file: &Path, cache: Cache, all: &[Series]) -> String {
-    let bytes = size(file);
-    let (state, base) = match cache {
-        Cache::Warm => ("warm", &all[0]),
-        Cache::Cold => ("cold", &all[1]),
-    };
-    let mut table = format!("\n{}, {} MB, {state}\n", store.name, bytes / 1_000_000);
+/// A table: medians, and the least and the most. A ratio is that of two turns of the same round.
+pub(crate) fn of(title: &str, bytes: u64, base: &Series, all: &[Series]) -> String {
+    let mut table = format!("\n{title}\n");
     let ratio = format!("× {}", base.rival.name);
     let _ = writeln!(
         table,

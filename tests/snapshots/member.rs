@@ -43,7 +43,7 @@ impl Release {
             .expect("a version")
     }
 
-    fn program(&self, name: &str) -> Option<&Path> {
+    pub(crate) fn program(&self, name: &str) -> Option<&Path> {
         let named = |path: &&PathBuf| path.file_name().is_some_and(|found| found == name);
         self.0.programs.iter().find(named).map(PathBuf::as_path)
     }

@@ -1,10 +1,10 @@
-//! Any input gets a verdict; see `judge.rs`. `make fuzz` runs it, with the corpus and the real
+//! Any input gets a verdict; see `snapshot.rs` above. `make fuzz` runs it, with the corpus and the real
 //! snapshots as seeds.
 #![no_main]
 
-#[path = "../judge.rs"]
-mod judge;
+#[path = "../snapshot.rs"]
+mod snapshot;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    judge::judge(data);
+    snapshot::judge(data);
 });

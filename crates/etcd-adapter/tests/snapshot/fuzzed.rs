@@ -1,5 +1,5 @@
-//! The fuzz target in brief: over its corpus, and over a fixed number of inputs bred from that and from
-//! the real snapshots. `make fuzz` goes on for as long as one likes.
+//! The fuzz targets in brief: over their corpora, and over a fixed number of inputs bred from those and
+//! from the real snapshots. `make fuzz` goes on for as long as one likes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
-#[path = "../../fuzz/judge.rs"]
-mod judge;
+#[path = "../../fuzz/manifest.rs"]
+mod manifest;
+#[path = "../../fuzz/snapshot.rs"]
+mod snapshot;
 
 /// Inputs bred in all.
 const INPUTS: usize = 20_000;
@@ -28,6 +30,9 @@ const EDGES: [u64; 12] = [
     1 << 40,
     u64::MAX,
 ];
+
+/// What JSON is made of.
+const MARKS: &[u8] = b"09-.\"{}[],:eE\\";
 
 /// Numbers that look random and are the same in each run (xorshift64*).
 struct Dice(u64);
@@ -78,15 +83,15 @@ impl Dice {
     }
 }
 
-fn seeds() -> Vec<Vec<u8>> {
+fn seeds(folders: &[&str]) -> Vec<Vec<u8>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths: Vec<_> = ["fuzz/corpus/snapshot", "tests/fixtures"]
+    let mut paths: Vec<_> = folders
         .iter()
         .flat_map(|folder| fs::read_dir(here.join(folder)).expect("a folder"))
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| {
             path.extension()
-                .is_none_or(|kind| kind == "db" || kind == "copy")
+                .is_none_or(|kind| kind != "tsv" && kind != "sh")
         })
         .collect();
     paths.sort();
@@ -96,7 +101,7 @@ fn seeds() -> Vec<Vec<u8>> {
 
 #[test]
 fn the_corpus_and_what_is_bred_from_it_get_verdicts() {
-    let seeds = seeds();
+    let seeds = seeds(&["fuzz/corpus/snapshot", "tests/fixtures"]);
     assert!(seeds.len() > 60, "the corpus is there");
     let threads = thread::available_parallelism().map_or(4, NonZero::get);
     let codes = Mutex::new(BTreeMap::new());
@@ -105,7 +110,7 @@ fn the_corpus_and_what_is_bred_from_it_get_verdicts() {
             let (seeds, codes) = (&seeds, &codes);
             scope.spawn(move || {
                 for seed in seeds.iter().skip(thread).step_by(threads) {
-                    judge::judge(seed);
+                    snapshot::judge(seed);
                 }
                 for input in (thread..INPUTS).step_by(threads) {
                     // By the input's number, so that it does not depend on the machine.
@@ -115,7 +120,7 @@ fn the_corpus_and_what_is_bred_from_it_get_verdicts() {
                         let other = &seeds[dice.below(seeds.len())];
                         dice.change(&mut bytes, other);
                     }
-                    let code = judge::judge(&bytes);
+                    let code = snapshot::judge(&bytes);
                     *codes.lock().expect("no panic").entry(code).or_insert(0) += 1;
                 }
             });
@@ -129,4 +134,34 @@ fn the_corpus_and_what_is_bred_from_it_get_verdicts() {
             "{codes:?}"
         );
     }
+}
+
+#[test]
+fn manifests_bred_from_the_corpus_get_answers() {
+    let seeds = seeds(&["fuzz/corpus/manifest"]);
+    let whole = seeds.iter().filter(|seed| manifest::judge(seed)).count();
+    assert!(
+        (1..seeds.len()).contains(&whole),
+        "{whole} of {}",
+        seeds.len()
+    );
+    let mut taken = 0;
+    for input in 0..INPUTS as u64 {
+        let mut dice = Dice((input + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut bytes = seeds[dice.below(seeds.len())].clone();
+        for _ in 0..=dice.below(2) {
+            let at = dice.below(bytes.len());
+            match dice.below(4) {
+                0 => drop(bytes.remove(at)),
+                1 => bytes.insert(at, MARKS[dice.below(MARKS.len())]),
+                2 => bytes[at] = b"0123456789abcdef"[dice.below(16)],
+                _ => bytes[at] ^= 1 << dice.below(8),
+            }
+        }
+        taken += usize::from(manifest::judge(&bytes));
+    }
+    assert!(
+        (INPUTS / 50..INPUTS).contains(&taken),
+        "{taken} are manifests"
+    );
 }
