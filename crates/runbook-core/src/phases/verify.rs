@@ -44,18 +44,23 @@ fn same_role(cx: &Context) -> Unit {
 
 fn same_data(cx: &Context) -> Unit {
     let content = &cx.world.snapshot.content;
-    let predicted = match cx.bump {
-        None => PredictedHash {
-            revision: content.revision,
-            compact_revision: content.compact_revision,
-            hash: content.hash_kv,
-        },
-        // What is left are the live records, and the one that the bump adds.
-        Some(bump) => PredictedHash {
-            revision: bump.revision,
-            compact_revision: bump.revision,
-            hash: bump.hash_kv,
-        },
+    let (predicted, why) = match cx.bump {
+        None => (
+            PredictedHash {
+                revision: content.revision,
+                compact_revision: content.compact_revision,
+                hash: content.hash_kv,
+            },
+            "HashKV covers every key, value and revision, and was known before the first disk was wiped",
+        ),
+        Some(bump) => (
+            PredictedHash {
+                revision: bump.revision,
+                compact_revision: bump.revision,
+                hash: bump.hash_kv,
+            },
+            "of the history the bump leaves the newest revision of each live key, and adds a record of its own; HashKV covers all of these, and was known before the first disk was wiped",
+        ),
     };
     let check = Check::HashesAlike {
         urls: cx.client_urls(),
@@ -65,7 +70,7 @@ fn same_data(cx: &Context) -> Unit {
         id(PHASE, None, "hash"),
         PHASE,
         "every member holds the same data",
-        "HashKV covers every key, value and revision that is left; it was known before the first disk was wiped",
+        why,
         vec![check],
     )
     .within(cx.spec.deadlines.start_s)
