@@ -205,3 +205,26 @@ fn a_node_that_somebody_else_is_booting() {
     assert_eq!(world.verdict(), Ok(()));
     assert_eq!(world.restored(), Ok(()));
 }
+
+/// Hours may lie between two lives: nothing is stopped for a snapshot that is not there any more.
+#[test]
+fn a_snapshot_lost_between_two_lives_stops_nothing() {
+    let world = World::of(3).every_node(Found::Serving);
+    let mut measure = Lives::of(&world.clone().build());
+    measure.live(Mortal::never());
+    let mut asked = 0;
+    for at in 1..=measure.waits() {
+        let world = world.clone().build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::after(at));
+        if !world.log().is_empty() {
+            break;
+        }
+        world.lose_snapshot();
+        let (failures, _) = halted(&lives.live(Mortal::never()));
+        assert_eq!(failures[0].0, "snapshot-missing", "{at}");
+        assert!(world.log().is_empty(), "{at}: {}", world.story());
+        asked += 1;
+    }
+    assert!(asked > 5, "{asked}");
+}

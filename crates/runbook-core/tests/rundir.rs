@@ -60,6 +60,34 @@ fn a_lost_journal_is_no_run_that_never_began() {
 }
 
 #[test]
+fn an_emptied_journal_is_no_run_that_never_began() {
+    let (_temp, _state, plan, dir) = begun();
+    opened(&dir, &plan);
+    fs::write(dir.path().join("commands.log"), "a command\n").unwrap();
+    fs::write(dir.path().join("journal.jsonl"), "").unwrap();
+    assert_eq!(code(&dir), "journal-missing");
+}
+
+/// Opening it for writing would wait for a reader.
+#[test]
+fn a_fifo_is_no_journal() {
+    let (_temp, _state, _plan, dir) = begun();
+    let journal = dir.path().join("journal.jsonl");
+    fs::remove_file(&journal).unwrap();
+    let mode = rustix::fs::Mode::from(0o600);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &journal,
+        rustix::fs::FileType::Fifo,
+        mode,
+        0,
+    )
+    .unwrap();
+    assert_eq!(dir.store().unwrap_err().code(), "state-io");
+    assert_eq!(code(&dir), "journal-io");
+}
+
+#[test]
 fn a_run_is_there_whole_or_not_at_all() {
     let (_temp, state, plan, dir) = begun();
     // What a crash in the middle of making it leaves.

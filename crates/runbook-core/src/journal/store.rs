@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 /// The largest journal read, in bytes. A run writes well under a thousand lines.
 pub const JOURNAL_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -65,7 +67,7 @@ impl FileStore {
     }
 
     fn locked(options: &OpenOptions, path: &Path) -> io::Result<Self> {
-        let file = options.clone().custom_flags(libc_nofollow()).open(path)?;
+        let file = opened(options, path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self {
                 file,
@@ -80,9 +82,20 @@ impl FileStore {
     }
 }
 
-/// `O_NOFOLLOW`: a journal is never reached through a symbolic link at its own name.
-const fn libc_nofollow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+/// Opens an ordinary file: never through a symbolic link at its own name, and without waiting for the
+/// other end of a FIFO.
+fn opened(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = options
+        .clone()
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        let what = "it is no ordinary file";
+        Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+    }
 }
 
 /// Makes a new entry in the directory of `path` survive a power cut.
@@ -101,11 +114,7 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Whatever reading gives, or a file over [`JOURNAL_LIMIT_BYTES`].
 pub fn peek(path: &Path) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc_nofollow())
-        .open(path)?;
-    bounded(&file)
+    bounded(&opened(OpenOptions::new().read(true), path)?)
 }
 
 fn bounded(mut file: &File) -> io::Result<Vec<u8>> {

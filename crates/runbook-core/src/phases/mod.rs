@@ -144,6 +144,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The snapshot is still the one that was proven.
+    fn snapshot_proven(&self) -> Check {
+        let snapshot = &self.world.snapshot;
+        Check::SnapshotProven {
+            path: snapshot.path.clone(),
+            sha256: snapshot.sha256,
+        }
+    }
+
     fn spool(&self) -> &AbsPath {
         &self.world.spool
     }

@@ -42,10 +42,7 @@ fn snapshot_is_proven(cx: &Context) -> Unit {
         PHASE,
         format!("{} is proven", snapshot.path),
         "nothing may be stopped, let alone destroyed, for a file that cannot be restored",
-        vec![Check::SnapshotProven {
-            path: snapshot.path.clone(),
-            sha256: snapshot.sha256,
-        }],
+        vec![cx.snapshot_proven()],
     )
     // Reading 8 GB from a slow share takes its time.
     .within(cx.spec.deadlines.restore_s)

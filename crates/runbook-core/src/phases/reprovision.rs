@@ -117,7 +117,6 @@ fn boot(cx: &Context, member: &Member) -> Unit {
         Some(_) => ManagerEffect::Reboot { node: node.clone() },
         None => ManagerEffect::PowerOn { node: node.clone() },
     };
-    let snapshot = &cx.world.snapshot;
     let fresh = Check::DiskIsFresh {
         node: node.clone(),
         spool: cx.spool().clone(),
@@ -134,10 +133,7 @@ fn boot(cx: &Context, member: &Member) -> Unit {
     )
     .on(node)
     .only_if([
-        Check::SnapshotProven {
-            path: snapshot.path.clone(),
-            sha256: snapshot.sha256,
-        },
+        cx.snapshot_proven(),
         Check::HeadIsActive,
         cx.role_unchanged(),
         Check::RoleAbsent { nodes: cx.nodes() },

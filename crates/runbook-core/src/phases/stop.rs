@@ -46,6 +46,7 @@ fn unassign(cx: &Context) -> Unit {
             Check::HeadIsActive,
             cx.role_unchanged(),
             preflight::quorum_lost(cx),
+            cx.snapshot_proven(),
         ])
         .and_when([Check::RoleAbsent { nodes: cx.nodes() }])
         .within(cx.spec.deadlines.quick_s)

@@ -134,6 +134,12 @@ impl RunDir {
             }
         };
         if !bytes.contains(&b'\n') {
+            // A run that never began has never run a command; a journal may have been emptied.
+            let commands = self.path.join(COMMANDS).metadata();
+            if commands.is_ok_and(|log| log.len() > 0) {
+                let run = self.run;
+                return Err(StateError::JournalMissing { run, path });
+            }
             return Ok(Standing::NeverBegan);
         }
         let history = History::read(&bytes, &path.display().to_string())?;

@@ -229,6 +229,7 @@ impl Builder {
             log: Vec::new(),
             violations: Vec::new(),
             proofs: 0,
+            snapshot_lost: false,
         })
     }
 

@@ -122,6 +122,11 @@ impl Clock for World {
 }
 
 impl World {
+    /// The snapshot is gone from the head node.
+    pub fn lose_snapshot(&self) {
+        self.state().snapshot_lost = true;
+    }
+
     /// Cuts a node's power in the middle of whatever it does; it comes back by itself.
     pub fn lose_power(&self, node: &NodeName) {
         let mut state = self.state();

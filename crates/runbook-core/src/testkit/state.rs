@@ -137,6 +137,7 @@ pub(super) struct State {
     pub(super) log: Vec<Logged>,
     pub(super) violations: Vec<String>,
     /// Proofs of the snapshot since the run began.
+    pub(super) snapshot_lost: bool,
     pub(super) proofs: u32,
 }
 

@@ -30,7 +30,7 @@ impl EtcdTool for World {
     async fn prove(&self, path: &AbsPath, bump: Option<BumpRule>) -> PortResult<SnapshotProof> {
         let path = path.clone();
         self.ask("the proof", move |state| {
-            if path != state.setup.snapshot.path {
+            if state.snapshot_lost || path != state.setup.snapshot.path {
                 return Err(refused("snapshot-missing", format!("there is no {path}")));
             }
             state.proofs += 1;

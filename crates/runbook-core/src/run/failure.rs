@@ -1,0 +1,45 @@
+//! What is said of a unit that could not be done.
+
+use std::time::Duration;
+
+use crate::error::AdapterError;
+use crate::event::Failure;
+use crate::probe::Finding;
+
+impl From<&AdapterError> for Failure {
+    fn from(error: &AdapterError) -> Self {
+        Self {
+            code: error.code.into(),
+            seen: error.chain(),
+            hint: error.hint.clone(),
+        }
+    }
+}
+
+pub(super) fn failure(code: &str, seen: String, hint: &str) -> Failure {
+    Failure {
+        code: code.into(),
+        seen,
+        hint: Some(hint.into()),
+    }
+}
+
+pub(super) fn unsafe_now(finding: &Finding) -> Failure {
+    let hint = "something has changed since the plan was made; nothing was done for this step. Mend it, then resume";
+    failure(
+        "not-safe",
+        format!("it is not safe to go on: {}", finding.seen()),
+        hint,
+    )
+}
+
+pub(super) fn in_the_way(seen: String) -> Failure {
+    let hint = "this run did not begin it, and does nothing to a node in such a state: wait for its end, then resume";
+    failure("not-ours-underway", seen, hint)
+}
+
+pub(super) fn too_late(finding: &Finding, deadline: Duration) -> Failure {
+    let seen = format!("after {} s: {}", deadline.as_secs(), finding.seen());
+    let hint = "what was begun may still come true: look at it, then resume. The deadline is in the spec's `deadlines`";
+    failure("deadline", seen, hint)
+}

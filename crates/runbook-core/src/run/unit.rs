@@ -1,0 +1,299 @@
+//! The one routine for every unit: look, record the intent, act, look again, record the outcome.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{failure, in_the_way, too_late, unsafe_now};
+use super::{Run, RunError, bounded};
+use crate::error::{AdapterError, Certainty};
+use crate::event::{Event, EventSink, Failure, UnitRef};
+use crate::journal::{Baseline, Entry, Permit};
+use crate::machine::UnitState;
+use crate::names::NodeName;
+use crate::plan::{Action, Check, Unit};
+use crate::probe::{self, Finding};
+use crate::world::BootId;
+
+/// How often an action that certainly did not happen is tried again in one life.
+const RETRIES: u32 = 3;
+
+/// What became of a unit in this life.
+pub(super) enum Came {
+    Through,
+    /// A gate that was not waited for any longer because the run is to halt; nothing is recorded.
+    Left,
+    Failed(Failure),
+}
+
+/// Takes a unit as far as it goes in this life.
+pub(super) async fn drive<'a>(
+    run: &Run<'a>,
+    unit: &'a Unit,
+    events: &dyn EventSink,
+    stop: &CancellationToken,
+) -> (&'a Unit, Result<Came, RunError>) {
+    let work = Work {
+        run,
+        unit,
+        events,
+        stop,
+        name: UnitRef::from(unit),
+    };
+    let came = match work.through().await {
+        Ok(Came::Failed(failure)) => work.failed(failure),
+        other => other,
+    };
+    (unit, came)
+}
+
+struct Work<'a> {
+    run: &'a Run<'a>,
+    unit: &'a Unit,
+    events: &'a dyn EventSink,
+    stop: &'a CancellationToken,
+    name: UnitRef,
+}
+
+impl Work<'_> {
+    async fn through(&self) -> Result<Came, RunError> {
+        if let Some(reason) = &self.unit.skip {
+            return self.skipped(reason);
+        }
+        let Some(action) = &self.unit.act else {
+            return self.wait(false).await;
+        };
+        match self.first_look().await {
+            Finding::Holds(seen) => self.done(false, seen),
+            // Begun in an earlier life and still going on: acting again would do it twice.
+            Finding::Underway(_) if self.intended() => self.wait(false).await,
+            Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
+            Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
+            Finding::Never { code, seen, hint } => Ok(Came::Failed(failure(code, seen, hint))),
+            Finding::Blind(error) => Ok(Came::Failed(Failure::from(&error))),
+        }
+    }
+
+    /// Looks before acting. What somebody else is about on the node is waited for.
+    async fn first_look(&self) -> Finding {
+        let before = self.run.ledger().machine.baseline(&self.unit.id).cloned();
+        self.patiently(&self.unit.done_when, before.as_ref()).await
+    }
+
+    /// An earlier life may have sent the action, and it may show only later. Sent again meanwhile, a
+    /// reboot would catch the node in the middle of its installation.
+    fn may_be_on_its_way(&self) -> bool {
+        let in_flight = self.run.ledger().machine.state(&self.unit.id) == Some(UnitState::InFlight);
+        in_flight
+            && self
+                .unit
+                .act
+                .as_ref()
+                .is_some_and(|act| !act.is_repeatable())
+    }
+
+    fn intended(&self) -> bool {
+        self.run.ledger().machine.intended(&self.unit.id)
+    }
+
+    /// What cannot be seen is asked for again for a while: acting blindly is never an answer.
+    async fn patiently(&self, checks: &[Check], before: Option<&Baseline>) -> Finding {
+        let clock = &self.run.ports.clock;
+        let since = clock.monotonic();
+        loop {
+            let finding = probe::all(self.run.ports, checks, before).await;
+            let elapsed = clock.monotonic().saturating_sub(since);
+            let patience = match &finding {
+                Finding::Blind(error) if error.certainty != Certainty::Refused => {
+                    self.run.plan.spec.deadlines.quick_s
+                }
+                Finding::Underway(_) if !self.intended() => self.unit.deadline_s,
+                Finding::NotYet(_) if before.is_some() && self.may_be_on_its_way() => {
+                    self.run.plan.spec.deadlines.stop_s
+                }
+                _ => return finding,
+            };
+            let patience = Duration::from_secs(patience.into());
+            if elapsed >= patience || self.stop.is_cancelled() {
+                return finding;
+            }
+            self.waiting(&finding, elapsed, patience);
+            clock.sleep(self.poll()).await;
+        }
+    }
+
+    async fn look(&self) -> Finding {
+        let before = self.run.ledger().machine.baseline(&self.unit.id).cloned();
+        probe::all(self.run.ports, &self.unit.done_when, before.as_ref()).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<Came, RunError> {
+        if self.stop.is_cancelled() {
+            return Ok(Came::Left);
+        }
+        match self.patiently(&self.unit.require, None).await {
+            Finding::Holds(_) => {}
+            Finding::Never { code, seen, hint } => {
+                return Ok(Came::Failed(failure(code, seen, hint)));
+            }
+            // A halt on request cut the patience short: nothing was begun, and nothing failed.
+            _ if self.stop.is_cancelled() => return Ok(Came::Left),
+            Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
+            other => return Ok(Came::Failed(unsafe_now(&other))),
+        }
+        let baseline = match self.baseline().await {
+            Ok(baseline) => baseline,
+            Err(error) => return Ok(Came::Failed(Failure::from(&error))),
+        };
+        let at = self.run.ports.clock.wall();
+        let permit = self.run.ledger().intend(at, &self.unit.id, baseline)?;
+        self.events.event(Event::Acting {
+            unit: self.name.clone(),
+            what: action.to_string(),
+        });
+        match self.perform(&permit, action).await {
+            Ok(()) => self.wait(true).await,
+            Err(error) => self.after_error(&error).await,
+        }
+    }
+
+    /// What only a comparison with the time before can tell.
+    async fn baseline(&self) -> Result<Baseline, AdapterError> {
+        let rebooted = self.unit.done_when.iter().find_map(|check| match check {
+            Check::Rebooted { node, .. } => Some(node),
+            _ => None,
+        });
+        let Some(node) = rebooted else {
+            return Ok(Baseline::default());
+        };
+        let now = self.run.ports.nodes.boot_id(node).await?;
+        Ok(Baseline {
+            // Silent just now: then the boot the plan saw, which must not pass for a new one later.
+            boot_id: now.or_else(|| self.planned_boot(node)),
+        })
+    }
+
+    fn planned_boot(&self, node: &NodeName) -> Option<BootId> {
+        let members = &self.run.plan.world.members;
+        let member = members.iter().find(|member| member.node == *node)?;
+        Some(member.host.as_ref()?.boot_id.clone())
+    }
+
+    async fn perform(&self, permit: &Permit, action: &Action) -> Result<(), AdapterError> {
+        let clock = &self.run.ports.clock;
+        let mut tries = 0;
+        loop {
+            match self.run.ports.perform(permit, action).await {
+                Err(error) if error.certainty == Certainty::NotDone && tries < RETRIES => {
+                    tries += 1;
+                    let unit = self.name.clone();
+                    self.events.event(Event::Retrying {
+                        unit,
+                        error: error.chain(),
+                    });
+                    clock.sleep(self.poll()).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The action reported an error: the world decides what that means.
+    async fn after_error(&self, error: &AdapterError) -> Result<Came, RunError> {
+        match error.certainty {
+            // The answer was lost, the effect may still be on its way.
+            Certainty::Unknown => self.wait(true).await,
+            Certainty::NotDone | Certainty::Refused => match self.look().await {
+                Finding::Holds(seen) => self.done(true, seen),
+                _ => Ok(Came::Failed(Failure::from(error))),
+            },
+        }
+    }
+
+    /// Waits until the unit's checks hold, cannot hold any more, or the deadline is over.
+    async fn wait(&self, acted: bool) -> Result<Came, RunError> {
+        let clock = &self.run.ports.clock;
+        let since = clock.monotonic();
+        let deadline = Duration::from_secs(self.unit.deadline_s.into());
+        loop {
+            let finding = self.look().await;
+            let elapsed = clock.monotonic().saturating_sub(since);
+            match finding {
+                Finding::Holds(seen) => return self.done(acted, seen),
+                Finding::Never { code, seen, hint } | Finding::Stopped { code, seen, hint } => {
+                    return Ok(Came::Failed(failure(code, seen, hint)));
+                }
+                Finding::Blind(error) if error.certainty == Certainty::Refused => {
+                    return Ok(Came::Failed(Failure::from(&error)));
+                }
+                finding if elapsed >= deadline => {
+                    return Ok(Came::Failed(too_late(&finding, deadline)));
+                }
+                finding => {
+                    // A gate has nothing in flight: a halt need not wait for it.
+                    if self.unit.act.is_none() && self.stop.is_cancelled() {
+                        return Ok(Came::Left);
+                    }
+                    self.waiting(&finding, elapsed, deadline);
+                }
+            }
+            clock.sleep(self.poll()).await;
+        }
+    }
+
+    fn waiting(&self, finding: &Finding, elapsed: Duration, deadline: Duration) {
+        let (unit, seen) = (self.name.clone(), finding.seen());
+        self.events.event(Event::Waiting {
+            unit,
+            seen,
+            elapsed,
+            deadline,
+        });
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_secs(self.run.plan.spec.deadlines.poll_s.into())
+    }
+
+    fn done(&self, acted: bool, seen: String) -> Result<Came, RunError> {
+        let unit = self.unit.id.clone();
+        self.run.record(&Entry::Done {
+            unit,
+            acted,
+            seen: bounded(seen.clone()),
+        })?;
+        self.events.event(Event::Done {
+            unit: self.name.clone(),
+            acted,
+            seen,
+        });
+        Ok(Came::Through)
+    }
+
+    fn skipped(&self, reason: &str) -> Result<Came, RunError> {
+        let (unit, reason) = (self.unit.id.clone(), reason.to_owned());
+        self.run.record(&Entry::Skipped {
+            unit,
+            reason: reason.clone(),
+        })?;
+        self.events.event(Event::Skipped {
+            unit: self.name.clone(),
+            reason,
+        });
+        Ok(Came::Through)
+    }
+
+    fn failed(&self, failure: Failure) -> Result<Came, RunError> {
+        let (unit, code) = (self.unit.id.clone(), failure.code.clone());
+        self.run.record(&Entry::Failed {
+            unit,
+            code,
+            seen: bounded(failure.seen.clone()),
+        })?;
+        self.events.event(Event::Failed {
+            unit: self.name.clone(),
+            failure: failure.clone(),
+        });
+        Ok(Came::Failed(failure))
+    }
+}
