@@ -221,7 +221,7 @@ fn a_snapshot_lost_between_two_lives_stops_nothing() {
             break;
         }
         world.lose_snapshot();
-        let (failures, _) = halted(&lives.live(Mortal::never()));
+        let (failures, _) = halted(lives.live(Mortal::never()));
         assert_eq!(failures[0].0, "snapshot-missing", "{at}");
         assert!(world.log().is_empty(), "{at}: {}", world.story());
         asked += 1;
