@@ -3,6 +3,7 @@
 mod abandon;
 mod backup;
 mod discover;
+mod folder;
 mod life;
 mod meta;
 mod pick;

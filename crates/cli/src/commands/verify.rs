@@ -1,14 +1,12 @@
 //! `verify`: is this snapshot good? It only reads; cmsh, root and a state directory are not needed.
 
-mod folder;
-
 use std::fs::{self, Metadata};
 use std::path::Path;
 
 use etcd_adapter::snapshot::prove;
 use jiff::Timestamp;
 
-use super::Context;
+use super::{Context, folder};
 use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
