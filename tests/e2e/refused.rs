@@ -57,7 +57,7 @@ fn discover_finds_the_newest_good_backup_by_itself() {
     let cluster = Cluster::of(1);
     let ran = cluster.tool(&["backup", "--format", "json"]).done();
     let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
-    let backup = report["path"].as_str().expect("a path");
+    let backup = report["backup"].as_str().expect("a path");
     let newer = cluster.lab.shared().join("backup/etcd/newer");
     fs::write(newer, "not a snapshot").expect("a file");
     let found = cluster.tool(&["discover"]).done();

@@ -12,7 +12,7 @@ use runbook_core::event::{Event, EventSink, UnitRef};
 use runbook_core::names::UnitId;
 use runbook_core::plan::Phase;
 
-use crate::render::{clock, size_short};
+use crate::render::{clock, short_size};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, Ui, WARN, clean_line, paint};
 use crate::wiring::Proving;
 
@@ -303,11 +303,11 @@ fn words(proving: Proving) -> String {
             total_bytes,
         } => format!(
             "the snapshot's bytes: {} of {}",
-            size_short(done_bytes),
-            size_short(total_bytes)
+            short_size(done_bytes),
+            short_size(total_bytes)
         ),
         Proving::Walking { done_bytes } => {
-            format!("the store inside: {}", size_short(done_bytes))
+            format!("the store inside: {}", short_size(done_bytes))
         }
     }
 }

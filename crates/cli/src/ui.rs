@@ -161,6 +161,12 @@ impl Bars {
             .set_message(text);
     }
 
+    /// Nothing is drawn from here on.
+    pub(crate) fn end(&self) {
+        self.all.clear().ok();
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
     /// Writes where nothing is drawn.
     fn aside(&self, write: impl FnOnce()) {
         let proof = self

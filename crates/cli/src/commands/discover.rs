@@ -1,6 +1,7 @@
 //! `discover`: what is there, as a spec to edit. Nothing is changed.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -211,6 +212,7 @@ fn modules<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<ModuleName> {
 fn candidates(dir: &Path, problems: &mut Vec<String>) -> Vec<Candidate> {
     let paths = match folder::candidates(dir) {
         Ok(found) => found.paths,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             problems.push(format!("{} cannot be listed: {error}", dir.display()));
             return Vec::new();

@@ -17,7 +17,6 @@ use crate::args::{Listing, RehearsalArgs, Rehearse};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{json, rehearse as render};
-use crate::signals::Signals;
 use crate::ui::{FAINT, Ui, paint};
 
 pub(super) async fn rehearse(cx: Context<'_>, args: &Rehearse) -> Result<Exit, Failure> {
@@ -104,25 +103,21 @@ async fn attempt(
     settings: Settings,
     snapshot: &Path,
 ) -> Result<Result<Report, RehearseError>, Failure> {
-    let mut signals = Signals::open()?;
     let watcher = watcher(cx.ui.clone());
     // The programs work in a directory of their own.
     let snapshot = std::path::absolute(snapshot).map_err(|error| {
         Failure::new(Exit::Environment, "snapshot-io", "there is no such path").caused_by(&error)
     })?;
     let work = Box::pin(async {
-        let rehearsal = Rehearsal::prepare(settings, &snapshot, watcher).await?;
-        rehearsal.run().await
+        let rehearsal = match Rehearsal::prepare(settings, &snapshot, watcher).await {
+            Ok(rehearsal) => rehearsal,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        Ok(rehearsal.run().await)
     });
-    tokio::select! {
-        biased;
-        name = signals.next() => {
-            let what = format!("{name}: the rehearsal was ended");
-            Err(Failure::new(Exit::Interrupted, "rehearsal-interrupted", what)
-                .hint("nothing of it is left, and nothing else was changed"))
-        }
-        done = work => Ok(done),
-    }
+    let what = "the rehearsal was interrupted; nothing of it is left, and nothing else was changed";
+    let halt = cx.halt;
+    halt.or_saying("rehearsal-interrupted", what, work).await
 }
 
 fn settings(args: &RehearsalArgs, deadlines: &Deadlines) -> Settings {
