@@ -17,7 +17,7 @@ use crate::actor::actor;
 use crate::args::{Backup, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::bytes::{Bytes, proving};
+use crate::progress::bytes::Bytes;
 use crate::render::{backup as render, json, timer};
 use crate::ui::{Ui, clean_line};
 use crate::wiring::{self, Purpose};
@@ -51,6 +51,9 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
         );
     }
     if args.print_timer {
+        if policy.is_unset() || !args.keep.prune {
+            cx.ui.warning("this timer keeps every backup until the disk is full: say what stays with --keep-… and --prune");
+        }
         cx.ui.data(&timer::units(cx.options, args)?)?;
         return Ok(Exit::Done);
     }
@@ -209,11 +212,7 @@ fn watcher(ui: &Ui) -> Watcher {
                 done_bytes,
                 total_bytes,
             } => bytes.at("receiving", done_bytes, total_bytes),
-            Event::Proving(progress) => bytes.at(
-                proving(progress.phase),
-                progress.done_bytes,
-                progress.total_bytes,
-            ),
+            Event::Proving(progress) => bytes.proving(progress),
             Event::Copied {
                 done_bytes,
                 total_bytes,
@@ -221,4 +220,31 @@ fn watcher(ui: &Ui) -> Watcher {
             Event::GaveUp(what) => ui.note(&clean_line(&format!("gave up: {what}"))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn giving_up_a_member_is_told_above_the_bar() {
+        let ui = Ui::drawing();
+        let watch = watcher(&ui);
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let url = EtcdUrl::new("https://10.141.0.1:2379").unwrap();
+            watch(Event::Asked(url));
+            watch(Event::Received {
+                done_bytes: 1,
+                total_bytes: 2,
+            });
+            watch(Event::GaveUp("it fell silent".into()));
+            done.send(()).unwrap();
+        });
+        let waited = ended.recv_timeout(Duration::from_secs(60));
+        waited.expect("the watcher does not wait for itself");
+        assert_eq!(ui.taken().1, "gave up: it fell silent\n");
+    }
 }

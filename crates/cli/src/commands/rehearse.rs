@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use etcd_adapter::rehearse::{Rehearsal, RehearseError, Report, Settings, Source, Wanted, Watcher};
+use etcd_adapter::rehearse::{
+    Rehearsal, RehearseError, Report, Settings, Source, Stage, Wanted, Watcher,
+};
 use runbook_core::plan::{Action, RestoreEffect, SealedPlan, ToolEffect};
 use runbook_core::spec::{Deadlines, RevisionBump};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -159,13 +161,16 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Says each stage once.
+/// Says each stage once, and how far its proof has come.
 fn watcher(ui: Ui) -> Watcher {
-    let last = Mutex::new(None);
+    let (last, proof) = (Mutex::new(None), ui.watcher());
     Arc::new(move |stage| {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.replace(discriminant(&stage)) != Some(discriminant(&stage)) {
             ui.note(&paint(FAINT, format!("rehearsal: {stage}")));
+        }
+        if let Stage::Proving(progress) = stage {
+            proof(progress);
         }
     })
 }

@@ -10,14 +10,11 @@ use super::{Context, folder};
 use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::bytes::{Bytes, proving};
+use crate::progress::bytes::{Bytes, LARGE};
 use crate::render::verify::{Report, shown};
 use crate::render::{json, short_size, size};
 use crate::ui::Ui;
 use crate::verdict::{Folder, Judged, Seen};
-
-/// A smaller file is proven before anybody looks.
-const LARGE: u64 = 64 << 20;
 
 pub(super) fn verify(cx: Context<'_>, args: &args::Verify) -> Result<Exit, Failure> {
     let mut report = Report {
@@ -54,11 +51,7 @@ fn judge(ui: &Ui, path: &Path) -> Judged {
     });
     let verdict = prove(path, &mut |progress| {
         if let Some(reading) = &mut reading {
-            reading.at(
-                proving(progress.phase),
-                progress.done_bytes,
-                progress.total_bytes,
-            );
+            reading.proving(progress);
         }
     });
     Judged {
