@@ -64,7 +64,7 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
     let client = wiring::etcd(cx.options, &args.cluster, &endpoints, login(args)?)?;
     let session = Session::open(wanted(args, endpoints))?;
     let watch = watcher(cx.ui);
-    let taking = async { Ok(session.take(&client, &watch).await?) };
+    let taking = Box::pin(async { Ok(session.take(&client, &watch).await?) });
     let taken = or_ended(cx, ENDED, taking).await?;
     drop(watch);
     let retained = if policy.is_unset() {
