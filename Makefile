@@ -1,6 +1,14 @@
 # Two commands matter, each sets up everything on a bare Debian 12 as root:
 #   make demo   a three-node etcd loses everything, and restore-runbook brings it back
 #   make test   lints, unit, property and lab end-to-end tests
+#
+# More, for who works on it:
+#   make unit                what needs no lab
+#   make e2e T=NAME          some of the lab's tests
+#   make snapshots T=NAME    our numbers against etcd's, on snapshots of every etcd to be had
+#   make bench               how long a proof takes, beside what others do with the same file
+#   make fuzz TIME=SECONDS   hostile snapshots; needs a nightly toolchain, and gets it
+#   make lab-up, lab-shell, lab-down    a lab to play with
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::harness::{Cluster, until};
 
 /// `discover`, `plan` and `plan --probe` leave no trace: not with the cluster manager, not on a disk.
@@ -47,6 +49,26 @@ fn discover_writes_a_spec_that_plans() {
     let found = cluster.tool(&["discover", "--snapshot", &snapshot]).done();
     fs::write(cluster.on_head("/root/spec.yaml"), &found.stdout).expect("spec");
     cluster.plan();
+}
+
+/// The manifest of a backup is as new as the backup, and what is newer than both may be damaged.
+#[test]
+fn discover_finds_the_newest_good_backup_by_itself() {
+    let cluster = Cluster::of(1);
+    let ran = cluster.tool(&["backup", "--format", "json"]).done();
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let backup = report["backup"].as_str().expect("a path");
+    let newer = cluster.lab.shared().join("backup/etcd/newer");
+    fs::write(newer, "not a snapshot").expect("a file");
+    let found = cluster.tool(&["discover"]).done();
+    assert!(
+        found.stdout.contains(&format!("snapshot: {backup}\n")),
+        "{found}"
+    );
+    assert!(
+        found.stderr.contains("etcd/newer cannot be restored"),
+        "{found}"
+    );
 }
 
 /// The snapshot is proven before anything is stopped.

@@ -165,7 +165,7 @@ pub(crate) struct Discover {
     /// The overlay with the role `Etcd::Host`, where there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) overlay: Option<OverlayName>,
-    /// The snapshot; the newest below /cm/shared/backup/etcd where it is not given
+    /// The snapshot; the newest good one in /cm/shared/backup/etcd where it is not given
     #[arg(long, value_name = "PATH")]
     pub(crate) snapshot: Option<AbsPath>,
     /// `text` is the spec, `json` the observation

@@ -85,8 +85,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "backup-interrupted",
-        "A signal ended the backup.",
-        "There is nothing to clean up. Take it again.",
+        "A signal ended the backup, or the retention after it.",
+        "There is nothing to clean up. Take it again, unless the message says that it is taken.",
     ),
     code(
         "backup-io",

@@ -25,7 +25,8 @@ pub enum Exit {
     Record = 8,
     /// The plan cannot be made, or Preflight does not hold; nothing was changed.
     Refused = 9,
-    /// A file, a program, a node or the cluster manager cannot be used; nothing was changed.
+    /// A file, a program, a node or the cluster manager cannot be used. Nothing was changed, but that a
+    /// backup may be there whose copy or retention failed.
     Environment = 10,
     /// Interrupted twice: units were left in flight; `resume` looks at them.
     InFlight = 11,
@@ -99,7 +100,7 @@ impl Exit {
                 "refused: no plan can be made, or Preflight does not hold; nothing was changed"
             }
             Self::Environment => {
-                "environment: a file, a program, a node or cmsh cannot be used; nothing was changed"
+                "environment: a file, a program, a node or cmsh cannot be used; at most a backup was made"
             }
             Self::InFlight => "in flight: interrupted twice; `resume` looks at what was left",
             Self::Interrupted => "interrupted: nothing was begun, or nothing of it is left",

@@ -28,7 +28,7 @@ use crate::args::Cli;
 pub use crate::args::Global;
 pub use crate::exit::Exit;
 pub use crate::failure::Failure;
-use crate::ui::Ui;
+use crate::ui::{Bars, Ui};
 use crate::wiring::Wiring;
 
 /// Runs one command line; the first argument is the program's name.
@@ -43,7 +43,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: &dyn Wiring) -> Ex
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(commands::dispatch(&cli, &ui, wiring)),
+        Ok(runtime) => {
+            let done = runtime.block_on(commands::dispatch(&cli, &ui, wiring));
+            // An interrupted proof may be reading still: it is neither waited for nor shown. What must be
+            // finished, as a record of a journal, is written where it is awaited.
+            ui.bars.iter().for_each(Bars::end);
+            runtime.shutdown_background();
+            done
+        }
         Err(error) => Err(Failure::internal("the runtime cannot be started").caused_by(&error)),
     };
     match done {

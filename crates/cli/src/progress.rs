@@ -5,16 +5,15 @@ pub(crate) mod bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runbook_core::event::{Event, EventSink, UnitRef};
 use runbook_core::names::UnitId;
 use runbook_core::plan::Phase;
 
-use crate::render::{clock, size_short};
+use crate::render::clock;
 use crate::ui::{BAD, FAINT, GOOD, HEAD, Ui, WARN, clean_line, paint};
-use crate::wiring::Proving;
 
 /// A unit that sees the same for this long says so again.
 const REMIND: Duration = Duration::from_secs(30);
@@ -24,9 +23,6 @@ const PREFIX: usize = 12;
 
 /// On a narrower terminal the phase's name gives way to what is seen.
 const NARROW: u16 = 60;
-
-/// A proof that is over within this time shows nothing.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Shows events as they come.
 pub(crate) struct Progress {
@@ -241,106 +237,9 @@ impl Progress {
     }
 }
 
-/// How far the proof of a snapshot has come: a large one takes its time.
-pub(crate) struct Proof {
-    ui: Ui,
-    pace: Mutex<Pace>,
-}
-
-/// When the proof began, and when a line was written last, where there are no bars.
-struct Pace {
-    began: Instant,
-    said: Instant,
-    read_bytes: u64,
-}
-
-impl Proof {
-    pub(crate) fn new(ui: Ui) -> Self {
-        let now = Instant::now();
-        let pace = Mutex::new(Pace {
-            began: now,
-            said: now,
-            read_bytes: 0,
-        });
-        Self { ui, pace }
-    }
-
-    pub(crate) fn tell(&self, proving: Proving) {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        pace.notice(proving);
-        if pace.began.elapsed() < SOON {
-            return;
-        }
-        match &self.ui.bars {
-            Some(bars) => bars.proof(proof_bar, words(proving)),
-            None if pace.said.elapsed() >= REMIND => {
-                pace.said = Instant::now();
-                self.ui
-                    .note(&format!("{:>PREFIX$}  {}", "proving", words(proving)));
-            }
-            None => {}
-        }
-    }
-}
-
-impl Pace {
-    /// Bytes are read once: fewer of them than before are those of another proof.
-    fn notice(&mut self, proving: Proving) {
-        if let Proving::Reading { done_bytes, .. } = proving {
-            if done_bytes <= self.read_bytes {
-                self.began = Instant::now();
-                self.said = self.began;
-            }
-            self.read_bytes = done_bytes;
-        }
-    }
-}
-
-fn words(proving: Proving) -> String {
-    match proving {
-        Proving::Reading {
-            done_bytes,
-            total_bytes,
-        } => format!(
-            "the snapshot's bytes: {} of {}",
-            size_short(done_bytes),
-            size_short(total_bytes)
-        ),
-        Proving::Walking { done_bytes } => {
-            format!("the store inside: {}", size_short(done_bytes))
-        }
-    }
-}
-
-fn proof_bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(style());
-    bar.set_prefix(format!("{:>PREFIX$} ", "proving"));
-    bar
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_proof_begins_anew() {
-        let long_ago = Instant::now().checked_sub(REMIND).unwrap();
-        let mut pace = Pace {
-            began: long_ago,
-            said: long_ago,
-            read_bytes: 0,
-        };
-        let reading = |done_bytes| Proving::Reading {
-            done_bytes,
-            total_bytes: 9,
-        };
-        pace.notice(reading(9));
-        pace.notice(Proving::Walking { done_bytes: 1 });
-        assert_eq!(pace.began, long_ago);
-        pace.notice(reading(3));
-        assert_ne!(pace.began, long_ago);
-    }
 
     #[test]
     fn who_and_what_leave_room_for_the_reason() {

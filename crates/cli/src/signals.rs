@@ -42,11 +42,11 @@ pub(crate) fn listen() -> Result<Halt, Failure> {
 }
 
 /// The signals that ask for an end.
-pub(crate) struct Signals([Signal; 3]);
+struct Signals([Signal; 3]);
 
 impl Signals {
     /// Hears them from here on, for the rest of the process.
-    pub(crate) fn open() -> Result<Self, Failure> {
+    fn open() -> Result<Self, Failure> {
         let open = |kind| {
             signal(kind).map_err(|e| Failure::internal("signals cannot be heard").caused_by(&e))
         };
@@ -58,7 +58,7 @@ impl Signals {
     }
 
     /// The name of the next one.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> &'static str {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => "Ctrl-C",
@@ -79,13 +79,21 @@ impl Halt {
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
+        let what = "interrupted before anything was begun; nothing was changed";
+        self.or_saying("interrupted", what, work).await
+    }
+
+    /// Does what leaves nothing half done when it is dropped: a halt ends it at once, with this code and
+    /// these words.
+    pub(crate) async fn or_saying<T>(
+        &self,
+        code: &str,
+        what: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => Err(Failure::new(
-                Exit::Interrupted,
-                "interrupted",
-                "interrupted before anything was begun; nothing was changed",
-            )),
+            () = self.drain.cancelled() => Err(Failure::new(Exit::Interrupted, code, what)),
             done = work => done,
         }
     }

@@ -4,7 +4,8 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, TermLike};
+use etcd_adapter::tool::Watcher;
+use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -12,8 +13,7 @@ use anstyle::{AnsiColor, Style};
 use crate::args::Color;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::Proof;
-use crate::wiring::ProofWatcher;
+use crate::progress::bytes::{Bytes, LARGE};
 
 /// Green: success, and commands to type.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -135,8 +135,8 @@ pub(crate) struct Ui {
 #[derive(Debug, Clone)]
 pub(crate) struct Bars {
     all: MultiProgress,
-    /// The proof of a snapshot does not say when it is over: the next line takes its bar away.
-    proof: Arc<Mutex<Option<ProgressBar>>>,
+    /// A proof does not say when it is over: the next line takes its bar away.
+    proof: Arc<Mutex<Option<Bytes>>>,
 }
 
 impl Bars {
@@ -153,24 +153,17 @@ impl Bars {
         &self.all
     }
 
-    /// Draws how far a proof has come.
-    pub(crate) fn proof(&self, bar: impl FnOnce() -> ProgressBar, text: String) {
-        let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
-        proof
-            .get_or_insert_with(|| self.all.add(bar()))
-            .set_message(text);
+    /// Nothing is drawn from here on.
+    pub(crate) fn end(&self) {
+        self.all.clear().ok();
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
     }
 
     /// Writes where nothing is drawn.
     fn aside(&self, write: impl FnOnce()) {
-        let proof = self
-            .proof
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(bar) = proof {
-            bar.finish_and_clear();
-        }
+        let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(proof.take());
+        drop(proof);
         self.all.suspend(write);
     }
 }
@@ -200,6 +193,18 @@ impl Ui {
             person: false,
             bars: None,
             ..Self::new(color)
+        }
+    }
+
+    /// The same with bars, that nobody sees.
+    #[cfg(test)]
+    pub(crate) fn drawing() -> Self {
+        Self {
+            bars: Some(Bars {
+                all: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+                proof: Arc::default(),
+            }),
+            ..Self::captured(Color::Never)
         }
     }
 
@@ -246,9 +251,12 @@ impl Ui {
     /// A line to standard error. A terminal that is gone is no reason to stop.
     pub(crate) fn note(&self, line: &str) {
         let text = format!("{}\n", shown(self.err, line));
-        let write = || drop(io::stderr().lock().write_all(text.as_bytes()));
+        let write = || {
+            if !self.keep(1, text.as_bytes()) {
+                io::stderr().lock().write_all(text.as_bytes()).ok();
+            }
+        };
         match &self.bars {
-            _ if self.keep(1, text.as_bytes()) => {}
             // The bars step aside for the line.
             Some(bars) => bars.aside(write),
             None => write(),
@@ -256,9 +264,18 @@ impl Ui {
     }
 
     /// Shows how far the proof of a snapshot has come.
-    pub(crate) fn watcher(&self) -> ProofWatcher {
-        let proof = Proof::new(self.clone());
-        Arc::new(move |progress| proof.tell(progress))
+    pub(crate) fn watcher(&self) -> Watcher {
+        let ui = self.clone();
+        // Where there are bars, showing is drawing; it writes no line, which would wait for this lock.
+        let shown = ui.bars.as_ref().map(|bars| Arc::clone(&bars.proof));
+        let shown = shown.unwrap_or_default();
+        Arc::new(move |progress| {
+            if progress.total_bytes >= LARGE {
+                let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                let new = || Bytes::of(&ui, "the snapshot".into());
+                shown.get_or_insert_with(new).proving(progress);
+            }
+        })
     }
 
     pub(crate) fn warning(&self, text: &str) {
@@ -344,6 +361,9 @@ fn shown(choice: ColorChoice, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use etcd_adapter::snapshot::{Phase, Progress};
+    use indicatif::ProgressBar;
+
     use super::*;
 
     /// A terminal that has been hung up.
@@ -394,6 +414,24 @@ mod tests {
         bars.aside(|| written = true);
         bar.finish_and_clear();
         assert!(written);
+    }
+
+    #[test]
+    fn the_next_line_takes_the_bar_of_a_proof_away() {
+        let ui = Ui::drawing();
+        let at = |total_bytes| Progress {
+            phase: Phase::Reading,
+            done_bytes: 1,
+            total_bytes,
+        };
+        let proof = Arc::clone(&ui.bars.as_ref().unwrap().proof);
+        let watch = ui.watcher();
+        watch(at(LARGE - 1));
+        assert!(proof.lock().unwrap().is_none());
+        watch(at(LARGE));
+        assert!(proof.lock().unwrap().is_some());
+        ui.note("the next line");
+        assert!(proof.lock().unwrap().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, SshNode};
 use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles};
-use etcd_adapter::tool::RemoteTool;
+use etcd_adapter::tool::{RemoteTool, Watcher};
 use runbook_core::names::{ClusterLabel, EtcdUrl};
 use runbook_core::ports::{CommandLog, Ports, SystemClock};
 
@@ -60,28 +60,8 @@ pub struct Purpose<'a> {
     pub run_dir: Option<&'a Path>,
     /// Takes note of every command.
     pub log: Arc<dyn CommandLog>,
-    /// Told how far the proof of a snapshot has come.
-    pub watcher: ProofWatcher,
-}
-
-/// Who is told how far the proof of a snapshot has come. Called often, and from any thread.
-pub type ProofWatcher = Arc<dyn Fn(Proving) + Send + Sync>;
-
-/// How far the proof of a snapshot has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proving {
-    /// Its bytes are read.
-    Reading {
-        /// So many of them.
-        done_bytes: u64,
-        /// Of so many.
-        total_bytes: u64,
-    },
-    /// The store inside is walked.
-    Walking {
-        /// So many bytes of it. There is no knowing how many it will be.
-        done_bytes: u64,
-    },
+    /// Told how far the proof of a snapshot has come; often, and from any thread.
+    pub watcher: Watcher,
 }
 
 impl std::fmt::Debug for Purpose<'_> {
@@ -115,7 +95,9 @@ impl Wiring for Real {
                 Cmsh::new(cmsh(options), Arc::clone(log)).telling(Arc::clone(&shell)),
             ),
             nodes: Arc::new(SshNode::new(Arc::clone(&shell))),
-            tool: Arc::new(RemoteTool::new(Arc::clone(&shell)).watched(proof(&purpose.watcher))),
+            tool: Arc::new(
+                RemoteTool::new(Arc::clone(&shell)).watched(Arc::clone(&purpose.watcher)),
+            ),
             client: Arc::new(client.logged(Arc::clone(log))),
             clock: Arc::new(SystemClock::default()),
             own: Vec::new(),
@@ -194,20 +176,4 @@ pub(crate) fn etcd(
         tls::read(options, cluster)?
     };
     Ok(GrpcClient::new(files, Timeouts::default(), login))
-}
-
-fn proving(progress: etcd_adapter::snapshot::Progress) -> Proving {
-    let done_bytes = progress.done_bytes;
-    match progress.phase {
-        etcd_adapter::snapshot::Phase::Reading => Proving::Reading {
-            done_bytes,
-            total_bytes: progress.total_bytes,
-        },
-        _ => Proving::Walking { done_bytes },
-    }
-}
-
-fn proof(watcher: &ProofWatcher) -> etcd_adapter::tool::Watcher {
-    let watcher = Arc::clone(watcher);
-    Arc::new(move |progress| watcher(proving(progress)))
 }

@@ -2,6 +2,8 @@
 //! specs.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "it/backup.rs"]
+mod backup;
 #[path = "it/rehearse.rs"]
 mod rehearse;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]

@@ -21,7 +21,9 @@ pub(crate) struct Backup {
     /// The overlay with the role `Etcd::Host`, where there are several
     #[arg(long, value_name = "NAME", conflicts_with = "endpoints")]
     pub(crate) overlay: Option<OverlayName>,
-    /// The members' client URLs, with commas between; cmsh is asked where they are not given
+    /// The members' client URLs, with commas between; cmsh is asked where they are not given. With them
+    /// cmsh is not asked at all, not even whether this head node is the active one: on a passive one
+    /// /cm/shared may be stale, so name another directory with --to
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub(crate) endpoints: Vec<EtcdUrl>,
     /// A user of etcd with the role root, where its authentication is on

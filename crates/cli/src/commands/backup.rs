@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use etcd_adapter::backup::{Event, Policy, Session, Taken, Wanted, Watcher};
+use etcd_adapter::backup::{Event, Policy, Retained, Session, Taken, Wanted, Watcher};
 use etcd_adapter::client::Login;
 use jiff::Timestamp;
 use runbook_core::names::EtcdUrl;
@@ -17,9 +17,8 @@ use crate::actor::actor;
 use crate::args::{Backup, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::bytes::{Bytes, proving};
+use crate::progress::bytes::Bytes;
 use crate::render::{backup as render, json, timer};
-use crate::signals::Signals;
 use crate::ui::{Ui, clean_line};
 use crate::wiring::{self, Purpose};
 
@@ -52,6 +51,9 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
         );
     }
     if args.print_timer {
+        if policy.is_unset() || !args.keep.prune {
+            cx.ui.warning("this timer keeps every backup until the disk is full: say what stays with --keep-… and --prune");
+        }
         cx.ui.data(&timer::units(cx.options, args)?)?;
         return Ok(Exit::Done);
     }
@@ -62,19 +64,39 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
     let client = wiring::etcd(cx.options, &args.cluster, &endpoints, login(args)?)?;
     let session = Session::open(wanted(args, endpoints))?;
     let watch = watcher(cx.ui);
-    let mut signals = Signals::open()?;
-    let taken = tokio::select! {
-        taken = session.take(&client, &watch) => taken?,
-        name = signals.next() => return Err(interrupted(name)),
-    };
+    let taking = Box::pin(async { Ok(session.take(&client, &watch).await?) });
+    let taken = or_ended(cx, ENDED, taking).await?;
     drop(watch);
     let retained = if policy.is_unset() {
         Vec::new()
     } else {
-        session.retain(policy, args.keep.prune)?
+        let what = format!(
+            "{} is taken; the retention was interrupted",
+            taken.path.display()
+        );
+        or_ended(cx, &what, retain(session, policy, args.keep.prune)).await?
     };
     show(cx.ui, args, &taken, &retained)?;
     Ok(Exit::Done)
+}
+
+/// What to say once somebody wants the backup to end.
+const ENDED: &str = "the backup was interrupted; what was not finished is gone";
+
+async fn or_ended<T>(
+    cx: Context<'_>,
+    what: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    cx.halt.or_saying("backup-interrupted", what, work).await
+}
+
+/// On a thread of its own: storage that hangs must not keep a signal from being heard.
+async fn retain(session: Session, policy: Policy, prune: bool) -> Result<Vec<Retained>, Failure> {
+    let work = move || session.retain(policy, prune);
+    let retained = tokio::task::spawn_blocking(work).await;
+    Ok(retained
+        .map_err(|error| Failure::internal("the retention did not end").caused_by(&error))??)
 }
 
 fn policy(args: &Backup) -> Policy {
@@ -117,7 +139,7 @@ async fn endpoints(cx: Context<'_>, args: &Backup) -> Result<Vec<EtcdUrl>, Failu
         let role = manager.etcd_role(args.overlay.clone(), &[]).await?;
         Ok::<_, Failure>((head, role))
     };
-    let (head, role) = wired.during(found).await?;
+    let (head, role) = wired.during(or_ended(cx, ENDED, found)).await?;
     if head == HeadRole::Passive {
         let what = "this is the passive head node: the active one takes the backups";
         return Err(Failure::new(Exit::Environment, "head-passive", what));
@@ -166,18 +188,7 @@ fn wanted(args: &Backup, endpoints: Vec<EtcdUrl>) -> Wanted {
     }
 }
 
-/// What to say once somebody wants this to end.
-fn interrupted(name: &str) -> Failure {
-    let what = format!("{name}: the backup was ended; what was not finished is gone");
-    Failure::new(Exit::Interrupted, "backup-interrupted", what)
-}
-
-fn show(
-    ui: &Ui,
-    args: &Backup,
-    taken: &Taken,
-    retained: &[etcd_adapter::backup::Retained],
-) -> Result<(), Failure> {
+fn show(ui: &Ui, args: &Backup, taken: &Taken, retained: &[Retained]) -> Result<(), Failure> {
     match args.format {
         Listing::Json => ui.data(&json::document(&render::json(taken, retained))),
         Listing::Text => {
@@ -201,11 +212,7 @@ fn watcher(ui: &Ui) -> Watcher {
                 done_bytes,
                 total_bytes,
             } => bytes.at("receiving", done_bytes, total_bytes),
-            Event::Proving(progress) => bytes.at(
-                proving(progress.phase),
-                progress.done_bytes,
-                progress.total_bytes,
-            ),
+            Event::Proving(progress) => bytes.proving(progress),
             Event::Copied {
                 done_bytes,
                 total_bytes,
@@ -213,4 +220,31 @@ fn watcher(ui: &Ui) -> Watcher {
             Event::GaveUp(what) => ui.note(&clean_line(&format!("gave up: {what}"))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn giving_up_a_member_is_told_above_the_bar() {
+        let ui = Ui::drawing();
+        let watch = watcher(&ui);
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let url = EtcdUrl::new("https://10.141.0.1:2379").unwrap();
+            watch(Event::Asked(url));
+            watch(Event::Received {
+                done_bytes: 1,
+                total_bytes: 2,
+            });
+            watch(Event::GaveUp("it fell silent".into()));
+            done.send(()).unwrap();
+        });
+        let waited = ended.recv_timeout(Duration::from_secs(60));
+        waited.expect("the watcher does not wait for itself");
+        assert_eq!(ui.taken().1, "gave up: it fell silent\n");
+    }
 }

@@ -1,25 +1,31 @@
 //! `discover`: what is there, as a spec to edit. Nothing is changed.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use runbook_core::error::AdapterError;
 use runbook_core::names::{AbsPath, ModuleName, NodeName};
-use runbook_core::ports::{NoLog, Ports};
+use runbook_core::ports::{NoLog, PortResult, Ports};
 use runbook_core::spec::Spec;
 use runbook_core::world::{HeadRole, Host, ObservedMember, RoleHolder, SnapshotProof};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, folder};
 use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{json, size, thousands};
-use crate::ui::{HEAD, Ui, clean_line, paint};
+use crate::ui::{HEAD, Ui, WARN, clean_line, paint};
+use crate::verdict::Seen;
 use crate::wiring::Purpose;
 
 /// Where the vendor's article keeps snapshots.
 const SNAPSHOTS: &str = "/cm/shared/backup/etcd";
+
+/// So many files are proven in the search for a good one, at most; the newest are.
+const MAX_TRIES: usize = 5;
 
 /// Where Bright keeps environment modules, on head nodes and others (administrator manual 2.2.4).
 const MODULES: [&str; 2] = ["/cm/local/modulefiles", "/cm/shared/modulefiles"];
@@ -82,16 +88,17 @@ pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<E
 async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Failure> {
     let head = ports.manager.head_role().await?;
     let role = ports.manager.etcd_role(args.overlay.clone(), &[]).await?;
+    let mut problems = Vec::new();
     let mut found = Found {
         cluster: args.cluster.to_string(),
         head,
         overlay: role.overlay.to_string(),
         spool: role.spool.clone(),
         members: Vec::new(),
-        snapshots: candidates(Path::new(SNAPSHOTS)),
+        snapshots: candidates(Path::new(SNAPSHOTS), &mut problems),
         snapshot: None,
         head_modules: modules(MODULES.map(Path::new)),
-        problems: Vec::new(),
+        problems,
     };
     if head == HeadRole::Passive {
         found.problems.push("this is the passive head node: /cm/shared shows stale files here, and nothing may be run".into());
@@ -106,31 +113,28 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
             found.overlay
         ));
     }
-    let newest = found
-        .snapshots
-        .first()
-        .map(|candidate| candidate.path.clone());
-    match args.snapshot.clone().or(newest) {
-        None => found.problems.push(format!(
-            "there is no snapshot below {SNAPSHOTS}: name one in the spec"
-        )),
-        Some(path) => {
-            ui.note(&format!("proving {path}, all of it …"));
-            match ports.tool.prove(&path, None).await {
-                Ok(proof) if proof.trailer => found.snapshot = Some(proof),
-                Ok(_) => found.problems.push(format!(
-                    "{path} is a copy out of a data directory [snapshot-no-trailer]: `restore-runbook verify` tells more"
-                )),
-                Err(error) => {
-                    found.problems.push(format!(
-                        "{path} cannot be restored [{}]: {}",
-                        error.code,
-                        error.chain()
-                    ));
-                }
-            }
+    let prove = async |path: &AbsPath| {
+        ui.note(&format!("proving {path}, all of it …"));
+        ports.tool.prove(path, None).await
+    };
+    let problems = &mut found.problems;
+    found.snapshot = match &args.snapshot {
+        None => {
+            let paths: Vec<_> = found.snapshots.iter().map(|one| one.path.clone()).collect();
+            newest_good(&paths, prove, problems).await
         }
-    }
+        // Whoever names one means it, also without a key.
+        Some(path) => match prove(path).await {
+            Ok(proof) => {
+                problems.extend(fault(&proof));
+                proof.trailer.then_some(proof)
+            }
+            Err(error) => {
+                problems.push(unproven(path, &error));
+                None
+            }
+        },
+    };
     Ok(found)
 }
 
@@ -159,7 +163,7 @@ async fn host(
     spool: &AbsPath,
     problems: &mut Vec<String>,
 ) -> Option<Host> {
-    let mut problem = |error: runbook_core::error::AdapterError| {
+    let mut problem = |error: AdapterError| {
         problems.push(format!("{node} [{}]: {}", error.code, error.chain()));
     };
     let boot_id = match ports.nodes.boot_id(node).await {
@@ -204,28 +208,77 @@ fn modules<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<ModuleName> {
     found
 }
 
-/// Regular files, the newest first.
-fn candidates(dir: &Path) -> Vec<Candidate> {
-    let mut found: Vec<Candidate> = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-            let path = AbsPath::new(entry.path().into_os_string().into_string().ok()?).ok()?;
-            let modified = about
-                .modified()
-                .ok()
-                .and_then(|at| jiff::Timestamp::try_from(at).ok());
-            Some(Candidate {
-                path,
-                size_bytes: about.len(),
-                modified,
-            })
+/// What may be a snapshot, the newest first.
+fn candidates(dir: &Path, problems: &mut Vec<String>) -> Vec<Candidate> {
+    let paths = match folder::candidates(dir) {
+        Ok(found) => found.paths,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            problems.push(format!("{} cannot be listed: {error}", dir.display()));
+            return Vec::new();
+        }
+    };
+    let candidate = |path: PathBuf| {
+        let seen = Seen::of(&path.metadata().ok()?);
+        Some(Candidate {
+            path: AbsPath::new(path.into_os_string().into_string().ok()?).ok()?,
+            size_bytes: seen.size_bytes,
+            modified: seen.modified,
         })
-        .collect();
-    found.sort_by_key(|candidate| std::cmp::Reverse(candidate.modified));
-    found
+    };
+    paths.into_iter().filter_map(candidate).collect()
+}
+
+/// Proves one after the other, until one is good and holds something.
+async fn newest_good(
+    paths: &[AbsPath],
+    prove: impl AsyncFn(&AbsPath) -> PortResult<SnapshotProof>,
+    problems: &mut Vec<String>,
+) -> Option<SnapshotProof> {
+    for path in paths.iter().take(MAX_TRIES) {
+        match prove(path).await {
+            Ok(proof) => match fault(&proof) {
+                None => return Some(proof),
+                Some(fault) => problems.push(fault),
+            },
+            Err(error) => problems.push(unproven(path, &error)),
+        }
+    }
+    problems.push(match paths.len() {
+        0 => format!("there is no snapshot in {SNAPSHOTS}: name one in the spec"),
+        tried @ 1..=MAX_TRIES => {
+            format!("none of the {tried} files in {SNAPSHOTS} can be restored: name another one in the spec")
+        }
+        all => format!(
+            "the newest {MAX_TRIES} of {all} files in {SNAPSHOTS} cannot be restored: `restore-runbook verify {SNAPSHOTS}` looks at the others"
+        ),
+    });
+    None
+}
+
+/// Why a proven file is not the one to restore without a second thought.
+fn fault(proof: &SnapshotProof) -> Option<String> {
+    let path = &proof.path;
+    if !proof.trailer {
+        Some(format!(
+            "{path} is a copy out of a data directory [snapshot-no-trailer]: `restore-runbook verify` tells more"
+        ))
+    } else if proof.content.registry_keys == 0 {
+        Some(format!(
+            "{path} is good BUT EMPTY: {} keys live in it, and none is Kubernetes' own",
+            thousands(proof.content.live_keys)
+        ))
+    } else {
+        None
+    }
+}
+
+fn unproven(path: &AbsPath, error: &AdapterError) -> String {
+    format!(
+        "{path} cannot be restored [{}]: {}",
+        error.code,
+        error.chain()
+    )
 }
 
 fn report(found: &Found) -> String {
@@ -276,7 +329,13 @@ fn report(found: &Found) -> String {
         .ok();
     }
     for problem in &found.problems {
-        writeln!(page, "  problem    {}", clean_line(problem)).ok();
+        writeln!(
+            page,
+            "  {}    {}",
+            paint(WARN, "problem"),
+            clean_line(problem)
+        )
+        .ok();
     }
     page
 }
@@ -401,7 +460,48 @@ const TAIL: &str = "\
 
 #[cfg(test)]
 mod tests {
+    use runbook_core::testkit::World;
+
     use super::*;
+
+    #[test]
+    fn the_newest_good_one_that_holds_something_is_taken() {
+        let world = World::of(3).build();
+        let ports = world.ports();
+        let good = world.spec().snapshot;
+        let path = |name: &str| AbsPath::new(format!("/backups/{name}")).unwrap();
+        let prove = async |path: &AbsPath| {
+            let mut proof = ports.tool.prove(&good, None).await?;
+            match path.as_str() {
+                "/backups/damaged" => return ports.tool.prove(path, None).await,
+                "/backups/empty" => proof.content.registry_keys = 0,
+                "/backups/copied" => proof.trailer = false,
+                _ => {}
+            }
+            proof.path = path.clone();
+            Ok(proof)
+        };
+        let search = |names: &[&str]| {
+            let paths: Vec<_> = names.iter().map(|name| path(name)).collect();
+            let mut problems = Vec::new();
+            let found = world.drive(newest_good(&paths, prove, &mut problems));
+            (found.map(|proof| proof.path), problems)
+        };
+        let (found, problems) = search(&["damaged", "empty", "copied", "good", "older"]);
+        assert_eq!(found, Some(path("good")));
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[0].contains("[snapshot-missing]"), "{problems:?}");
+        assert!(problems[1].contains("BUT EMPTY"), "{problems:?}");
+        assert!(
+            problems[2].contains("[snapshot-no-trailer]"),
+            "{problems:?}"
+        );
+        // The search ends, and says so.
+        let (found, problems) = search(&[&["damaged"; MAX_TRIES][..], &["good"]].concat());
+        assert_eq!((found, problems.len()), (None, MAX_TRIES + 1));
+        assert!(problems[MAX_TRIES].contains("verify"), "{problems:?}");
+        assert!(search(&[]).1[0].contains("there is no snapshot"));
+    }
 
     #[test]
     fn the_head_nodes_modules_are_found() {

@@ -3,6 +3,7 @@
 mod abandon;
 mod backup;
 mod discover;
+mod folder;
 mod life;
 mod meta;
 mod pick;
@@ -85,10 +86,13 @@ fn declined() -> Failure {
 
 pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<Exit, Failure> {
     let halt = match &cli.command {
-        // These end by themselves, or by the first signal.
-        Command::Status(_) | Command::Explain(_) | Command::Completions { .. } | Command::Man => {
-            Halt::default()
-        }
+        // These only look, and end by themselves or by the first signal.
+        Command::Verify(_)
+        | Command::Status(_)
+        | Command::Explain(_)
+        | Command::Completions { .. }
+        | Command::Man
+        | Command::Hold { .. } => Halt::default(),
         _ => signals::listen()?,
     };
     let cx = Context {

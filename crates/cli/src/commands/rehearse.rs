@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use etcd_adapter::rehearse::{Rehearsal, RehearseError, Report, Settings, Source, Wanted, Watcher};
+use etcd_adapter::rehearse::{
+    Rehearsal, RehearseError, Report, Settings, Source, Stage, Wanted, Watcher,
+};
 use runbook_core::plan::{Action, RestoreEffect, SealedPlan, ToolEffect};
 use runbook_core::spec::{Deadlines, RevisionBump};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -17,7 +19,6 @@ use crate::args::{Listing, RehearsalArgs, Rehearse};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{json, rehearse as render};
-use crate::signals::Signals;
 use crate::ui::{FAINT, Ui, paint};
 
 pub(super) async fn rehearse(cx: Context<'_>, args: &Rehearse) -> Result<Exit, Failure> {
@@ -104,25 +105,21 @@ async fn attempt(
     settings: Settings,
     snapshot: &Path,
 ) -> Result<Result<Report, RehearseError>, Failure> {
-    let mut signals = Signals::open()?;
     let watcher = watcher(cx.ui.clone());
     // The programs work in a directory of their own.
     let snapshot = std::path::absolute(snapshot).map_err(|error| {
         Failure::new(Exit::Environment, "snapshot-io", "there is no such path").caused_by(&error)
     })?;
     let work = Box::pin(async {
-        let rehearsal = Rehearsal::prepare(settings, &snapshot, watcher).await?;
-        rehearsal.run().await
+        let rehearsal = match Rehearsal::prepare(settings, &snapshot, watcher).await {
+            Ok(rehearsal) => rehearsal,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        Ok(rehearsal.run().await)
     });
-    tokio::select! {
-        biased;
-        name = signals.next() => {
-            let what = format!("{name}: the rehearsal was ended");
-            Err(Failure::new(Exit::Interrupted, "rehearsal-interrupted", what)
-                .hint("nothing of it is left, and nothing else was changed"))
-        }
-        done = work => Ok(done),
-    }
+    let what = "the rehearsal was interrupted; nothing of it is left, and nothing else was changed";
+    let halt = cx.halt;
+    halt.or_saying("rehearsal-interrupted", what, work).await
 }
 
 fn settings(args: &RehearsalArgs, deadlines: &Deadlines) -> Settings {
@@ -164,13 +161,16 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Says each stage once.
+/// Says each stage once, and how far its proof has come.
 fn watcher(ui: Ui) -> Watcher {
-    let last = Mutex::new(None);
+    let (last, proof) = (Mutex::new(None), ui.watcher());
     Arc::new(move |stage| {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.replace(discriminant(&stage)) != Some(discriminant(&stage)) {
             ui.note(&paint(FAINT, format!("rehearsal: {stage}")));
+        }
+        if let Stage::Proving(progress) = stage {
+            proof(progress);
         }
     })
 }

@@ -436,3 +436,17 @@ fn discover_writes_a_spec_that_plans() {
     .unwrap();
     assert_eq!(json["members"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn a_timer_that_fills_the_disk_says_so() {
+    let head = three();
+    for (keep, warned) in [
+        ("", true),
+        ("--keep-last 3", true),
+        ("--keep-last 3 --prune", false),
+    ] {
+        let did = head.tool(&format!("backup --print-timer {keep}"));
+        done(&did);
+        assert_eq!(did.stderr.contains("disk is full"), warned, "{did:?}");
+    }
+}

@@ -1,13 +1,17 @@
 //! How many bytes are done: a bar on a terminal, now and then a line elsewhere.
 
+use std::fmt::{self, Debug, Formatter};
 use std::time::Instant;
 
-use etcd_adapter::snapshot::Phase;
+use etcd_adapter::snapshot::{Phase, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::REMIND;
 use crate::render::short_size;
 use crate::ui::Ui;
+
+/// A smaller file is proven before anybody looks.
+pub(crate) const LARGE: u64 = 64 << 20;
 
 /// One long reading or copying. Its bar goes when this is dropped.
 pub(crate) struct Bytes {
@@ -47,13 +51,17 @@ impl Bytes {
     /// Takes in how far it has come.
     pub(crate) fn at(&mut self, doing: &'static str, done: u64, total: u64) {
         let done = done.min(total);
+        let turned = self.doing != doing;
+        self.doing = doing;
         if let Some(bar) = &self.bar {
-            if self.doing != doing {
+            if turned {
                 bar.reset();
                 bar.set_length(total);
                 bar.set_prefix(doing);
             }
             bar.set_position(done);
+        } else if turned {
+            self.said = Instant::now();
         } else if self.said.elapsed() >= REMIND {
             self.said = Instant::now();
             self.ui.note(&format!(
@@ -63,7 +71,26 @@ impl Bytes {
                 short_size(total)
             ));
         }
-        self.doing = doing;
+    }
+}
+
+impl Bytes {
+    /// Takes in how far a proof has come.
+    pub(crate) fn proving(&mut self, progress: Progress) {
+        let doing = match progress.phase {
+            Phase::Reading => "reading",
+            _ => "walking the tree",
+        };
+        self.at(doing, progress.done_bytes, progress.total_bytes);
+    }
+}
+
+impl Debug for Bytes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bytes")
+            .field("name", &self.name)
+            .field("doing", &self.doing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,14 +99,6 @@ impl Drop for Bytes {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-/// What a proof is doing.
-pub(crate) const fn proving(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Reading => "reading",
-        _ => "walking the tree",
     }
 }
 

@@ -47,12 +47,6 @@ pub(crate) fn short_size(bytes: u64) -> String {
     }
 }
 
-/// Bytes in the unit a person would choose.
-pub(crate) fn size_short(bytes: u64) -> String {
-    let long = size(bytes);
-    long.split(" (").next().unwrap_or_default().to_owned()
-}
-
 /// 3605 s as "1:00:05".
 pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();

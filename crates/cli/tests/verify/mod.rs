@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use runbook_core::digest::Digest;
@@ -341,4 +343,31 @@ fn the_file_and_its_directory_are_left_as_they_were() {
     assert_eq!((look(&path), look(dir.path())), before);
     assert_eq!(fs::read(&path).unwrap(), good);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// It only reads: there is nothing to finish first.
+#[test]
+fn the_first_signal_ends_it() {
+    let many = vec![fixture("deep-3.5.30.db"); 10_000];
+    let mut child = Command::new(PROGRAM)
+        .arg("verify")
+        .args(&many)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    // So much is read only once the proofs have begun.
+    let read = || {
+        let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+        let bytes = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+        bytes.unwrap().parse::<u64>().unwrap()
+    };
+    while read() < 4 << 20 {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // A shell's background job ignores SIGINT; nobody ignores this one.
+    let sent = Command::new("kill").arg(&pid).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
 }

@@ -1,25 +1,20 @@
 //! `verify`: is this snapshot good? It only reads; cmsh, root and a state directory are not needed.
 
-mod folder;
-
 use std::fs::{self, Metadata};
 use std::path::Path;
 
 use etcd_adapter::snapshot::prove;
 use jiff::Timestamp;
 
-use super::Context;
+use super::{Context, folder};
 use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::bytes::{Bytes, proving};
+use crate::progress::bytes::{Bytes, LARGE};
 use crate::render::verify::{Report, shown};
 use crate::render::{json, short_size, size};
 use crate::ui::Ui;
 use crate::verdict::{Folder, Judged, Seen};
-
-/// A smaller file is proven before anybody looks.
-const LARGE: u64 = 64 << 20;
 
 pub(super) fn verify(cx: Context<'_>, args: &args::Verify) -> Result<Exit, Failure> {
     let mut report = Report {
@@ -56,11 +51,7 @@ fn judge(ui: &Ui, path: &Path) -> Judged {
     });
     let verdict = prove(path, &mut |progress| {
         if let Some(reading) = &mut reading {
-            reading.at(
-                proving(progress.phase),
-                progress.done_bytes,
-                progress.total_bytes,
-            );
+            reading.proving(progress);
         }
     });
     Judged {
