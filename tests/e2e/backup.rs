@@ -2,6 +2,7 @@
 //! member, or the next call, does it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -9,7 +10,7 @@ use lab::Node;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{Cluster, Ran, until};
+use crate::harness::{Cluster, Ran, sha256, until};
 
 /// Where backups go when nobody says otherwise.
 const USUAL: &str = "/cm/shared/backup/etcd";
@@ -263,5 +264,43 @@ fn a_wrong_certificate_gets_no_backup() {
         ours(&cluster.lab.shared().join("backup/etcd")),
         Vec::<String>::new()
     );
+    cluster.nobody_saw_less();
+}
+
+/// Where etcd asks for a user, a backup and a whole restore work with one, and say so without.
+#[test]
+fn authentication_is_on() {
+    let mut cluster = Cluster::of(1);
+    let node = cluster.nodes()[0];
+    let version = cluster.lab.etcd_version().to_owned();
+    for command in [
+        "user add root:s3cret",
+        "user grant-role root root",
+        "auth enable",
+    ] {
+        let line = format!("module load etcd/kube-default/{version}; etcdctl {command}");
+        cluster.lab.ssh(node, &line).expect("etcdctl");
+    }
+    let dir = cluster.lab.shared().join("backup/etcd");
+    cluster.tool(&["backup"]).refused("etcd-auth");
+    assert_eq!(ours(&dir), Vec::<String>::new());
+    let secret = cluster.on_head("/root/secret");
+    fs::write(&secret, "s3cret\n").expect("secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("mode");
+    let user = ["--etcd-user", "root", "--etcd-password-file", "/root/secret"];
+    cluster.tool(&[&["backup"], &user[..]].concat()).done();
+    let backup = ours(&dir).into_iter().find(|name| name.ends_with(".db"));
+    cluster.snapshot = Path::new(USUAL).join(backup.expect("a backup"));
+
+    cluster.lab.corrupt_all_databases().expect("disaster");
+    cluster.spec(|_| false, "");
+    let plan = ["plan", "--spec", "/root/spec.yaml", "--out", "/root/plan.json"];
+    let said = cluster.tool(&[&plan, &user[..]].concat()).done().stdout;
+    assert!(said.contains("authentication on"), "{said}");
+    let digest = format!("sha256:{}", sha256(&cluster.on_head("/root/plan.json")));
+    let run = ["run", "--plan", "/root/plan.json", "--approve", &digest];
+    // Without the user it goes as far as it can, and says what it lacks.
+    cluster.tool(&run).refused("etcd-auth");
+    cluster.tool(&[&["resume", "--yes"], &user[..]].concat()).done();
     cluster.nobody_saw_less();
 }

@@ -93,6 +93,26 @@ pub struct Global {
         hide_env_values = true
     )]
     pub etcd_key: Option<PathBuf>,
+    /// A user of etcd with the role root, where its authentication is on
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        requires = "etcd_password_file",
+        env = "RESTORE_RUNBOOK_ETCD_USER",
+        hide_env_values = true
+    )]
+    pub etcd_user: Option<String>,
+    /// The file with that user's password, private to its owner
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "etcd_user",
+        env = "RESTORE_RUNBOOK_ETCD_PASSWORD_FILE",
+        hide_env_values = true
+    )]
+    pub etcd_password_file: Option<PathBuf>,
 }
 
 /// When to use colour.

@@ -11,9 +11,13 @@ use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles};
 use etcd_adapter::tool::{RemoteTool, Watcher};
 use runbook_core::names::{ClusterLabel, EtcdUrl};
 use runbook_core::ports::{CommandLog, Ports, SystemClock};
+use runbook_core::rundir::read_private;
 
 use crate::args::{Global, HostKeyPolicy};
 use crate::failure::Failure;
+
+/// Bytes of a password.
+const PASSWORD_LIMIT_BYTES: u64 = 4096;
 
 /// The ports, and how to take leave of them.
 pub struct Wired {
@@ -150,7 +154,7 @@ fn client(options: &Global, purpose: &Purpose<'_>) -> Result<GrpcClient, Failure
     } else {
         no_files()
     };
-    Ok(GrpcClient::new(files, Timeouts::default(), None))
+    Ok(GrpcClient::new(files, Timeouts::default(), login(options)?))
 }
 
 fn no_files() -> TlsFiles {
@@ -167,7 +171,6 @@ pub(crate) fn etcd(
     options: &Global,
     cluster: &ClusterLabel,
     members: &[EtcdUrl],
-    login: Option<Login>,
 ) -> Result<GrpcClient, Failure> {
     let plain = members.iter().all(|url| url.as_str().starts_with("http:"));
     let files = if plain {
@@ -175,5 +178,19 @@ pub(crate) fn etcd(
     } else {
         tls::read(options, cluster)?
     };
-    Ok(GrpcClient::new(files, Timeouts::default(), login))
+    Ok(GrpcClient::new(files, Timeouts::default(), login(options)?))
+}
+
+/// Who asks, where etcd's authentication is on.
+fn login(options: &Global) -> Result<Option<Login>, Failure> {
+    let (Some(user), Some(path)) = (&options.etcd_user, &options.etcd_password_file) else {
+        return Ok(None);
+    };
+    let bytes = read_private(path, PASSWORD_LIMIT_BYTES)?;
+    let password = String::from_utf8(bytes)
+        .map_err(|_| Failure::usage(format!("{} is not UTF-8 text", path.display())))?;
+    Ok(Some(Login {
+        user: user.clone(),
+        password: password.trim_end_matches(['\r', '\n']).to_owned(),
+    }))
 }

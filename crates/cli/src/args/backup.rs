@@ -26,12 +26,6 @@ pub(crate) struct Backup {
     /// /cm/shared may be stale, so name another directory with --to
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub(crate) endpoints: Vec<EtcdUrl>,
-    /// A user of etcd with the role root, where its authentication is on
-    #[arg(long, value_name = "NAME", requires = "etcd_password_file")]
-    pub(crate) etcd_user: Option<String>,
-    /// The file with that user's password, private to its owner
-    #[arg(long, value_name = "FILE", requires = "etcd_user")]
-    pub(crate) etcd_password_file: Option<PathBuf>,
     /// How long a member may be silent in the middle of its snapshot
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) idle_timeout: u64,

@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use etcd_adapter::backup::{Event, Policy, Retained, Session, Taken, Wanted, Watcher};
-use etcd_adapter::client::Login;
 use jiff::Timestamp;
 use runbook_core::names::EtcdUrl;
 use runbook_core::ports::NoLog;
-use runbook_core::rundir::read_private;
 use runbook_core::world::HeadRole;
 
 use super::Context;
@@ -28,9 +26,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long the others may take to elect a leader once a member is lost: some of etcd's election
 /// timeouts (1 s by default, 10 s on slow networks).
 const SETTLE: Duration = Duration::from_secs(30);
-
-/// Bytes of a password.
-const PASSWORD_LIMIT_BYTES: u64 = 4096;
 
 /// Where the API servers' keys and their encryption configuration are looked for. The first is Base
 /// Command Manager's; the second is the directory of Kubernetes' own guide.
@@ -61,7 +56,7 @@ pub(super) async fn backup(cx: Context<'_>, args: &Backup) -> Result<Exit, Failu
         apart(&args.to, copy)?;
     }
     let endpoints = endpoints(cx, args).await?;
-    let client = wiring::etcd(cx.options, &args.cluster, &endpoints, login(args)?)?;
+    let client = wiring::etcd(cx.options, &args.cluster, &endpoints)?;
     let session = Session::open(wanted(args, endpoints))?;
     let watch = watcher(cx.ui);
     let taking = Box::pin(async { Ok(session.take(&client, &watch).await?) });
@@ -151,19 +146,6 @@ async fn endpoints(cx: Context<'_>, args: &Backup) -> Result<Vec<EtcdUrl>, Failu
     }
     let holders = role.holders.into_iter();
     Ok(holders.map(|holder| holder.client_url).collect())
-}
-
-fn login(args: &Backup) -> Result<Option<Login>, Failure> {
-    let (Some(user), Some(path)) = (&args.etcd_user, &args.etcd_password_file) else {
-        return Ok(None);
-    };
-    let bytes = read_private(path, PASSWORD_LIMIT_BYTES)?;
-    let password = String::from_utf8(bytes)
-        .map_err(|_| Failure::usage(format!("{} is not UTF-8 text", path.display())))?;
-    Ok(Some(Login {
-        user: user.clone(),
-        password: password.trim_end_matches(['\r', '\n']).to_owned(),
-    }))
 }
 
 fn wanted(args: &Backup, endpoints: Vec<EtcdUrl>) -> Wanted {

@@ -91,7 +91,8 @@ fn words(program: PathBuf, options: &Global, args: &Backup) -> Result<Vec<String
     paths.extend(args.copy_to.iter().map(|path| ("--copy-to", &**path)));
     paths.extend(args.companion.iter().map(|path| ("--companion", &**path)));
     paths.extend(
-        args.etcd_password_file
+        options
+            .etcd_password_file
             .iter()
             .map(|path| ("--etcd-password-file", &**path)),
     );
@@ -117,7 +118,7 @@ fn words(program: PathBuf, options: &Global, args: &Backup) -> Result<Vec<String
             "--endpoints",
             (!endpoints.is_empty()).then(|| endpoints.join(",")),
         ),
-        ("--etcd-user", args.etcd_user.clone()),
+        ("--etcd-user", options.etcd_user.clone()),
         ("--idle-timeout", number(args.idle_timeout)),
         ("--quota", args.quota.and_then(number)),
         ("--keep-last", number(keep.last as u64)),
