@@ -49,6 +49,11 @@ pub(crate) const CODES: &[Explained] = &[
         "A member that lags sent it, or writes were undone. Look at `etcdctl endpoint status` of all members, and take another backup.",
     ),
     code(
+        "backup-clock",
+        "A backup says that it was taken later than now.",
+        "A clock was wrong then, or is wrong now: `timedatectl` on the host that takes the backups. Retention counts such backups apart, so they push nothing out. Where the clock was wrong then, move them and their manifests away once others are there.",
+    ),
+    code(
         "backup-clusters",
         "The endpoints belong to different clusters.",
         "Name the endpoints of one cluster. Members that were restored apart from each other are clusters of their own.",

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -132,6 +132,8 @@ pub struct Session {
     main: Place,
     copy: Option<Place>,
     cleaned: Vec<PathBuf>,
+    /// What was published last; retention lets it be.
+    fresh: Mutex<Option<BackupName>>,
 }
 
 impl Session {
@@ -155,7 +157,12 @@ impl Session {
             main,
             copy,
             cleaned,
+            fresh: Mutex::default(),
         })
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Option<BackupName>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn places(&self) -> impl Iterator<Item = &Place> {
@@ -179,10 +186,9 @@ impl Session {
         let took = begun.elapsed();
         let mut manifest = self.manifest(&got);
         let before = kept::shelf(self.main.dir(), &wanted.label)?;
+        warnings.extend(Warning::clock(&before, wanted.now));
         let changes = before
-            .backups
-            .iter()
-            .find(|kept| kept.manifest.is_trusted())
+            .before(wanted.now)
             .map(|before| Changes::between(&before.manifest, &manifest));
         warnings.extend(Warning::after(&manifest, changes.as_ref(), &recorded));
         warnings.extend(before.refused.iter().map(Warning::record));
@@ -190,6 +196,7 @@ impl Session {
             manifest.doubts = changes.suspicious.iter().map(ToString::to_string).collect();
         }
         let path = self.main.publish(got.part, &got.name, &manifest)?;
+        *self.fresh() = Some(got.name.clone());
         let copy = self.second(&path, &got.name, &manifest, watch).await?;
         Ok(Taken {
             path,
@@ -203,15 +210,18 @@ impl Session {
         })
     }
 
-    /// Shows what a policy means for each directory; with `prune` it is done.
+    /// Shows what a policy means for each directory; with `prune` it is done. The backup that this
+    /// session has taken last stays in any case.
     ///
     /// # Errors
     /// When a directory cannot be read or changed.
     pub fn retain(&self, policy: Policy, prune: bool) -> Result<Vec<Retained>, BackupError> {
+        let fresh = self.fresh().clone();
+        let known = (fresh.as_ref(), self.wanted.now);
         let retained = self.places().map(|place| {
             Ok(Retained {
                 dir: place.dir().to_owned(),
-                lines: kept::retain(place, &self.wanted.label, policy, prune)?,
+                lines: kept::retain(place, &self.wanted.label, policy, prune, known)?,
                 pruned: prune,
             })
         });

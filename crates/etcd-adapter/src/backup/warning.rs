@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::changes::Changes;
 use super::document::DocumentError;
 use super::error::{Attempt, BackupError};
+use super::kept::Shelf;
 use super::manifest::Manifest;
 use super::place::Place;
 use super::revision::Recorded;
@@ -107,6 +109,19 @@ impl Warning {
             )
         }));
         found
+    }
+
+    /// What the backups that are there say of the clock.
+    pub(super) fn clock(shelf: &Shelf, now: Timestamp) -> Option<Self> {
+        let ahead = || shelf.backups.iter().filter(|kept| kept.is_ahead(now));
+        ahead().next().map(|newest| {
+            let text = format!(
+                "{} backups say they were taken later than now, {now:.0}, the latest of them {}: a clock was or is wrong; retention counts them apart",
+                ahead().count(),
+                newest.name
+            );
+            Self::new("backup-clock", text)
+        })
     }
 
     pub(super) fn place(place: &Place) -> Option<Self> {

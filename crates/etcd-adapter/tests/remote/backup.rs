@@ -433,6 +433,36 @@ async fn a_store_that_was_emptied_pushes_no_good_backup_out() {
     assert_eq!(trusted, [next.manifest]);
 }
 
+/// The clock was in 2030 once: the one backup of then does not cost those taken now.
+#[tokio::test]
+async fn a_backup_from_a_time_to_come_does_not_cost_the_one_just_taken() {
+    let etcd = Etcd::plain(1);
+    etcd.ready().await;
+    fill(&etcd, 2, 10).await;
+    let dir = tempfile::tempdir().unwrap();
+    let policy = Policy {
+        last: 1,
+        ..Policy::default()
+    };
+    let one = async |now: Option<&str>| {
+        let mut wanted = wanted(dir.path(), etcd.urls());
+        wanted.now = now.map_or(wanted.now, |now| now.parse().unwrap());
+        let session = Session::open(wanted).unwrap();
+        let taken = session.take(&etcd.client(), &quiet()).await.unwrap();
+        session.retain(policy, true).unwrap();
+        assert!(taken.path.exists());
+        taken
+    };
+    let ahead = one(Some("2100-01-01T00:00:00Z")).await;
+    assert_eq!(codes(&ahead), Vec::<&str>::new());
+    let first = one(None).await;
+    let second = one(None).await;
+    assert_eq!(codes(&first), ["backup-clock"]);
+    assert_eq!(codes(&second), ["backup-clock"]);
+    assert_eq!(second.changes.unwrap().since, first.manifest.file);
+    assert!(ahead.path.exists() && !first.path.exists());
+}
+
 /// Ending a backup in the middle leaves nothing, also without anybody cleaning up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_is_given_up_is_gone() {
