@@ -149,6 +149,11 @@ pub(crate) const CODES: &[Explained] = &[
         "It is kept, but not trusted: it pushes no older one out. If the change was meant, say --accept-smaller once. The message says which rule it breaks: fewer than half of the keys or of Kubernetes' keys; none left of ten or more objects of a kind; less than half of the bytes with no fewer keys; a lower revision in the same cluster. Look whether this was meant.",
     ),
     code(
+        "backup-unsynced",
+        "The backup has its name, but its directory could not be synced to the disk.",
+        "A power cut may yet take the name away. See what the system says of it; the next backup syncs the directory again.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
         "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
