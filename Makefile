@@ -73,7 +73,7 @@ bench: setup
 # Seconds for each fuzz target: make fuzz TIME=3600. Needs a nightly toolchain, and gets it. What it finds new
 # goes to target/fuzz, failures to crates/etcd-adapter/fuzz/artifacts.
 TIME ?= 300
-FUZZ_TARGETS := snapshot
+FUZZ_TARGETS := snapshot manifest
 fuzz: setup $(FUZZ)
 	rustup toolchain install nightly --profile minimal
 	@cd crates/etcd-adapter; for target in $(FUZZ_TARGETS); do \

@@ -1,5 +1,5 @@
-//! The fuzz target in brief: over its corpus, and over a fixed number of inputs bred from that and from
-//! the real snapshots. `make fuzz` goes on for as long as one likes.
+//! The fuzz targets in brief: each over its corpus, and over a fixed number of inputs bred from that and, for
+//! snapshots, from the real ones. `make fuzz` goes on for as long as one likes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +10,8 @@ use std::thread;
 
 #[path = "../../fuzz/judge.rs"]
 mod judge;
+#[path = "../../fuzz/judge_manifest.rs"]
+mod judge_manifest;
 
 /// Inputs bred in all.
 const INPUTS: usize = 20_000;
@@ -126,6 +128,85 @@ fn the_corpus_and_what_is_bred_from_it_get_verdicts() {
     for code in ["good", "structure-damaged", "meaning-damaged"] {
         assert!(
             codes.get(code).is_some_and(|count| *count > INPUTS / 200),
+            "{codes:?}"
+        );
+    }
+}
+
+/// Words that steer a reader of JSON.
+const WORDS: [&str; 14] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "null",
+    "-1",
+    "1e999",
+    "18446744073709551616",
+    "\\ud800",
+    "\u{0}",
+    "1.5",
+];
+
+/// Puts a word over a part of `text`, moves a part of it, or changes a bit.
+fn change_text(dice: &mut Dice, text: &mut Vec<u8>) {
+    let at = dice.below(text.len());
+    let end = (at + dice.below(12)).min(text.len());
+    match dice.below(4) {
+        0 => {
+            let word = WORDS[dice.below(WORDS.len())];
+            text.splice(at..end, word.bytes());
+        }
+        1 => {
+            let part = text[at..end].to_vec();
+            let to = dice.below(text.len());
+            text.splice(to..to, part);
+        }
+        // Numbers and letters stay numbers and letters, mostly, and so it is read on.
+        2 => {
+            if let Some(byte) = text.get_mut(at).filter(|byte| byte.is_ascii_alphanumeric()) {
+                *byte ^= 1;
+            }
+        }
+        _ => text.truncate(end.max(10)),
+    }
+}
+
+#[test]
+fn manifests_and_what_is_bred_from_them_are_read_or_refused() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/manifest");
+    let mut paths: Vec<_> = fs::read_dir(corpus)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    let seeds: Vec<_> = paths
+        .iter()
+        .map(|path| fs::read(path).expect("a file"))
+        .collect();
+    let mut codes = BTreeMap::new();
+    for seed in &seeds {
+        *codes.entry(judge_manifest::judge(seed)).or_insert(0) += 1;
+    }
+    for code in ["read", "backup-record-refused", "backup-record-newer"] {
+        assert!(codes.contains_key(code), "{codes:?}");
+    }
+    codes.clear();
+    for input in 0..INPUTS {
+        let mut dice = Dice((input as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut text = seeds[dice.below(seeds.len())].clone();
+        for _ in 0..=dice.below(3) {
+            change_text(&mut dice, &mut text);
+        }
+        *codes.entry(judge_manifest::judge(&text)).or_insert(0) += 1;
+    }
+    for code in ["read", "backup-record-refused", "backup-record-newer"] {
+        let count = codes.get(code);
+        assert!(
+            count.is_some_and(|count| *count > INPUTS / 200),
             "{codes:?}"
         );
     }
