@@ -274,7 +274,7 @@ mod tests {
             put(dir.path(), name, |_| ());
         }
         put(dir.path(), &names[0], |m| {
-            m.taken = "2030-01-01T00:00:00Z".parse().unwrap()
+            m.taken = "2030-01-01T00:00:00Z".parse().unwrap();
         });
         let place = Place::open(dir.path(), &sample(&names[0], "2026-01-01T00:00:00Z").by).unwrap();
         // The newest by a sound clock stays beside the one from a time to come.
