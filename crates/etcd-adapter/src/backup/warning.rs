@@ -107,9 +107,12 @@ impl Warning {
     pub(super) fn clock(shelf: &Shelf, now: Timestamp) -> Option<Self> {
         let ahead = || shelf.backups.iter().filter(|kept| kept.is_ahead(now));
         ahead().next().map(|newest| {
+            let others = match ahead().count() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
             let text = format!(
-                "{} backups say they were taken later than now, {now:.0}, the latest of them {}: a clock was or is wrong; retention counts them apart",
-                ahead().count(),
+                "it is {now:.0}, and {} says that it was taken later{others}: a clock was or is wrong; retention counts such backups apart",
                 newest.name
             );
             Self::new("backup-clock", text)
