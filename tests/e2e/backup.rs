@@ -283,24 +283,38 @@ fn authentication_is_on() {
     }
     let dir = cluster.lab.shared().join("backup/etcd");
     cluster.tool(&["backup"]).refused("etcd-auth");
-    assert_eq!(ours(&dir), Vec::<String>::new());
+    // The status is told to everybody, and with it the revision.
+    assert_eq!(ours(&dir), ["revision.json"]);
     let secret = cluster.on_head("/root/secret");
     fs::write(&secret, "s3cret\n").expect("secret");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("mode");
-    let user = ["--etcd-user", "root", "--etcd-password-file", "/root/secret"];
+    let user = [
+        "--etcd-user",
+        "root",
+        "--etcd-password-file",
+        "/root/secret",
+    ];
     cluster.tool(&[&["backup"], &user[..]].concat()).done();
-    let backup = ours(&dir).into_iter().find(|name| name.ends_with(".db"));
-    cluster.snapshot = Path::new(USUAL).join(backup.expect("a backup"));
+    // Its manifest comes behind it.
+    cluster.snapshot = Path::new(USUAL).join(&ours(&dir)[0]);
 
     cluster.lab.corrupt_all_databases().expect("disaster");
     cluster.spec(|_| false, "");
-    let plan = ["plan", "--spec", "/root/spec.yaml", "--out", "/root/plan.json"];
+    let plan = [
+        "plan",
+        "--spec",
+        "/root/spec.yaml",
+        "--out",
+        "/root/plan.json",
+    ];
     let said = cluster.tool(&[&plan, &user[..]].concat()).done().stdout;
     assert!(said.contains("authentication on"), "{said}");
     let digest = format!("sha256:{}", sha256(&cluster.on_head("/root/plan.json")));
     let run = ["run", "--plan", "/root/plan.json", "--approve", &digest];
     // Without the user it goes as far as it can, and says what it lacks.
     cluster.tool(&run).refused("etcd-auth");
-    cluster.tool(&[&["resume", "--yes"], &user[..]].concat()).done();
+    cluster
+        .tool(&[&["resume", "--yes"], &user[..]].concat())
+        .done();
     cluster.nobody_saw_less();
 }

@@ -49,6 +49,11 @@ pub(crate) const CODES: &[Explained] = &[
         "A member that lags sent it, or writes were undone. Look at `etcdctl endpoint status` of all members, and take another backup.",
     ),
     code(
+        "backup-clock",
+        "A backup says that it was taken later than now.",
+        "A clock was wrong then, or is wrong now: `timedatectl` on the host that takes the backups. Retention counts such backups apart, so they push nothing out. Where the clock was wrong then, move them and their manifests away once others are there.",
+    ),
+    code(
         "backup-clusters",
         "The endpoints belong to different clusters.",
         "Name the endpoints of one cluster. Members that were restored apart from each other are clusters of their own.",
@@ -142,6 +147,11 @@ pub(crate) const CODES: &[Explained] = &[
         "backup-suspicious",
         "The backup is much smaller than the one before, or a kind of object is gone.",
         "It is kept, but not trusted: it pushes no older one out. If the change was meant, say --accept-smaller once. The message says which rule it breaks: fewer than half of the keys or of Kubernetes' keys; none left of ten or more objects of a kind; less than half of the bytes with no fewer keys; a lower revision in the same cluster. Look whether this was meant.",
+    ),
+    code(
+        "backup-unsynced",
+        "The backup has its name, but its directory could not be synced to the disk.",
+        "A power cut may yet take the name away. See what the system says of it; the next backup syncs the directory again.",
     ),
     code(
         "category-datanode",

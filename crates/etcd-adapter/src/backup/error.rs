@@ -80,6 +80,9 @@ pub enum BackupError {
     /// A manifest or a record refuses.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// A small file could not be written.
+    #[error(transparent)]
+    State(StateError),
     /// The backup was taken, and its second copy was not.
     #[error("the backup is {}, but there is no copy of it in {}", backup.display(), dir.display())]
     Copy {
@@ -120,6 +123,16 @@ pub enum Fault {
     /// It is what the member sent, and no good snapshot.
     #[error("{_0}")]
     Proof(ProofError),
+    /// It is good, and the member says that its own content is another.
+    #[error(
+        "HashKV of its snapshot is {ours}, it says {told}: it does not serve what lies on its disk"
+    )]
+    HashKv {
+        /// As computed from the snapshot.
+        ours: u32,
+        /// As the member says.
+        told: u32,
+    },
 }
 
 impl Fault {
@@ -129,6 +142,7 @@ impl Fault {
             Self::Port(error) => error.code,
             Self::Hash => "snapshot-bytes-damaged",
             Self::Proof(error) => prove::code(error),
+            Self::HashKv { .. } => "backup-hash-differs",
         }
     }
 
@@ -139,6 +153,7 @@ impl Fault {
             }
             Self::Port(error) => error.hint.clone(),
             Self::Hash => Some("try again; if it stays so, look at the network and at the machines' memory".into()),
+            Self::HashKv { .. } => Some("compare `etcdctl endpoint hashkv` of all members".into()),
             Self::Proof(_) => Some("this member's database is damaged: replace the member, from the others if they are sound".into()),
         }
     }
@@ -185,6 +200,7 @@ impl BackupError {
                 }
             }
             Self::Document(error) => error.code(),
+            Self::State(error) => error.code(),
             Self::Copy { .. } => "backup-copy",
             Self::Readback { .. } => "backup-readback",
         }
@@ -202,6 +218,7 @@ impl BackupError {
             Self::Clusters { .. } => "name the endpoints of one cluster; members that were restored apart from each other are clusters of their own".into(),
             Self::Failed { tries } => return tries.last().and_then(|attempt| attempt.fault.hint()),
             Self::Document(error) => error.hint().into(),
+            Self::State(error) => return error.hint(),
             Self::Copy { source, .. } => return source.hint(),
             Self::Readback { .. } => "do not trust this storage: look at its logs, and take the backup elsewhere".into(),
         })
@@ -216,11 +233,7 @@ impl From<StateError> for BackupError {
                 doing,
                 source,
             } => Self::io(&path, doing)(source),
-            other => Self::Io {
-                path: PathBuf::new(),
-                doing: "used",
-                source: io::Error::other(other),
-            },
+            other => Self::State(other),
         }
     }
 }
@@ -250,6 +263,8 @@ impl fmt::Display for Attempt {
 
 #[cfg(test)]
 mod tests {
+    use runbook_core::rundir::Distrust;
+
     use super::*;
 
     #[test]
@@ -270,6 +285,13 @@ mod tests {
             source: Errno::NOSPC.into(),
         };
         assert_eq!(BackupError::from(error).code(), "backup-space");
+        // What is no failure of the system keeps its own words.
+        let error = StateError::Unsafe {
+            path: "/b/x".into(),
+            fault: Distrust::Mode(0o666),
+        };
+        let said = error.to_string();
+        assert_eq!(BackupError::from(error).to_string(), said);
     }
 
     #[test]

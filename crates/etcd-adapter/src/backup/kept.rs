@@ -1,6 +1,7 @@
 //! The backups in a directory, as their manifests tell.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -31,7 +32,7 @@ pub struct Shelf {
     /// Backups of the label asked for, the newest first.
     pub backups: Vec<Kept>,
     /// Manifests whose backup is gone.
-    pub orphans: Vec<BackupName>,
+    pub orphans: Vec<(BackupName, Manifest)>,
     /// Manifests that refuse, of whatever label.
     pub refused: Vec<DocumentError>,
 }
@@ -39,7 +40,7 @@ pub struct Shelf {
 /// One line of a retention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// The backup.
+    /// The backup; or a manifest, `….json`, whose backup is gone.
     pub file: String,
     /// When it was taken.
     pub taken: Timestamp,
@@ -52,10 +53,16 @@ pub struct Line {
 }
 
 impl Kept {
-    fn candidate(&self) -> Candidate {
+    /// Whether it says that it was taken later than now.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.manifest.taken > now
+    }
+
+    fn candidate(&self, now: Timestamp) -> Candidate {
         Candidate {
             taken: self.manifest.taken,
             proven: self.present && self.manifest.is_trusted(),
+            ahead: self.is_ahead(now),
         }
     }
 }
@@ -78,7 +85,14 @@ pub fn shelf(dir: &Path, label: &ClusterLabel) -> Result<Shelf, BackupError> {
                     present: about.is_file() && about.len() == manifest.size_bytes,
                     manifest,
                 }),
-                Err(_) => shelf.orphans.push(name),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    shelf.orphans.push((name, manifest));
+                }
+                // Whether it is there nobody can tell.
+                Err(source) => shelf.refused.push(DocumentError::Io {
+                    path: dir.join(name.as_str()),
+                    source,
+                }),
             },
             Ok(_) => {}
             Err(error) => shelf.refused.push(error),
@@ -98,21 +112,44 @@ pub fn shelf(dir: &Path, label: &ClusterLabel) -> Result<Shelf, BackupError> {
     Ok(shelf)
 }
 
-/// What a policy means for a directory; with `prune` it is done. Files without our manifest are not
-/// touched.
+impl Shelf {
+    /// The backup that a new one is compared with: the newest trusted one. One from a time to come is
+    /// only taken where there is no other, or it would be the newest for years.
+    pub fn before(&self, now: Timestamp) -> Option<&Kept> {
+        let trusted = || {
+            self.backups
+                .iter()
+                .filter(|kept| kept.manifest.is_trusted())
+        };
+        trusted()
+            .find(|kept| !kept.is_ahead(now))
+            .or_else(|| trusted().next())
+    }
+}
+
+/// What a policy means for a directory; with `prune` it is done. `fresh`, the backup just taken, stays
+/// whatever the others say of themselves. Files without our manifest are not touched.
 pub(super) fn retain(
     place: &Place,
     label: &ClusterLabel,
     policy: Policy,
     prune: bool,
+    (fresh, now): (Option<&BackupName>, Timestamp),
 ) -> Result<Vec<Line>, BackupError> {
     let mut shelf = shelf(place.dir(), label)?;
     // The oldest first, as `fates` has it of one moment.
     shelf.backups.reverse();
-    let candidates: Vec<_> = shelf.backups.iter().map(Kept::candidate).collect();
+    let candidates: Vec<_> = shelf
+        .backups
+        .iter()
+        .map(|kept| kept.candidate(now))
+        .collect();
     let fates = policy.fates(&candidates);
     let mut lines = Vec::new();
-    for (kept, fate) in shelf.backups.iter().zip(fates).rev() {
+    for ((kept, candidate), mut fate) in shelf.backups.iter().zip(candidates).zip(fates).rev() {
+        if fate == Fate::Dropped && fresh == Some(&kept.name) {
+            fate = Fate::Newest;
+        }
         if prune && fate == Fate::Dropped {
             place.forget(&kept.name)?;
         }
@@ -121,13 +158,22 @@ pub(super) fn retain(
             taken: kept.manifest.taken,
             size_bytes: kept.manifest.size_bytes,
             fate,
-            doubtful: !kept.candidate().proven,
+            doubtful: !candidate.proven,
         });
     }
-    if prune {
-        for orphan in &shelf.orphans {
-            place.forget(orphan)?;
+    for (name, manifest) in &shelf.orphans {
+        let path = place.dir().join(name.manifest());
+        let size_bytes = fs::symlink_metadata(&path).map_or(0, |about| about.len());
+        if prune {
+            place.forget(name)?;
         }
+        lines.push(Line {
+            file: name.manifest(),
+            taken: manifest.taken,
+            size_bytes,
+            fate: Fate::Dropped,
+            doubtful: true,
+        });
     }
     Ok(lines)
 }
@@ -154,6 +200,7 @@ mod tests {
     fn only_what_has_our_manifest_is_ever_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let label = ClusterLabel::new("a").unwrap();
+        let now = "2026-02-01T00:00:00Z".parse().unwrap();
         let names: Vec<_> = (1..8)
             .map(|day| format!("etcd-a-2026010{day}T000000Z.db"))
             .collect();
@@ -180,7 +227,7 @@ mod tests {
             last: 1,
             ..Policy::default()
         };
-        let shown = retain(&place, &label, policy, false).unwrap();
+        let shown = retain(&place, &label, policy, false, (None, now)).unwrap();
         let fates: Vec<_> = shown
             .iter()
             .map(|line| (line.fate, line.doubtful))
@@ -190,11 +237,17 @@ mod tests {
             (Fate::Dropped, true),
             (Fate::Last, false),
             (Fate::Dropped, false),
+            // A manifest without its backup goes, and is named.
+            (Fate::Dropped, true),
         ];
+        assert_eq!(shown[4].file, format!("{}.json", names[6]));
         assert_eq!(fates, expected);
         assert_eq!(shelf(dir.path(), &label).unwrap().backups, found.backups);
 
-        assert_eq!(retain(&place, &label, policy, true).unwrap(), shown);
+        assert_eq!(
+            retain(&place, &label, policy, true, (None, now)).unwrap(),
+            shown
+        );
         let mut left = place.names().unwrap();
         left.retain(|name| !name.starts_with('.'));
         let mut expected = vec!["etcd-node001-20220321135652".to_owned()];
@@ -203,5 +256,52 @@ mod tests {
         }
         expected.sort();
         assert_eq!(left, expected);
+    }
+
+    /// A clock jumped ahead while one backup was taken, or is behind now.
+    #[test]
+    fn the_backup_just_taken_stays_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let label = ClusterLabel::new("a").unwrap();
+        let policy = Policy {
+            last: 1,
+            ..Policy::default()
+        };
+        let names: Vec<_> = (1..4)
+            .map(|day| format!("etcd-a-2026010{day}T000000Z.db"))
+            .collect();
+        for name in &names {
+            put(dir.path(), name, |_| ());
+        }
+        put(dir.path(), &names[0], |m| {
+            m.taken = "2030-01-01T00:00:00Z".parse().unwrap();
+        });
+        let place = Place::open(dir.path(), &sample(&names[0], "2026-01-01T00:00:00Z").by).unwrap();
+        // The newest by a sound clock stays beside the one from a time to come.
+        let now = "2026-01-03T00:00:00Z".parse().unwrap();
+        let found = shelf(dir.path(), &label).unwrap();
+        assert_eq!(found.before(now).unwrap().name.as_str(), names[2]);
+        let shown = retain(&place, &label, policy, false, (None, now)).unwrap();
+        let fates: Vec<_> = shown.iter().map(|line| (&*line.file, line.fate)).collect();
+        let expected = [
+            (&*names[0], Fate::Last),
+            (&names[2], Fate::Last),
+            (&names[1], Fate::Dropped),
+        ];
+        assert_eq!(fates, expected);
+        // And the one just taken stays by its name, even if the policy knew nothing of it.
+        let fresh = BackupName::parse(&names[1]).unwrap();
+        let now = "2031-01-01T00:00:00Z".parse().unwrap();
+        let pruned = retain(&place, &label, policy, true, (Some(&fresh), now)).unwrap();
+        let fates: Vec<_> = pruned.iter().map(|line| (&*line.file, line.fate)).collect();
+        let expected = [
+            (&*names[0], Fate::Last),
+            (&names[2], Fate::Dropped),
+            (&names[1], Fate::Newest),
+        ];
+        assert_eq!(fates, expected);
+        let left = shelf(dir.path(), &label).unwrap().backups;
+        let left: Vec<_> = left.iter().map(|kept| kept.name.as_str()).collect();
+        assert_eq!(left, [&names[0], &names[1]]);
     }
 }

@@ -49,7 +49,8 @@ pub struct Manifest {
     pub content: Content,
     /// What it is useless without.
     pub companions: Vec<Companion>,
-    /// What was suspicious about it, against the trusted one before, and not accepted.
+    /// Why it is not trusted: what was suspicious against the trusted one before, and not accepted; and
+    /// that the member that sent it contradicts it.
     pub doubts: Vec<String>,
 }
 
@@ -144,17 +145,24 @@ impl Content {
             kinds: meaning.registry.kinds.clone(),
             leases: meaning.leases,
             auth_enabled: meaning.auth_enabled,
-            alarms: meaning
-                .alarms
-                .iter()
-                .map(|alarm| format!("{:?} on member {}", alarm.kind, MemberId(alarm.member)))
-                .collect(),
+            alarms: meaning.alarms.iter().map(ToString::to_string).collect(),
             cluster_version: meaning.cluster_version.clone(),
             storage_version: meaning.storage_version.clone(),
             consistent_index: meaning.consistent_index,
             database_bytes: proof.database_bytes,
             empty: meaning.would_start_empty().map(|why| why.to_string()),
         }
+    }
+}
+
+impl Content {
+    /// What to say when the member that sent it computes another hash.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        let told = self.member_hash_kv.filter(|told| *told != self.hash_kv)?;
+        Some(format!(
+            "HashKV of the backup is {}, the member that sent it says {told}: it does not serve what lies on its disk",
+            self.hash_kv
+        ))
     }
 }
 

@@ -8,7 +8,8 @@
 //! 2. `NAME.json`, the manifest, is written.
 //! 3. `NAME.part` becomes `NAME`, which must not be there, and the directory is synced.
 //!
-//! So whoever sees `NAME` sees its manifest, and knows it for proven. A crash before the third step
+//! Where the last sync fails the backup is there all the same, and that is a warning: a power cut may
+//! yet take its name away. So whoever sees `NAME` sees its manifest, and knows it for proven. A crash before the third step
 //! leaves a part, and perhaps a manifest, without a backup: the next call holds the lock, so whoever
 //! wrote them is dead, and removes both ([`Place::clean`]). A backup is dropped the other way round: first
 //! `NAME`, then its manifest; a manifest without backup and part is only ever left by that, or by
@@ -153,33 +154,49 @@ impl Place {
     }
 
     /// Makes a written, synced and proven part the backup that its manifest describes.
+    ///
+    /// # Errors
+    /// Then there is no backup of this name, and no manifest.
     pub(super) fn publish(
         &self,
+        part: Part,
+        name: &BackupName,
+        manifest: &Manifest,
+    ) -> Result<Published, BackupError> {
+        self.publish_by(rename_to_nothing, part, name, manifest)
+    }
+
+    /// What `named_by` says of the renaming is one thing, what is there another: the second half of a
+    /// link may fail, and the answer of a server may be lost. The file that is there counts.
+    fn publish_by(
+        &self,
+        named_by: impl FnOnce(&Path, &Path) -> io::Result<()>,
         mut part: Part,
         name: &BackupName,
         manifest: &Manifest,
-    ) -> Result<PathBuf, BackupError> {
+    ) -> Result<Published, BackupError> {
         let beside = self.dir.join(name.manifest());
         let bytes = manifest
             .to_bytes()
             .map_err(|error| BackupError::io(&beside, "written")(error.into()))?;
         write_atomically(&beside, &bytes, false)?;
         let path = self.dir.join(name.as_str());
-        match rename_to_nothing(&part.path, &path) {
-            Ok(()) => {
-                part.published = true;
-                self.sync()?;
-                Ok(path)
-            }
-            Err(error) => {
-                fs::remove_file(&beside).ok();
-                Err(if error.kind() == io::ErrorKind::AlreadyExists {
-                    BackupError::Exists { path }
-                } else {
-                    BackupError::io(&path, "given its name")(error)
-                })
-            }
+        let named = named_by(&part.path, &path);
+        if let Err(error) = named
+            && !is_the_file(&part.file, &path)
+        {
+            fs::remove_file(&beside).ok();
+            return Err(if error.kind() == io::ErrorKind::AlreadyExists {
+                BackupError::Exists { path }
+            } else {
+                BackupError::io(&path, "given its name")(error)
+            });
         }
+        part.published = true;
+        Ok(Published {
+            unsynced: self.sync().err(),
+            path,
+        })
     }
 
     /// Drops a backup of which there is a manifest.
@@ -203,8 +220,10 @@ impl Place {
         names(&self.dir)
     }
 
+    /// Whether a file is there, or nobody can tell.
     fn has(&self, name: &str) -> bool {
-        fs::symlink_metadata(self.dir.join(name)).is_ok()
+        let about = fs::symlink_metadata(self.dir.join(name));
+        about.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
     }
 
     fn remove(&self, name: &str) -> Result<(), BackupError> {
@@ -217,6 +236,14 @@ impl Place {
             .and_then(|dir| dir.sync_all())
             .map_err(BackupError::io(&self.dir, "synced"))
     }
+}
+
+/// A backup that has its name.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) path: PathBuf,
+    /// Why it may not be there any more after a power cut.
+    pub(super) unsynced: Option<BackupError>,
 }
 
 /// The names in a directory that are text, in order.
@@ -260,6 +287,14 @@ fn is_leftover(name: &str) -> bool {
         process.parse::<u32>().is_ok()
             && (of == REVISION_FILE || BackupName::of_manifest(of).is_some())
     })
+}
+
+/// Whether `path` names this very file.
+fn is_the_file(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(path)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (file.dev(), file.ino()) == (path.dev(), path.ino())
 }
 
 /// Renames a file to a name that nothing has.
@@ -398,11 +433,42 @@ mod tests {
         let second = name(&place);
         assert_eq!(second.as_str(), "etcd-a-20260101T000000Z-2.db");
         let part = place.begin(&second).unwrap();
-        let path = place.publish(part, &second, &manifest).unwrap();
+        let path = place.publish(part, &second, &manifest).unwrap().path;
         assert_eq!(path, dir.path().join(second.as_str()));
         assert_eq!(files(dir.path()).len(), 3);
         place.forget(&second).unwrap();
         assert_eq!(files(dir.path()), [NAME]);
+    }
+
+    /// The link was made and the old name stays, or the answer was lost: the backup has its manifest.
+    #[test]
+    fn what_is_published_keeps_its_manifest_whatever_the_system_says() {
+        type Naming = fn(&Path, &Path) -> io::Result<()>;
+        let half: Naming = |from, to| {
+            fs::hard_link(from, to)?;
+            Err(Errno::IO.into())
+        };
+        let lost: Naming = |from, to| {
+            fs::rename(from, to)?;
+            Err(io::ErrorKind::AlreadyExists.into())
+        };
+        let failed: Naming = |_, _| Err(Errno::IO.into());
+        let manifest = sample(NAME, AT);
+        for (naming, published) in [(half, true), (lost, true), (failed, false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let place = Place::open(dir.path(), &by()).unwrap();
+            let name = name(&place);
+            let part = place.begin(&name).unwrap();
+            let done = place.publish_by(naming, part, &name, &manifest);
+            assert_eq!(done.is_ok(), published);
+            // What is left of the old name is a second one of the backup, and goes alone.
+            place.clean().unwrap();
+            let expected = [NAME.to_owned(), format!("{NAME}.json")];
+            assert_eq!(
+                files(dir.path()),
+                if published { &expected[..] } else { &[] }
+            );
+        }
     }
 
     #[test]

@@ -29,6 +29,19 @@ pub struct Candidate {
     /// Whether one would restore from it without a second thought: it was proven, it is still there as
     /// its manifest says, Kubernetes would not start empty from it, and nothing about it was suspicious.
     pub proven: bool,
+    /// Whether it says that it was taken later than now: some clock was wrong, and nobody knows which.
+    pub ahead: bool,
+}
+
+/// Whether it is proven, and whether it is ahead.
+type Kind = (bool, bool);
+
+const KINDS: [Kind; 4] = [(true, false), (true, true), (false, false), (false, true)];
+
+impl Candidate {
+    const fn kind(&self) -> Kind {
+        (self.proven, self.ahead)
+    }
 }
 
 /// Why a backup stays, or that it does not.
@@ -57,13 +70,14 @@ impl Policy {
 
     /// The fate of each backup, in the order given.
     ///
-    /// Proven and doubtful ones are judged apart, each kind as if the other were not there. So a run of
-    /// empty or damaged backups never pushes a good one out, however long it goes on, and does not
-    /// pile up either. An unset policy drops nothing; a set one never drops the newest of its kind.
+    /// Proven and doubtful ones are judged apart, and so are those from a time to come: each kind as if
+    /// the others were not there. So a run of empty or damaged backups never pushes a good one out,
+    /// nor does one that a wrong clock has dated, however long it goes on; and none of them pile up.
+    /// An unset policy drops nothing; a set one never drops the newest of its kind.
     pub fn fates(&self, backups: &[Candidate]) -> Vec<Fate> {
         let mut fates = vec![Fate::Newest; backups.len()];
-        for proven in [true, false] {
-            let alike = |at: &usize| backups[*at].proven == proven;
+        for kind in KINDS {
+            let alike = |at: &usize| backups[*at].kind() == kind;
             let mut order: Vec<usize> = (0..backups.len()).filter(alike).collect();
             // The newest first; of one moment the one that was named last.
             order.sort_by_key(|at| std::cmp::Reverse((backups[*at].taken, *at)));
@@ -123,7 +137,29 @@ mod tests {
         Candidate {
             taken: taken.parse().unwrap(),
             proven: true,
+            ahead: false,
         }
+    }
+
+    /// A clock that was years ahead for a while, or is years behind now.
+    #[test]
+    fn what_a_wrong_clock_has_dated_pushes_nothing_out() {
+        let mut backups: Vec<_> = (10..20)
+            .map(|day| backup(&format!("2026-03-{day}T00:00:00Z")))
+            .collect();
+        for year in [2030, 2031, 2032] {
+            backups.push(Candidate {
+                ahead: true,
+                ..backup(&format!("{year}-01-01T00:00:00Z"))
+            });
+        }
+        let policy = Policy {
+            last: 2,
+            ..Policy::default()
+        };
+        let fates = policy.fates(&backups);
+        assert_eq!(fates[..8], [Dropped; 8]);
+        assert_eq!(fates[8..], [Last, Last, Dropped, Last, Last]);
     }
 
     #[test]
@@ -195,9 +231,11 @@ mod tests {
     fn any_backups() -> impl Strategy<Value = Vec<Candidate>> {
         // Some at one moment, some apart by hours, days and years.
         let second = prop_oneof![0..10i64, 0..200_000i64, 0..100_000_000i64];
-        let one = (second, prop::bool::weighted(0.7)).prop_map(|(second, proven)| Candidate {
+        let flags = (prop::bool::weighted(0.7), prop::bool::weighted(0.1));
+        let one = (second, flags).prop_map(|(second, (proven, ahead))| Candidate {
             taken: Timestamp::from_second(1_700_000_000 + second).unwrap(),
             proven,
+            ahead,
         });
         prop::collection::vec(one, 0..60)
     }
@@ -215,33 +253,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_newest_proven_one_always_stays(backups in any_backups(), policy in any_policy()) {
+        fn the_newest_of_each_kind_always_stays(backups in any_backups(), policy in any_policy()) {
             let fates = policy.fates(&backups);
-            let newest = backups.iter().filter(|b| b.proven).map(|b| b.taken).max();
-            if let Some(newest) = newest {
-                let stays = backups.iter().zip(&fates)
-                    .any(|(b, fate)| b.proven && b.taken == newest && *fate != Dropped);
-                prop_assert!(stays);
+            for kind in KINDS {
+                let newest = backups.iter().filter(|b| b.kind() == kind).map(|b| b.taken).max();
+                if let Some(newest) = newest {
+                    let stays = backups.iter().zip(&fates)
+                        .any(|(b, fate)| b.kind() == kind && b.taken == newest && *fate != Dropped);
+                    prop_assert!(stays);
+                }
             }
         }
 
         #[test]
-        fn the_good_and_the_doubtful_do_not_touch_each_other(
+        fn the_kinds_do_not_touch_each_other(
             backups in any_backups(),
             policy in any_policy(),
         ) {
             let fates = policy.fates(&backups);
-            for proven in [true, false] {
-                let alone: Vec<_> = backups.iter().copied().filter(|b| b.proven == proven).collect();
+            for kind in KINDS {
+                let alone: Vec<_> = backups.iter().copied().filter(|b| b.kind() == kind).collect();
                 let among: Vec<_> = backups.iter().zip(&fates)
-                    .filter(|(b, _)| b.proven == proven).map(|(_, fate)| *fate).collect();
+                    .filter(|(b, _)| b.kind() == kind).map(|(_, fate)| *fate).collect();
                 prop_assert_eq!(policy.fates(&alone), among);
             }
         }
 
         #[test]
         fn as_many_stay_as_was_asked_for(backups in any_backups(), policy in any_policy()) {
-            let proven: Vec<_> = backups.into_iter().filter(|b| b.proven).collect();
+            let proven: Vec<_> = backups.into_iter().filter(|b| b.kind() == KINDS[0]).collect();
             let fates = policy.fates(&proven);
             let stay = fates.iter().filter(|fate| **fate != Dropped).count();
             let count = |span: usize| {

@@ -84,6 +84,16 @@ impl Recorded {
             .max_by_key(|seen| seen.revision)
     }
 
+    /// Takes over whatever another record has that is higher.
+    pub(super) fn raise(&mut self, other: Self) {
+        for (cluster, seen) in other.clusters {
+            let known = self.clusters.entry(cluster).or_insert(seen);
+            if seen.revision > known.revision {
+                *known = seen;
+            }
+        }
+    }
+
     /// Takes note of a revision. It never goes down.
     pub fn note(&mut self, cluster: ClusterId, revision: i64, now: Timestamp) {
         let seen = self.clusters.entry(cluster).or_insert(Seen {
@@ -163,6 +173,23 @@ mod tests {
         assert_eq!(recorded.highest(), Some(seen));
         assert_eq!(recorded.of(two).unwrap().revision, 3);
         assert_eq!(recorded.of(ClusterId(9)), None);
+    }
+
+    #[test]
+    fn of_two_records_the_higher_counts() {
+        let record = |told: &[(u64, i64)]| {
+            let mut recorded = Recorded::default();
+            for (cluster, revision) in told {
+                recorded.note(ClusterId(*cluster), *revision, at(*revision));
+            }
+            recorded
+        };
+        let (main, copy) = (record(&[(1, 9), (2, 3)]), record(&[(1, 5), (2, 4), (3, 1)]));
+        let both = record(&[(1, 9), (2, 4), (3, 1)]);
+        for (mut first, second) in [(main.clone(), copy.clone()), (copy, main)] {
+            first.raise(second);
+            assert_eq!(first, both);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ use super::error::{Attempt, BackupError, Fault};
 use super::kept::{self, Line};
 use super::manifest::{ClusterFacts, Content, MANIFEST_FORMAT, Manifest, MemberFacts};
 use super::name::BackupName;
-use super::place::{Part, Place};
+use super::place::{Part, Place, Published};
 use super::receive::{Ended, receive, room};
 use super::retention::Policy;
 use super::revision::{self, Recorded};
@@ -132,6 +132,8 @@ pub struct Session {
     main: Place,
     copy: Option<Place>,
     cleaned: Vec<PathBuf>,
+    /// What was published last; retention lets it be.
+    fresh: Mutex<Option<BackupName>>,
 }
 
 impl Session {
@@ -155,7 +157,12 @@ impl Session {
             main,
             copy,
             cleaned,
+            fresh: Mutex::default(),
         })
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Option<BackupName>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn places(&self) -> impl Iterator<Item = &Place> {
@@ -179,18 +186,20 @@ impl Session {
         let took = begun.elapsed();
         let mut manifest = self.manifest(&got);
         let before = kept::shelf(self.main.dir(), &wanted.label)?;
+        warnings.extend(Warning::clock(&before, wanted.now));
         let changes = before
-            .backups
-            .iter()
-            .find(|kept| kept.manifest.is_trusted())
+            .before(wanted.now)
             .map(|before| Changes::between(&before.manifest, &manifest));
         warnings.extend(Warning::after(&manifest, changes.as_ref(), &recorded));
         warnings.extend(before.refused.iter().map(Warning::record));
-        if let Some(changes) = changes.as_ref().filter(|_| !wanted.accept) {
-            manifest.doubts = changes.suspicious.iter().map(ToString::to_string).collect();
-        }
-        let path = self.main.publish(got.part, &got.name, &manifest)?;
-        let copy = self.second(&path, &got.name, &manifest, watch).await?;
+        manifest.doubts = doubts(&manifest, changes.as_ref(), wanted.accept);
+        let published = self.main.publish(got.part, &got.name, &manifest)?;
+        *self.fresh() = Some(got.name.clone());
+        warnings.extend(Warning::unsynced(&published));
+        let path = published.path;
+        let second = self.second(&path, &got.name, &manifest, watch).await?;
+        warnings.extend(second.as_ref().and_then(Warning::unsynced));
+        let copy = second.map(|published| published.path);
         Ok(Taken {
             path,
             copy,
@@ -203,15 +212,18 @@ impl Session {
         })
     }
 
-    /// Shows what a policy means for each directory; with `prune` it is done.
+    /// Shows what a policy means for each directory; with `prune` it is done. The backup that this
+    /// session has taken last stays in any case.
     ///
     /// # Errors
     /// When a directory cannot be read or changed.
     pub fn retain(&self, policy: Policy, prune: bool) -> Result<Vec<Retained>, BackupError> {
+        let fresh = self.fresh().clone();
+        let known = (fresh.as_ref(), self.wanted.now);
         let retained = self.places().map(|place| {
             Ok(Retained {
                 dir: place.dir().to_owned(),
-                lines: kept::retain(place, &self.wanted.label, policy, prune)?,
+                lines: kept::retain(place, &self.wanted.label, policy, prune, known)?,
                 pruned: prune,
             })
         });
@@ -227,7 +239,7 @@ impl Session {
         }
         for place in self.places() {
             match revision::record(place.dir(), &told, self.wanted.now) {
-                Ok(recorded) => known = recorded,
+                Ok(recorded) => known.raise(recorded),
                 Err(error) => warnings.push(Warning::unrecorded(place.dir(), &error)),
             }
         }
@@ -244,26 +256,39 @@ impl Session {
     ) -> Result<Got, BackupError> {
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut tried: Vec<EtcdUrl> = Vec::new();
+        // One that its own member contradicts is better than none.
+        let mut spare: Option<Got> = None;
         let (url, vitals) = first.choice(&tried).ok_or_else(|| first.nobody())?;
         let mut next = Some((url.clone(), vitals.clone()));
         while let Some((url, vitals)) = next {
             watch(Event::Asked(url.clone()));
-            match self.from(client, &url, vitals, watch).await {
-                Ok(got) => {
-                    warnings.extend(attempts.iter().map(Warning::attempt));
-                    return Ok(got);
-                }
+            let fault = match self.from(client, &url, vitals, watch).await {
+                Ok(got) => match got.contradicted() {
+                    None => {
+                        warnings.extend(attempts.iter().map(Warning::attempt));
+                        return Ok(got);
+                    }
+                    Some(fault) => {
+                        spare.get_or_insert(got);
+                        fault
+                    }
+                },
+                Err(Ended::Ours(_)) if spare.is_some() => break,
                 Err(Ended::Ours(error)) => return Err(error),
-                Err(Ended::Member(fault)) => {
-                    tried.push(url.clone());
-                    let attempt = Attempt { url, fault };
-                    watch(Event::GaveUp(attempt.to_string()));
-                    attempts.push(attempt);
-                }
-            }
+                Err(Ended::Member(fault)) => fault,
+            };
+            tried.push(url.clone());
+            let attempt = Attempt { url, fault };
+            watch(Event::GaveUp(attempt.to_string()));
+            attempts.push(attempt);
             next = self.another(client, &tried).await;
         }
-        Err(BackupError::Failed { tries: attempts })
+        let Some(got) = spare else {
+            return Err(BackupError::Failed { tries: attempts });
+        };
+        let others = attempts.iter().filter(|attempt| attempt.url != got.url);
+        warnings.extend(others.map(Warning::attempt));
+        Ok(got)
     }
 
     /// The next best member. If a leader was lost, the others need a moment to elect one.
@@ -350,7 +375,7 @@ impl Session {
         name: &BackupName,
         manifest: &Manifest,
         watch: &Watcher,
-    ) -> Result<Option<PathBuf>, BackupError> {
+    ) -> Result<Option<Published>, BackupError> {
         let Some(place) = &self.copy else {
             return Ok(None);
         };
@@ -363,6 +388,16 @@ impl Session {
     }
 }
 
+/// Why a backup is not trusted. A person may have meant what is gone, but not that a member serves
+/// another content than it sends.
+fn doubts(manifest: &Manifest, changes: Option<&Changes>, accept: bool) -> Vec<String> {
+    let mut doubts: Vec<_> = manifest.content.contradiction().into_iter().collect();
+    if let Some(changes) = changes.filter(|_| !accept) {
+        doubts.extend(changes.suspicious.iter().map(ToString::to_string));
+    }
+    doubts
+}
+
 /// A snapshot that may be published.
 struct Got {
     name: BackupName,
@@ -372,6 +407,16 @@ struct Got {
     member_hash_kv: Option<u32>,
     url: EtcdUrl,
     vitals: Vitals,
+}
+
+impl Got {
+    /// What is wrong when the member that sent it says that its content is another.
+    fn contradicted(&self) -> Option<Fault> {
+        let ours = self.proof.meaning.hash_kv.hash;
+        self.member_hash_kv
+            .filter(|told| *told != ours)
+            .map(|told| Fault::HashKv { ours, told })
+    }
 }
 
 /// Syncs a part to the disk, and proves it at the same time.
@@ -399,7 +444,7 @@ async fn copy(
     name: &BackupName,
     manifest: &Manifest,
     watch: &Watcher,
-) -> Result<PathBuf, BackupError> {
+) -> Result<Published, BackupError> {
     room(place, manifest.size_bytes)?;
     let part = place.begin(name)?;
     let source = File::open(from).map_err(BackupError::io(from, "read"))?;
@@ -455,5 +500,28 @@ fn stream(
         hash.update(&chunk[..length]);
         done += length as u64;
         told(done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::sample;
+    use super::*;
+
+    #[test]
+    fn what_the_member_contradicts_is_doubted_whatever_a_person_accepts() {
+        let before = sample("etcd-a-20260101T000000Z.db", "2026-01-01T00:00:00Z");
+        let mut now = before.clone();
+        now.content.member_hash_kv = Some(now.content.hash_kv);
+        now.content.live_keys = 1;
+        let changes = Changes::between(&before, &now);
+        assert_eq!(doubts(&now, Some(&changes), false).len(), 1);
+        assert_eq!(doubts(&now, Some(&changes), true), Vec::<String>::new());
+        now.content.member_hash_kv = Some(now.content.hash_kv + 1);
+        assert_eq!(doubts(&now, Some(&changes), false).len(), 2);
+        let [doubt] = &doubts(&now, None, true)[..] else {
+            panic!("one doubt");
+        };
+        assert!(doubt.contains("HashKV of the backup is 7"), "{doubt}");
     }
 }

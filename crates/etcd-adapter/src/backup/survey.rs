@@ -10,7 +10,7 @@ use runbook_core::names::EtcdUrl;
 
 use super::error::BackupError;
 use crate::client::{GrpcClient, Vitals};
-use crate::snapshot::AlarmKind;
+use crate::snapshot::{Alarm, AlarmKind};
 
 /// A member, and what it said.
 #[derive(Debug)]
@@ -65,8 +65,8 @@ impl Seen {
         }
         let own = status.member.0;
         let bad = status.errors.iter().find(|error| match alarm(error) {
-            Some((_, AlarmKind::NoSpace)) => false,
-            Some((member, _)) => member == own || member == 0,
+            Some(alarm) if alarm.kind == AlarmKind::NoSpace => false,
+            Some(alarm) => alarm.member == own || alarm.member == 0,
             None => true,
         });
         bad.map(|error| format!("it reports: {}", error.trim()))
@@ -104,8 +104,7 @@ impl Survey {
             .filter_map(|seen| seen.vitals.as_ref().ok());
         let errors = answered.flat_map(|vitals| &vitals.status.errors);
         let mut alarms: Vec<_> = errors
-            .filter(|error| alarm(error).is_some())
-            .map(|error| error.trim().to_owned())
+            .filter_map(|error| Some(alarm(error)?.to_string()))
             .collect();
         alarms.sort();
         alarms.dedup();
@@ -148,7 +147,7 @@ impl Survey {
 }
 
 /// An alarm among the errors of a status, as `memberID:9372538179322589801 alarm:NOSPACE`.
-fn alarm(error: &str) -> Option<(u64, AlarmKind)> {
+fn alarm(error: &str) -> Option<Alarm> {
     let word = |key| {
         error
             .split_whitespace()
@@ -161,7 +160,7 @@ fn alarm(error: &str) -> Option<(u64, AlarmKind)> {
     };
     // Zero, of all members, is left out of the text.
     let member = word("memberID:").map_or(Some(0), |id| id.parse().ok())?;
-    Some((member, kind))
+    Some(Alarm { member, kind })
 }
 
 #[cfg(test)]
@@ -255,7 +254,7 @@ mod tests {
                 v.status.errors.push("memberID:7 alarm:NOSPACE ".into());
             })],
         };
-        assert_eq!(survey.alarms(), ["memberID:7 alarm:NOSPACE"]);
+        assert_eq!(survey.alarms(), ["NOSPACE on member 7"]);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::changes::Changes;
 use super::document::DocumentError;
 use super::error::{Attempt, BackupError};
+use super::kept::Shelf;
 use super::manifest::Manifest;
-use super::place::Place;
+use super::place::{Place, Published};
 use super::revision::Recorded;
 use super::survey::Survey;
 
@@ -74,16 +76,8 @@ impl Warning {
             let text = format!("the backup is sound, but {why}");
             found.push(Self::new("backup-empty", text));
         }
-        if let Some(told) = content
-            .member_hash_kv
-            .filter(|told| *told != content.hash_kv)
-        {
-            let text = format!(
-                "HashKV of the backup is {}, the member that sent it says {told}: it does not serve what lies on its disk",
-                content.hash_kv
-            );
-            found.push(Self::new("backup-hash-differs", text));
-        }
+        let contradiction = content.contradiction();
+        found.extend(contradiction.map(|why| Self::new("backup-hash-differs", why)));
         let seen = recorded.of(manifest.cluster.id);
         if let Some(seen) = seen.filter(|seen| seen.revision > content.revision) {
             let text = format!(
@@ -109,6 +103,22 @@ impl Warning {
         found
     }
 
+    /// What the backups that are there say of the clock.
+    pub(super) fn clock(shelf: &Shelf, now: Timestamp) -> Option<Self> {
+        let ahead = || shelf.backups.iter().filter(|kept| kept.is_ahead(now));
+        ahead().next().map(|newest| {
+            let others = match ahead().count() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let text = format!(
+                "it is {now:.0}, and {} says that it was taken later{others}: a clock was or is wrong; retention counts such backups apart",
+                newest.name
+            );
+            Self::new("backup-clock", text)
+        })
+    }
+
     pub(super) fn place(place: &Place) -> Option<Self> {
         place.open_to_others().then(|| {
             let text = format!(
@@ -125,6 +135,14 @@ impl Warning {
 
     pub(super) fn record(error: &DocumentError) -> Self {
         Self::new(error.code(), chain(error))
+    }
+
+    pub(super) fn unsynced(published: &Published) -> Option<Self> {
+        published.unsynced.as_ref().map(|error| {
+            let (path, why) = (published.path.display(), chain(error));
+            let text = format!("{path} is there, but a power cut may take its name away: {why}");
+            Self::new("backup-unsynced", text)
+        })
     }
 
     pub(super) fn unrecorded(dir: &Path, error: &BackupError) -> Self {

@@ -28,6 +28,7 @@ use runbook_core::plan::{ClientEffect, Command};
 use runbook_core::ports::{CommandEntry, CommandLog, EtcdClient, NoLog, PortResult};
 use runbook_core::world::{HashKv, ListedMember, MemberStatus};
 
+use crate::snapshot::{Alarm, AlarmKind};
 pub use certificate::{NotAfter, check_client_certificate};
 use fault::Call;
 pub use settings::{Login, Timeouts, TlsFiles};
@@ -226,12 +227,13 @@ impl EtcdClient for GrpcClient {
             })
             .await?;
         let words = |alarm: &etcd_client::AlarmMember| {
+            let member = alarm.member_id();
             let kind = match alarm.alarm() {
-                AlarmType::None => "an unknown alarm",
-                AlarmType::Nospace => "NOSPACE",
-                AlarmType::Corrupt => "CORRUPT",
+                AlarmType::None => AlarmKind::Other(0),
+                AlarmType::Nospace => AlarmKind::NoSpace,
+                AlarmType::Corrupt => AlarmKind::Corrupt,
             };
-            format!("{kind} on member {}", MemberId(alarm.member_id()))
+            Alarm { member, kind }.to_string()
         };
         Ok(answer.alarms().iter().map(words).collect())
     }

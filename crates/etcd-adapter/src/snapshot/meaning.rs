@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
+use runbook_core::identity::MemberId;
 use serde::{Deserialize, Serialize};
 
 use super::crc::Run;
@@ -109,18 +110,6 @@ pub struct Alarm {
     pub kind: AlarmKind,
 }
 
-impl Display for Alarm {
-    /// As etcd's own tools name it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            AlarmKind::NoSpace => f.write_str("NOSPACE")?,
-            AlarmKind::Corrupt => f.write_str("CORRUPT")?,
-            AlarmKind::Other(kind) => write!(f, "alarm {kind}")?,
-        }
-        write!(f, " of member {:x}", self.member)
-    }
-}
-
 /// What an alarm is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -132,6 +121,34 @@ pub enum AlarmKind {
     Corrupt,
     /// A kind that this reader does not know, by its number.
     Other(u64),
+}
+
+impl From<u64> for AlarmKind {
+    /// By the number of `etcdserverpb.AlarmType`.
+    fn from(number: u64) -> Self {
+        match number {
+            1 => Self::NoSpace,
+            2 => Self::Corrupt,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl Display for AlarmKind {
+    /// As etcd spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSpace => f.write_str("NOSPACE"),
+            Self::Corrupt => f.write_str("CORRUPT"),
+            Self::Other(number) => write!(f, "alarm {number}"),
+        }
+    }
+}
+
+impl Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on member {}", self.kind, MemberId(self.member))
+    }
 }
 
 /// What Kubernetes keeps in the store.
@@ -312,12 +329,10 @@ impl Surroundings {
 
     fn alarm(&mut self, key: &[u8]) -> Option<()> {
         let (member, kind) = proto::alarm(key)?;
-        let kind = match kind {
-            1 => AlarmKind::NoSpace,
-            2 => AlarmKind::Corrupt,
-            other => AlarmKind::Other(other),
-        };
-        self.alarms.push(Alarm { member, kind });
+        self.alarms.push(Alarm {
+            member,
+            kind: AlarmKind::from(kind),
+        });
         Some(())
     }
 

@@ -343,7 +343,12 @@ async fn a_full_store_is_backed_up_all_the_same() {
     wanted.quota_bytes = Some(65536);
     let taken = take(&client, wanted).await.unwrap();
     assert_eq!(codes(&taken), ["quota-near", "alarm-raised"]);
-    assert_eq!(taken.manifest.content.alarms.len(), 1);
+    let member = taken.manifest.cluster.source;
+    let told = format!("NOSPACE on member {member}");
+    let alarms = client.alarms(etcd.url(0)).await.unwrap();
+    assert_eq!(alarms, std::slice::from_ref(&told));
+    assert_eq!(taken.manifest.content.alarms, alarms);
+    assert!(taken.warnings[1].text.starts_with(&told));
 }
 
 #[tokio::test]
@@ -431,6 +436,95 @@ async fn a_store_that_was_emptied_pushes_no_good_backup_out() {
         .filter(Manifest::is_trusted)
         .collect();
     assert_eq!(trusted, [next.manifest]);
+}
+
+/// The clock was in 2030 once: the one backup of then does not cost those taken now.
+#[tokio::test]
+async fn a_backup_from_a_time_to_come_does_not_cost_the_one_just_taken() {
+    let etcd = Etcd::plain(1);
+    etcd.ready().await;
+    fill(&etcd, 2, 10).await;
+    let dir = tempfile::tempdir().unwrap();
+    let policy = Policy {
+        last: 1,
+        ..Policy::default()
+    };
+    let one = async |now: Option<&str>| {
+        let mut wanted = wanted(dir.path(), etcd.urls());
+        wanted.now = now.map_or(wanted.now, |now| now.parse().unwrap());
+        let session = Session::open(wanted).unwrap();
+        let taken = session.take(&etcd.client(), &quiet()).await.unwrap();
+        session.retain(policy, true).unwrap();
+        assert!(taken.path.exists());
+        taken
+    };
+    let ahead = one(Some("2100-01-01T00:00:00Z")).await;
+    assert_eq!(codes(&ahead), Vec::<&str>::new());
+    let first = one(None).await;
+    let second = one(None).await;
+    assert_eq!(codes(&first), ["backup-clock"]);
+    assert_eq!(codes(&second), ["backup-clock"]);
+    assert_eq!(second.changes.unwrap().since, first.manifest.file);
+    assert!(ahead.path.exists() && !first.path.exists());
+}
+
+/// The copy's directory is new; the main one knows of more than the cluster has.
+#[tokio::test]
+async fn a_fresh_second_directory_does_not_hide_that_the_backup_is_behind() {
+    let etcd = Etcd::plain(1);
+    etcd.ready().await;
+    fill(&etcd, 2, 10).await;
+    let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    take(&etcd.client(), wanted(dir.path(), etcd.urls()))
+        .await
+        .unwrap();
+    let path = dir.path().join("revision.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let further = text.replace("\"revision\": ", "\"revision\": 9");
+    assert_ne!(text, further);
+    fs::write(&path, further).unwrap();
+    let mut wanted = wanted(dir.path(), etcd.urls());
+    wanted.copy_to = Some(second.path().to_owned());
+    let taken = take(&etcd.client(), wanted).await.unwrap();
+    assert_eq!(codes(&taken), ["backup-behind"]);
+}
+
+/// The next member is asked; where all of them contradict their own snapshots, one is kept and doubted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_own_member_contradicts_is_taken_last_and_not_trusted() {
+    let etcd = Etcd::plain(3);
+    etcd.ready().await;
+    fill(&etcd, 3, 10).await;
+    let client = etcd.client();
+    let told = client.hash_kv(etcd.url(0), 0).await.unwrap().unwrap();
+    let leader = client.status(etcd.url(0)).await.unwrap().leader;
+    let (mut some, mut all, mut honest) = (Vec::new(), Vec::new(), None);
+    for url in etcd.urls() {
+        let lies = proxy::before(url, usize::MAX, Fault::OtherHash(told.hash)).await;
+        all.push(lies.clone());
+        if Some(client.status(url).await.unwrap().member) == leader {
+            some.push(url.clone());
+            honest = Some(url.clone());
+        } else {
+            some.push(lies);
+        }
+    }
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let taken = take(&client, wanted(one.path(), &some)).await.unwrap();
+    assert_eq!(codes(&taken), ["backup-retried", "backup-retried"]);
+    assert!(taken.manifest.is_trusted());
+    assert_eq!(Some(&taken.manifest.cluster.endpoint), honest.as_ref());
+    assert_eq!(files(one.path()).len(), 3, "{:?}", files(one.path()));
+
+    let mut wanted = wanted(other.path(), &all);
+    wanted.accept = true;
+    let taken = take(&client, wanted).await.unwrap();
+    let warned = ["backup-retried", "backup-retried", "backup-hash-differs"];
+    assert_eq!(codes(&taken), warned);
+    assert!(!taken.manifest.is_trusted());
+    assert_eq!(taken.manifest.content.member_hash_kv, Some(told.hash ^ 1));
+    assert_eq!(files(other.path()).len(), 3, "{:?}", files(other.path()));
+    is_good(&taken.path, &taken.manifest);
 }
 
 /// Ending a backup in the middle leaves nothing, also without anybody cleaning up.
