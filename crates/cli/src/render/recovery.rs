@@ -53,7 +53,9 @@ fn kinds(content: &SnapshotContent) -> Option<String> {
         .map(|(kind, count)| format!("{} {}", thousands(*count), clean_line(kind)))
         .collect();
     let rest = kinds.get(KINDS..).unwrap_or_default();
-    if !rest.is_empty() {
+    if let [(kind, count)] = rest {
+        words.push(format!("{} {}", thousands(*count), clean_line(kind)));
+    } else if !rest.is_empty() {
         let sum = rest.iter().map(|(_, count)| count).sum();
         words.push(format!("{} in {} other kinds", thousands(sum), rest.len()));
     }

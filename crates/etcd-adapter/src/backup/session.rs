@@ -131,6 +131,8 @@ pub struct Session {
     wanted: Wanted,
     main: Place,
     copy: Option<Place>,
+    /// Why there is no place for the copy that was wanted; told once the backup is taken.
+    no_copy: Mutex<Option<BackupError>>,
     cleaned: Vec<PathBuf>,
     /// What was published last; retention lets it be.
     fresh: Mutex<Option<BackupName>>,
@@ -140,22 +142,29 @@ impl Session {
     /// Takes the directories for this process, and removes what dead ones have left in them.
     ///
     /// # Errors
-    /// When one is not there, cannot be used, or another process has it.
+    /// When the first is not there, cannot be used, or another process has it. A second one that cannot
+    /// be used is told by [`Session::take`].
     pub fn open(wanted: Wanted) -> Result<Self, BackupError> {
         let main = Place::open(&wanted.dir, &wanted.by)?;
-        let copy = wanted
-            .copy_to
-            .as_deref()
-            .map(|dir| Place::open(dir, &wanted.by))
-            .transpose()?;
         let mut cleaned = main.clean()?;
-        if let Some(copy) = &copy {
-            cleaned.extend(copy.clean()?);
-        }
+        // Storage for copies that is away is no reason to have no backup at all.
+        let second = wanted.copy_to.as_deref().map(|dir| {
+            let place = Place::open(dir, &wanted.by)?;
+            Ok((place.clean()?, place))
+        });
+        let (copy, no_copy) = match second {
+            None => (None, None),
+            Some(Ok((dead, place))) => {
+                cleaned.extend(dead);
+                (Some(place), None)
+            }
+            Some(Err(error)) => (None, Some(error)),
+        };
         Ok(Self {
             wanted,
             main,
             copy,
+            no_copy: Mutex::new(no_copy),
             cleaned,
             fresh: Mutex::default(),
         })
@@ -376,13 +385,19 @@ impl Session {
         manifest: &Manifest,
         watch: &Watcher,
     ) -> Result<Option<Published>, BackupError> {
-        let Some(place) = &self.copy else {
-            return Ok(None);
+        let missing = self
+            .no_copy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let copied = match (&self.copy, missing) {
+            (_, Some(error)) => Err(error),
+            (None, None) => return Ok(None),
+            (Some(place), None) => copy(from, place, name, manifest, watch).await,
         };
-        let copied = copy(from, place, name, manifest, watch).await;
         copied.map(Some).map_err(|source| BackupError::Copy {
             backup: from.to_owned(),
-            dir: place.dir().to_owned(),
+            dir: self.wanted.copy_to.clone().unwrap_or_default(),
             source: Box::new(source),
         })
     }

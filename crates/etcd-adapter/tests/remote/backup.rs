@@ -565,9 +565,25 @@ fn the_directory_must_be_there() {
         Session::open(wanted(&none, &[])).unwrap_err().code(),
         "backup-directory"
     );
-    let mut both = wanted(dir.path(), &[]);
-    both.copy_to = Some(none);
-    assert_eq!(Session::open(both).unwrap_err().code(), "backup-directory");
     // Nothing keeps the first one locked.
+    drop(Session::open(wanted(dir.path(), &[])).unwrap());
     assert!(Session::open(wanted(dir.path(), &[])).is_ok());
+}
+
+/// Storage for copies that is away is told, and does not cost the backup itself.
+#[tokio::test]
+async fn without_a_place_for_the_copy_there_is_a_backup() {
+    let etcd = Etcd::start(1, &[]);
+    etcd.ready().await;
+    fill(&etcd, 3, 10).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut both = wanted(dir.path(), etcd.urls());
+    both.copy_to = Some(dir.path().join("away"));
+    let error = take(&etcd.client(), both).await.unwrap_err();
+    assert_eq!(error.code(), "backup-copy");
+    let there = files(dir.path());
+    assert!(
+        there.iter().any(|name| name.ends_with(".db.json")),
+        "{there:?}"
+    );
 }
