@@ -91,7 +91,7 @@ fn guard(cx: &Context, member: &Member, found: &SpoolState) -> Unit {
         ),
     )
     .undone(Undo::Nothing(
-        "the guard stays: there was no data here, and nothing empty may start".into(),
+        "the guard stays: there was no data here, and nothing empty may start; a later plan takes it over by `allow: {guards: …}`".into(),
     ))
 }
 

@@ -69,10 +69,12 @@ fn refuse_behind_the_point_of_no_return(
     }
 }
 
-/// The unit that takes one back; none where there is nothing to take back.
+/// The unit that takes one back, or says what stays; none where nothing was done.
 fn inverse(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
-    let Undo::By(action) = &unit.undo else {
-        return None;
+    let action = match &unit.undo {
+        Undo::By(action) => action,
+        Undo::Nothing(reason) if unit.act.is_some() => return Some(stays(unit, reason)),
+        Undo::Nothing(_) | Undo::Impossible(_) => return None,
     };
     let Action::Manager(ManagerEffect::AssignRole { overlay, nodes }) = action else {
         let why = format!("takes back {}", unit.id);
@@ -126,6 +128,15 @@ fn inverse(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
         .only_if(checks)
         .within(unit.deadline_s),
     )
+}
+
+/// Nothing is done, but whoever undoes reads what is left behind.
+fn stays(unit: &Unit, reason: &str) -> Unit {
+    let left = Unit::skipped(unit.id.clone(), unit.phase, unit.title.clone(), reason);
+    match &unit.member {
+        Some(node) => left.on(node),
+        None => left,
+    }
 }
 
 /// Moving data on a node is safe only while nobody can start etcd there.
