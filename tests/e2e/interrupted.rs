@@ -5,6 +5,8 @@ use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
+use lab::Node;
+
 use crate::harness::{Cluster, until};
 
 /// The unit whose intent, or for phases without effects whose record, tells that a phase is on.
@@ -117,12 +119,9 @@ fn a_node_is_lost_again() {
     cluster.lab.corrupt_all_databases().expect("disaster");
     cluster.spec(|_| false, "");
     let digest = cluster.plan();
-    let life = cluster.start_run(&digest);
-    until("the restores begin", || {
-        let begun = |unit: &String| unit.starts_with("restore/");
-        cluster.entries("intent").iter().any(begun)
-    });
-    kill(life);
+    // It ends in Restore, with guards on all nodes.
+    break_the_tool(&cluster, victim);
+    cluster.run(&digest).refused("restore-failed");
     cluster.lab.hook(&["power-fail", &name]).expect("power");
     cluster.lab.hook(&["wipe", &name]).expect("wipe");
     until("the node is seen to be down", || {
@@ -182,6 +181,17 @@ fn an_interrupt_drains_and_halts() {
     cluster.everything_is_back();
 }
 
+/// What restores on a node.
+const TOOL: &str = "/cm/local/apps/etcd/current/bin/etcdctl";
+
+/// The real tool, which may not write a file as large as the database.
+fn break_the_tool(cluster: &Cluster, node: Node) {
+    let limited = format!(
+        "mv {TOOL} {TOOL}.real; printf '%s\\n' '#!/bin/sh' '[ \"$1\" != snapshot ] || ulimit -f 64' 'exec {TOOL}.real \"$@\"' >{TOOL}; chmod 755 {TOOL}"
+    );
+    cluster.lab.ssh(node, &limited).expect("ssh");
+}
+
 /// A restore that fails on a node leaves a half tree in the staging directory; nothing ever starts from it.
 #[test]
 fn a_failed_restore_is_never_started() {
@@ -190,12 +200,7 @@ fn a_failed_restore_is_never_started() {
     cluster.lab.corrupt_all_databases().expect("disaster");
     cluster.spec(|_| false, "");
     let digest = cluster.plan();
-    // The real tool, which may not write a file as large as the database.
-    let tool = "/cm/local/apps/etcd/current/bin/etcdctl";
-    let limited = format!(
-        "mv {tool} {tool}.real; printf '%s\\n' '#!/bin/sh' '[ \"$1\" != snapshot ] || ulimit -f 64' 'exec {tool}.real \"$@\"' >{tool}; chmod 755 {tool}"
-    );
-    cluster.lab.ssh(victim, &limited).expect("ssh");
+    break_the_tool(&cluster, victim);
     cluster.run(&digest).refused("restore-failed");
     let left =
         "ls -d /var/lib/etcd.restore-*/data/member/snap/db; test -f /var/lib/etcd && echo guarded";
@@ -212,7 +217,7 @@ fn a_failed_restore_is_never_started() {
     );
     cluster
         .lab
-        .ssh(victim, &format!("mv {tool}.real {tool}"))
+        .ssh(victim, &format!("mv {TOOL}.real {TOOL}"))
         .expect("ssh");
     cluster.resume().done();
     cluster.everything_is_back();
