@@ -122,10 +122,11 @@ fn everything_deleted_and_swept() {
 
 #[test]
 fn values_over_a_page_and_up_to_a_megabyte() {
+    const LENGTHS: [usize; 7] = [4000, 4095, 4096, 5000, 70_000, 300_000, 1 << 20];
     on_every_release("large", &[], |member| {
         member.client(async |client| {
             let mut dice = Dice::new(5);
-            for length in [4000, 4095, 4096, 5000, 70_000, 300_000, 1 << 20] {
+            for length in LENGTHS {
                 let key = format!("/registry/configmaps/default/c{length}");
                 client.put(key.clone(), dice.bytes(length), None).await?;
                 client.put("small", "s", None).await?;
@@ -134,7 +135,9 @@ fn values_over_a_page_and_up_to_a_megabyte() {
             // The key may be large as well: it is in the record.
             client.put(dice.bytes(100_000), "", None).await.map(drop)
         });
-        check(|taken| assert!(taken.proof.size_bytes > 3 << 20))
+        // Every value is still there; how many pages lie free between them is etcd's timing.
+        let values: u64 = LENGTHS.iter().map(|&length| 2 * length as u64).sum();
+        check(move |taken| assert!(taken.proof.size_bytes > values + 100_000))
     });
 }
 

@@ -101,8 +101,9 @@ fn open_run(state: &Path) -> String {
 /// shows, and the exit code.
 fn given_up_at_a_terminal(state: &Path, answers: &[&[u8]]) -> (String, Option<i32>) {
     let run = open_run(state);
+    // Which shell runs this is the environment's choice; with `exec` none is left to die of a Ctrl-C itself.
     let line = format!(
-        "{PROGRAM} abandon {run} --reason drill --state-dir {}",
+        "exec {PROGRAM} abandon {run} --reason drill --state-dir {}",
         state.display()
     );
     let mut child = Command::new("script")
