@@ -55,13 +55,11 @@ impl Cmsh {
         let command = Command::on_head([&*self.config.cmha.to_string_lossy(), "status"]);
         // A cluster without a second head may have no cmha: that it cannot be run says nothing.
         let said = match self.execute(&self.config.cmha, command, false).await {
-            Ok(done) => clean(&done.stdout.text()),
+            Ok(done) => clean(&done.out()),
             Err(failure) => failure.to_string(),
         };
-        let state = match tokio::fs::read(&self.config.state_file).await {
-            Ok(bytes) => String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned(),
-            Err(_) => String::new(),
-        };
+        let state = self.programs.read(&self.config.state_file, 64).await;
+        let state = String::from_utf8_lossy(&state.unwrap_or_default()).into_owned();
         let (cmha, file) = (cmha_says(&said), state_says(&state));
         if let Some(role) = decide(cmha, file, None) {
             return Ok(role);

@@ -25,7 +25,8 @@ use self::answer::Answer;
 pub use self::config::CmshConfig;
 use self::script::Script;
 use crate::codes;
-use crate::process::{Failure, Finished, Job};
+use crate::process::logged;
+use crate::programs::{Call, Failure, Finished, Programs, ThisHead};
 use crate::ssh::Ssh;
 use crate::text::clean;
 
@@ -33,6 +34,7 @@ use crate::text::clean;
 pub struct Cmsh {
     config: CmshConfig,
     log: Arc<dyn CommandLog>,
+    programs: Arc<dyn Programs>,
     told: Option<Arc<Ssh>>,
 }
 
@@ -48,8 +50,16 @@ impl Cmsh {
         Self {
             config,
             log,
+            programs: Arc::new(ThisHead),
             told: None,
         }
+    }
+
+    /// Asks these programs instead of the ones of this machine: recorded answers, or a simulator.
+    #[must_use]
+    pub fn with_programs(mut self, programs: Arc<dyn Programs>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Tells this shell, before a node is wiped, that the node may come back with a new host key.
@@ -84,8 +94,8 @@ impl Cmsh {
         Ok(Answer {
             script: script.text().into(),
             status: done.status,
-            stdout: clean(&done.stdout.text()),
-            stderr: clean(&done.stderr.text()),
+            stdout: clean(&done.out()),
+            stderr: clean(&done.err()),
         })
     }
 
@@ -95,14 +105,13 @@ impl Cmsh {
         command: Command,
         effect: bool,
     ) -> Result<Finished, Failure> {
-        let args = command.argv[1..].to_vec();
-        let job = Job {
-            program,
-            args: &args,
+        let call = Call {
+            program: program.to_owned(),
+            args: command.argv[1..].to_vec(),
             timeout: self.config.timeout,
             output_limit: self.config.output_limit,
         };
-        job.run_logged(&*self.log, command, effect).await
+        logged(&*self.log, command, effect, self.programs.run(&call)).await
     }
 
     /// A batch that gave no answer at all.
