@@ -243,7 +243,13 @@ impl fmt::Display for Drift {
 
 /// Everything that differs between two observations.
 pub fn drift(planned: &World, now: &World) -> Vec<Drift> {
-    let tree = |world: &World| serde_json::to_value(world).unwrap_or_default();
+    let tree = |world: &World| {
+        let mut world = world.clone();
+        for member in &mut world.members {
+            member.device.flags.clear();
+        }
+        serde_json::to_value(world).unwrap_or_default()
+    };
     let mut found = Vec::new();
     compare(String::new(), &tree(planned), &tree(now), &mut found);
     found

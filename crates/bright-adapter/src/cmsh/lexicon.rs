@@ -29,6 +29,12 @@ pub(crate) trait Word: Copy + sealed::Sealed + 'static {
         all.find(|word| word.text().eq_ignore_ascii_case(text))
     }
 
+    /// Whether a text begins with it, whatever its case.
+    fn begins(self, text: &str) -> bool {
+        let begin = text.get(..self.text().len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(self.text()))
+    }
+
     /// Whether a text ends with it, whatever its case.
     fn ends(self, text: &str) -> bool {
         let word = self.text();
@@ -188,7 +194,13 @@ table! {
     }
     /// What a status says beside the state.
     read Flag "flag" {
-        Closed = "CLOSED",
+        Closed = "closed",
+        Pingable = "pingable",
+        Unassigned = "unassigned",
+        RestartRequired = "restart-required",
+        HealthCheckFailed = "health check failed",
+        StateFlapping = "state flapping",
+        HostnameChanged = "hostname changed",
     }
     /// The daemon's note of its head node's part, and what `cmha status` begins with.
     read Part "part" {
@@ -218,15 +230,19 @@ table! {
     /// Beside a column's title.
     read Mark "mark" {
         Key = "(key)",
+        Cut = "+",
     }
     /// Texts that say what a refusal is.
     read Message "message" {
         ValidationTable = "Code Field Message",
         NotFound = "not found",
+        Warning = "Warning:",
+        NotPermitted = "does not allow access to",
+        SessionEnded = "Your session ended because",
+        OtherHead = "became active master",
     }
-    /// What a line that complains holds. None of these decides anything alone: a write is read back.
-    read Complaint "complaint" {
-        NotFound = "not found",
+    /// What a line that complains may hold. None of these decides anything alone: a write is read back.
+    read Suspect "complaint" {
         NoSuch = "no such",
         Unknown = "unknown",
         Invalid = "invalid",
@@ -281,7 +297,7 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 2] = ["show", "status"];
+const ADVICE: [&str; 3] = ["open", "show", "status"];
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ mod script;
 mod status;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -122,10 +123,16 @@ impl Cmsh {
     fn failed(&self, script: &Script, failure: Failure) -> AdapterError {
         let program = self.config.program.display();
         match failure {
+            Failure::Start(ref why) if why.kind() == ErrorKind::NotFound => {
+                let what = format!("there is no {program}");
+                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
+                    .hint("run this on a head node, or say where cmsh is: --cmsh")
+                    .caused_by(failure)
+            }
             Failure::Start(_) => {
                 let what = format!("{program} cannot be run");
-                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
-                    .hint("run this on a head node, or say where cmsh is")
+                AdapterError::new(codes::CMSH_NOT_RUNNABLE, Certainty::Refused, what)
+                    .hint("run this as root; see the file's mode, and that --cmsh names a program")
                     .caused_by(failure)
             }
             Failure::Timeout(_) => {

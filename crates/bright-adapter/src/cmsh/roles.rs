@@ -173,13 +173,11 @@ impl Cmsh {
             .with(Role::EtcdHost);
         let script = script.then(Verb::Get).with(property);
         let answer = self.ask(&script).await?;
-        let words: Vec<&str> = answer
-            .stdout
-            .split([' ', ',', '\n', '\t'])
-            .filter(|word| !word.is_empty())
-            .collect();
-        if words.len() == 1 {
+        if let [_] = answer.words().as_slice() {
             return answer.line();
+        }
+        if answer.complaint().is_some() {
+            return Err(answer.unreadable(&format!("is no value: {}", shown(&answer.stdout))));
         }
         let what = format!(
             "{} of Etcd::Host in {overlay} gives no single value but {}",

@@ -8,3 +8,5 @@ mod node;
 mod ssh;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod survives;

@@ -4,7 +4,7 @@
 //! counts is the OR of node and category, and `nextinstallmode` must be empty: FULL would wipe the
 //! restored data at the next boot.
 
-use super::{Context, Member, id, reprovision};
+use super::{Context, Member, id, not_here, reprovision};
 use crate::names::CategoryName;
 use crate::plan::{Action, Check, ManagerEffect, Phase, Undo, Unit};
 
@@ -24,6 +24,11 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
 
 fn raise(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
+    if member.seen.device.head_node {
+        let title = format!("set datanode of {node} to yes");
+        let reason = "a head node is never provisioned, and has no such property";
+        return not_here(PHASE, node, "datanode", &title, reason);
+    }
     let set = |value| {
         Action::Manager(ManagerEffect::SetDatanode {
             node: node.clone(),

@@ -71,6 +71,7 @@ impl ClusterManager for World {
                     Power::Off => DeviceStatus::Down,
                     Power::Booting(word) => DeviceStatus::Booting(word.into()),
                 },
+                flags: Vec::new(),
                 datanode: state.records.datanode[&name],
                 category_datanode: state.records.categories[&node.category],
                 next_install_mode: state.records.mode[&name],

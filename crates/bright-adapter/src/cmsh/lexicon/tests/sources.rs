@@ -8,7 +8,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, LitStr, Token};
+use syn::{Attribute, Expr, LitStr, Stmt, Token};
 
 use super::whole;
 use crate::cmsh::lexicon::{Mode, Word as _};
@@ -46,6 +46,13 @@ impl Literals {
         for expr in what {
             match unwrapped(expr) {
                 Expr::Lit(lit) if matches!(lit.lit, syn::Lit::Str(_)) && self.speaking => {}
+                Expr::Match(choice) => {
+                    self.visit_expr(&choice.expr);
+                    for arm in &choice.arms {
+                        self.visit_pat(&arm.pat);
+                        self.listen([&*arm.body]);
+                    }
+                }
                 other => self.visit_expr(other),
             }
         }
@@ -57,6 +64,10 @@ fn unwrapped(expr: &Expr) -> &Expr {
     match expr {
         Expr::Reference(inner) => unwrapped(&inner.expr),
         Expr::MethodCall(call) if call.method == "into" => unwrapped(&call.receiver),
+        Expr::Block(block) => match block.block.stmts.as_slice() {
+            [Stmt::Expr(inner, None)] => unwrapped(inner),
+            _ => expr,
+        },
         other => other,
     }
 }
@@ -119,7 +130,7 @@ impl<'ast> Visit<'ast> for Literals {
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
-        let what = matches!(&local.pat, syn::Pat::Ident(name) if name.ident == "what");
+        let what = matches!(&local.pat, syn::Pat::Ident(name) if name.ident == "what" || name.ident == "hint");
         match &local.init {
             Some(init) if what => self.listen([&*init.expr]),
             _ => visit::visit_local(self, local),
@@ -231,6 +242,7 @@ fn a_bypass_is_found() {
         r#"fn f() { matches!(word, "up" | "down") }"#,
         r#"fn f() { if word == "up" {} }"#,
         r#"fn f() { let words = ["-n", "-q"]; }"#,
+        r#"fn f() { let hint = match word { "up" => "it is up", _ => "it is not" }; }"#,
     ] {
         assert!(!Literals::of(bypass, false).is_empty(), "{bypass}");
     }
