@@ -136,6 +136,7 @@ table! {
         Nodes = "nodes",
         Categories = "categories",
         Roles = "roles",
+        EtcdCluster = "etcdcluster",
         Spool = "spool",
         MemberName = "membername",
         AdvertisePeerUrls = "advertisepeerurls",
@@ -144,6 +145,11 @@ table! {
     /// Roles.
     typed Role "role" {
         EtcdHost = "etcd::host",
+    }
+    /// How the product names what belongs to a Kubernetes cluster: `kube-default-etcd`.
+    read Habit "habit" {
+        Prefix = "kube-",
+        Suffix = "-etcd",
     }
     /// What stands for a node's own value in a property of a role.
     read Placeholder "placeholder" {

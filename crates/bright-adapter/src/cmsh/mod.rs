@@ -1,6 +1,7 @@
 //! Bright Cluster Manager through `cmsh` in batch mode.
 
 mod answer;
+mod clusters;
 mod config;
 mod effect;
 mod groups;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::{CategoryName, NodeName, OverlayName};
+use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::{Command, ManagerEffect};
 use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
 use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
@@ -157,6 +158,10 @@ impl ClusterManager for Cmsh {
 
     async fn head_role(&self) -> PortResult<HeadRole> {
         self.read_head_role().await
+    }
+
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
+        self.read_etcd_overlay(label).await
     }
 
     async fn etcd_role(

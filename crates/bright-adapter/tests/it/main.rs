@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cmsh;
 #[cfg(test)]
+mod holders;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod ssh;

@@ -87,7 +87,11 @@ pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<E
 
 async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Failure> {
     let head = ports.manager.head_role().await?;
-    let role = ports.manager.etcd_role(args.overlay.clone(), &[]).await?;
+    let overlay = match &args.overlay {
+        Some(overlay) => overlay.clone(),
+        None => ports.manager.etcd_overlay(&args.cluster).await?,
+    };
+    let role = ports.manager.etcd_role(Some(overlay), &[]).await?;
     let mut problems = Vec::new();
     let mut found = Found {
         cluster: args.cluster.to_string(),

@@ -8,7 +8,7 @@ use super::render;
 use super::state::{Happening, NodeState, Power, Stage, State};
 use super::work::{Finished, Progress, refused};
 use crate::journal::Permit;
-use crate::names::{CategoryName, NodeName, OverlayName};
+use crate::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
 use crate::ports::{ClusterManager, PortResult};
 use crate::world::{Device, DeviceStatus, EtcdRole, HeadRole, RoleHolder, RoleSource};
@@ -25,6 +25,11 @@ impl ClusterManager for World {
 
     async fn head_role(&self) -> PortResult<HeadRole> {
         self.ask("cmha status", |_| Ok(HeadRole::Single)).await
+    }
+
+    async fn etcd_overlay(&self, _: &ClusterLabel) -> PortResult<OverlayName> {
+        self.ask("the overlay", |state| Ok(state.setup.overlay.clone()))
+            .await
     }
 
     async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {

@@ -18,7 +18,7 @@ const SPEAKING: [&str; 7] = [
     "hint",
     "bad",
     "unreadable",
-    "refuse",
+    "refused",
     "role_error",
     "absent",
     "debug_tuple",
