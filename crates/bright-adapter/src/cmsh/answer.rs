@@ -114,15 +114,15 @@ impl Answer {
             kind: Kind::Other,
             text: shown(&format!("{}\n{}", self.stderr, self.stdout)),
         });
-        let status = match self.status {
-            Some(status) => format!("exit status {status}"),
-            None => format!("no exit status"),
-        };
         let certainty = match said.kind {
             Kind::Absent | Kind::NotPermitted => Certainty::Refused,
             _ => Certainty::NotDone,
         };
-        let what = format!("cmsh refused {:?} ({status}): {}", self.script, said.text);
+        let (script, text) = (&self.script, &said.text);
+        let what = match self.status {
+            Some(status) => format!("cmsh refused {script:?} (exit status {status}): {text}"),
+            None => format!("cmsh refused {script:?} (ended by a signal): {text}"),
+        };
         said.error(certainty, what)
     }
 
@@ -469,6 +469,15 @@ mod tests {
             (codes::CMSH_REFUSED, Certainty::NotDone)
         );
         assert!(answer("[ UP ] health check failed").accepted().is_ok());
+    }
+
+    #[test]
+    fn complaining_words() {
+        for word in Suspect::ALL {
+            let said = answer(&format!("it is {} here", word.text())).complaint();
+            assert_eq!(said.unwrap().kind, Kind::Other, "{word:?}");
+        }
+        assert_eq!(answer("node001: Reboot in progress ...").complaint(), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! past this table. What is believed of each word, from where, and what happens if it is wrong, stands in
 //! `docs/bright-beliefs.md`; a test compares the two, in both directions.
 //!
-//! To add a word: one line here, and one row in the ledger, whose id is `group/word` (lower case, with a
-//! dash for what is neither letter nor digit). `cargo test -p bright-adapter lexicon` says what is missing.
+//! To add a word: one line here, and one row in the ledger, whose id is `group/name`, as
+//! `option/no-startup-file` for `NoStartupFile`. `cargo test -p bright-adapter lexicon` says what is missing.
 
 use runbook_core::world::InstallMode;
 
@@ -74,10 +74,10 @@ macro_rules! table {
             table!(@$how $kind);
         )*
 
-        /// The whole table, each word with its group.
+        /// The whole table: each word with its group and its name.
         #[cfg(test)]
-        fn all() -> Vec<(&'static str, &'static str)> {
-            vec![$($(($group, $text)),*),*]
+        fn all() -> Vec<(&'static str, &'static str, &'static str)> {
+            vec![$($(($group, stringify!($variant), $text)),*),*]
         }
     };
     (@typed $kind:ident) => { impl Typed for $kind {} };
@@ -177,9 +177,9 @@ table! {
     }
     /// Types of devices; whatever else ends with `Node` is a node too.
     read DeviceType "type" {
-        HeadNode = "HeadNode",
-        MasterNode = "MasterNode",
-        SomeNode = "Node",
+        Head = "HeadNode",
+        Master = "MasterNode",
+        Any = "Node",
     }
     /// A device's state.
     read State "state" {

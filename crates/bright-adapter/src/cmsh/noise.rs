@@ -88,6 +88,16 @@ mod tests {
     }
 
     #[test]
+    fn event_levels() {
+        for level in EventLevel::ALL {
+            let line = format!("Tue Mar 22 07:14:05 2022 [{}] node001: x", level.text());
+            assert_eq!(clean(&line), "", "{line}");
+        }
+        let line = "Tue Mar 22 07:14:05 2022 [loud] node001: x";
+        assert_eq!(clean(line), line);
+    }
+
+    #[test]
     fn a_status_line_is_no_event() {
         let line = "node001 .................. [   UP   ]";
         assert_eq!(clean(line), line);

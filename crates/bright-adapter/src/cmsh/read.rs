@@ -55,12 +55,12 @@ impl DeviceRow {
         // Bright before 9 says MasterNode.
         let head_node = matches!(
             DeviceType::of(&kind),
-            Some(DeviceType::HeadNode | DeviceType::MasterNode)
+            Some(DeviceType::Head | DeviceType::Master)
         );
         Ok(Self {
             hostname: row.text(Property::Hostname)?,
             head_node,
-            node: DeviceType::SomeNode.ends(&kind),
+            node: DeviceType::Any.ends(&kind),
             category: row.text_or_empty(Property::Category)?,
             ip: row.text_or_empty(Property::Ip)?,
             row,

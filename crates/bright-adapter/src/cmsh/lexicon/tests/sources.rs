@@ -10,7 +10,7 @@ use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, LitStr, Stmt, Token};
 
-use super::whole;
+use super::{Entry, whole};
 use crate::cmsh::lexicon::{Mode, Word as _};
 
 /// Where a literal is text for people: what these are given.
@@ -187,7 +187,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -291,11 +291,10 @@ fn hints_type_words_of_the_lexicon() {
 }
 
 fn typed() -> BTreeSet<&'static str> {
-    whole()
-        .into_iter()
-        .filter(|(group, _)| !["message", "complaint", "state", "flag", "event"].contains(group))
-        .flat_map(|(_, word)| word.split(' '))
-        .collect()
+    let read = ["message", "complaint", "state", "flag", "event", "part"];
+    let typed = |entry: &Entry| !read.contains(&entry.group);
+    let words = whole().into_iter().filter(typed);
+    words.flat_map(|entry| entry.word.split(' ')).collect()
 }
 
 /// A batch begins with a mode.
