@@ -98,7 +98,7 @@ fn a_head_node_is_restored_in_place() {
             .iter()
             .filter(|unit| unit.member.as_ref() == Some(&node))
     };
-    let datanode = of_head().find(|unit| unit.id.as_str().ends_with("/datanode"));
+    let datanode = of_head().find(|unit| unit.id.as_str().ends_with("/datanode-yes"));
     let skip = datanode.unwrap().skip.as_ref();
     assert!(skip.unwrap().contains("never provisioned"), "{skip:?}");
     // The others are data nodes again, and nothing boots or powers a head node.
@@ -106,7 +106,7 @@ fn a_head_node_is_restored_in_place() {
         let mut all = plan.units.iter().filter(|unit| unit.skip.is_none());
         all.any(|unit| unit.id.as_str().ends_with(name))
     };
-    assert!(works("/datanode") && works("/restore"));
+    assert!(works("/datanode-yes") && works("/restore"));
     let text = String::from_utf8(plan.bytes().to_vec()).unwrap();
     assert!(!text.contains(&format!("reboot {node}")));
 }
