@@ -4,7 +4,8 @@
 
 use runbook_core::names::{CategoryName, OverlayName};
 use runbook_core::plan::{Draft, PlanError, SealedPlan};
-use runbook_core::testkit::{Builder, World, run_id};
+use runbook_core::spec::DatanodeAgain;
+use runbook_core::testkit::{Builder, Lives, Mortal, World, run_id};
 use runbook_core::world::{self, Device, ObservedMember, RoleSource};
 
 /// The plan for a cluster whose first member was seen a little differently.
@@ -76,47 +77,48 @@ fn a_role_by_another_overlay() {
     is_refused_as_elsewhere(&RoleSource::OverlayNode(other));
 }
 
-fn head(member: &mut ObservedMember) {
-    member.device.head_node = true;
-    member.device.category = CategoryName::new(Device::HEAD_NODE).unwrap();
-    member.device.datanode = false;
-}
-
 #[test]
 fn a_head_node_is_never_reprovisioned() {
-    let (code, what, hint) = refused(World::of(3).reprovision(&[0]), head);
+    let (code, what, hint) = refused(World::of(3).head_node(0).reprovision(&[0]), |_| {});
     assert_eq!(code, "head-is-member", "{what}");
     assert!(hint.contains("reprovision: no"), "{hint}");
 }
 
+/// Beside a node that is wiped and one that is not: nothing provisions, powers or reboots it, nobody sets
+/// a property that it does not have, and it serves what was restored.
 #[test]
 fn a_head_node_is_restored_in_place() {
-    let plan = plan(World::of(3), head).unwrap();
-    let node = plan.world.members[0].node.clone();
-    let of_head = || {
-        plan.units
+    for when in [
+        DatanodeAgain::AfterReassign,
+        DatanodeAgain::AfterReprovision,
+    ] {
+        let of = World::of(3)
+            .head_node(0)
+            .reprovision(&[1])
+            .datanode_again(when);
+        let world = of.build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::never());
+        lives.completed().unwrap();
+        assert_eq!((world.verdict(), world.restored()), (Ok(()), Ok(())));
+        let plan = lives.plan();
+        let node = &plan.world.members[0].node;
+        assert!(plan.world.members[0].device.head_node);
+        let mut of_head = plan
+            .units
             .iter()
-            .filter(|unit| unit.member.as_ref() == Some(&node))
-    };
-    let datanode = of_head().find(|unit| unit.id.as_str().ends_with("/datanode-yes"));
-    let skip = datanode.unwrap().skip.as_ref();
-    assert!(skip.unwrap().contains("never provisioned"), "{skip:?}");
-    // The others are data nodes again, and nothing boots or powers a head node.
-    let works = |name: &str| {
-        let mut all = plan.units.iter().filter(|unit| unit.skip.is_none());
-        all.any(|unit| unit.id.as_str().ends_with(name))
-    };
-    assert!(works("/datanode-yes") && works("/restore"));
-    let text = String::from_utf8(plan.bytes().to_vec()).unwrap();
-    assert!(!text.contains(&format!("reboot {node}")));
+            .filter(|unit| unit.member.as_ref() == Some(node));
+        let datanode = of_head.find(|unit| unit.id.as_str().ends_with("/datanode-yes"));
+        let skip = datanode.unwrap().skip.as_ref();
+        assert!(skip.unwrap().contains("never provisioned"), "{skip:?}");
+        let told = |risk: &&String| risk.contains(&format!("no data nodes, {node}"));
+        assert_eq!(plan.risks.iter().find(told), None);
+    }
 }
 
 #[test]
 fn a_head_node_that_does_not_answer_is_not_told_to_be_wiped() {
-    let (code, what, hint) = refused(World::of(3), |member| {
-        head(member);
-        member.host = None;
-    });
+    let (code, what, hint) = refused(World::of(3).head_node(0), |member| member.host = None);
     assert_eq!(code, "node-off", "{what}");
     assert!(
         hint.contains("ssh root@") && !hint.contains("reprovision"),

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::World;
 use super::effect::Effect;
 use super::render;
 use super::state::{Happening, NodeState, Power, Stage, State};
 use super::work::{Finished, Progress, refused};
+use super::{World, named};
 use crate::journal::Permit;
 use crate::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
@@ -68,6 +68,17 @@ impl ClusterManager for World {
             let at = state.index(&name);
             let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
             let node = &state.nodes[at];
+            if node.head {
+                return Ok(Device {
+                    category: named(Device::HEAD_NODE),
+                    head_node: true,
+                    status: DeviceStatus::Up,
+                    flags: Vec::new(),
+                    datanode: false,
+                    category_datanode: false,
+                    next_install_mode: None,
+                });
+            }
             Ok(Device {
                 category: node.category.clone(),
                 head_node: false,
@@ -100,6 +111,15 @@ impl ClusterManager for World {
 
 impl State {
     pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
+        if let ManagerEffect::SetDatanode { node, .. }
+        | ManagerEffect::SetNextInstallMode { node, .. }
+        | ManagerEffect::Reboot { node }
+        | ManagerEffect::PowerOn { node } = effect
+            && self.nodes[self.known(node)?].head
+        {
+            let what = format!("{node} is a head node: {effect}");
+            return Err(refused("head-is-member", what));
+        }
         match effect {
             ManagerEffect::UnassignRole { nodes, .. } => self.set_role(nodes, false)?,
             ManagerEffect::AssignRole { nodes, .. } => self.set_role(nodes, true)?,
