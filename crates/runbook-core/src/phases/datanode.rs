@@ -42,6 +42,7 @@ fn raise(cx: &Context, member: &Member) -> Unit {
                 node: node.clone(),
                 mode: None,
             },
+            Check::NothingClearedAtBoot { node: node.clone() },
         ])
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(set(member.seen.device.datanode)))

@@ -1,6 +1,7 @@
 //! What a reviewer has to know before approving, in words.
 
-use super::Context;
+use super::{Context, reprovision};
+use crate::spec::FullInstall;
 use crate::version::EtcdVersion;
 use crate::world::RecordedRevisions;
 
@@ -10,10 +11,12 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         lost(cx),
     ];
     if cx.spec.reprovisions() {
-        risks.push("From the first reboot on there is no way back: the disks named below are wiped, the moved spool with them.".into());
-        risks.push("From Reprovision until Datanode is done these nodes are no data nodes: a reboot with a changed disk, or a failed filesystem check, wipes them without asking, restored data included. Do not reboot them by hand.".into());
+        risks.push("From the point of no return on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.extend(wiping(cx));
     }
-    for (category, reason) in &cx.spec.allow.category_datanode {
+    let lowered = reprovision::lowered_categories(cx);
+    let allowed = cx.spec.allow.category_datanode.iter();
+    for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
     for (run, reason) in &cx.spec.allow.guards {
@@ -50,6 +53,24 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         risks.push(format!(
             "The snapshot holds no Kubernetes key, and is restored all the same, because: {reason}"
         ));
+    }
+    risks
+}
+
+/// How the disks come to be wiped, what the other way would be, and what may get between.
+fn wiping(cx: &Context) -> Vec<String> {
+    let mut risks = vec![match cx.spec.full_install {
+        FullInstall::DatanodeNo => "From Reprovision until Datanode is done these nodes are no data nodes: a reboot with a changed disk, or a failed filesystem check, wipes them without asking, restored data included. Do not reboot them by hand. `full_install: confirm` in the spec would never lower datanode, and have the run answer the installer's question instead.",
+        FullInstall::Confirm => "datanode is never lowered (full_install: confirm): each node to be wiped waits in its installer, and this run answers its question by `installerinteractions --confirm`. So no reboot wipes restored data without asking. Less certain than the article's way: the command is documented (administrator manual 5.4.4), but this tool has only met a stand-in of it. Where the installer does not ask, or asks for something else, the run says so and confirms nothing; whoever else confirms meanwhile wipes the disk.",
+    }.to_owned()];
+    let wiped = cx.members.iter().filter(|member| member.reprovision);
+    for member in wiped.filter(|member| !member.seen.device.cleared_at_boot.is_empty()) {
+        let devices = member.seen.device.cleared_at_boot.join(", ");
+        risks.push(format!("The first boot of {} also wipes {devices}: somebody has set blockdevicesclearedonnextboot, which asks nobody.", member.node()));
+    }
+    let locked = &cx.world.locked_images;
+    if !locked.is_empty() {
+        risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `cmsh -c \"softwareimage; unlock IMAGE\"`. Find out before who has locked it and why.", locked.join(", ")));
     }
     risks
 }

@@ -66,10 +66,14 @@ impl Work<'_> {
         match self.first_look().await {
             Finding::Holds(seen) => self.done(false, seen),
             // Begun in an earlier life and still going on: acting again would do it twice.
-            Finding::Underway(_) if self.intended() => self.wait(false).await,
+            Finding::Underway(_) | Finding::Held { .. } if self.intended() => {
+                self.wait(false).await
+            }
             Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
             Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
-            Finding::Never { code, seen, hint } => Ok(Came::Failed(failure(code, seen, hint))),
+            Finding::Never { code, seen, hint } | Finding::Held { code, seen, hint } => {
+                Ok(Came::Failed(failure(code, seen, hint)))
+            }
             Finding::Blind(error) => Ok(Came::Failed(Failure::from(&error))),
         }
     }
@@ -107,7 +111,9 @@ impl Work<'_> {
                 Finding::Blind(error) if error.certainty != Certainty::Refused => {
                     self.run.plan.spec.deadlines.quick_s
                 }
-                Finding::Underway(_) if !self.intended() => self.unit.deadline_s,
+                Finding::Underway(_) | Finding::Held { .. } if !self.intended() => {
+                    self.unit.deadline_s
+                }
                 Finding::NotYet(_) if before.is_some() && self.may_be_on_its_way() => {
                     self.run.plan.spec.deadlines.stop_s
                 }
@@ -160,7 +166,7 @@ impl Work<'_> {
     /// What only a comparison with the time before can tell.
     async fn baseline(&self) -> Result<Baseline, AdapterError> {
         let rebooted = self.unit.done_when.iter().find_map(|check| match check {
-            Check::Rebooted { node, .. } => Some(node),
+            Check::Rebooted { node, .. } | Check::AtInstaller { node, .. } => Some(node),
             _ => None,
         });
         let Some(node) = rebooted else {
@@ -205,6 +211,8 @@ impl Work<'_> {
             Certainty::Unknown => self.wait(true).await,
             Certainty::NotDone | Certainty::Refused => match self.look().await {
                 Finding::Holds(seen) => self.done(true, seen),
+                // It did not happen, and somebody can do it in its place.
+                Finding::Held { .. } => self.wait(true).await,
                 _ => Ok(Came::Failed(Failure::from(error))),
             },
         }
@@ -215,9 +223,18 @@ impl Work<'_> {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
+        let mut went_on = !acted;
         loop {
             let finding = self.look().await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            went_on |= matches!(finding, Finding::Underway(_) | Finding::Held { .. });
+            if let (Finding::NotYet(_), Some(action)) = (&finding, &self.unit.act)
+                && went_on
+                && action.is_answer()
+            {
+                // Somebody has begun it anew, and it asks anew.
+                return Box::pin(self.act(action)).await;
+            }
             match finding {
                 Finding::Holds(seen) => return self.done(acted, seen),
                 Finding::Never { code, seen, hint } | Finding::Stopped { code, seen, hint } => {
