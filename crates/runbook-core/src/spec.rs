@@ -49,6 +49,9 @@ pub struct Spec {
     /// How far to move the revision past the snapshot's, so that watchers notice the restore.
     #[serde(default)]
     pub revision_bump: RevisionBump,
+    /// When the members become data nodes again.
+    #[serde(default, skip_serializing_if = "DatanodeAgain::is_default")]
+    pub datanode_again: DatanodeAgain,
     /// How many members are worked on at once inside a phase.
     #[serde(default = "default_parallel")]
     pub parallel: u16,
@@ -81,7 +84,7 @@ pub struct MemberSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FullInstall {
-    /// It does not ask: `datanode` is lowered from Reprovision to Datanode, as in the article.
+    /// It does not ask: `datanode` is lowered before the reboot, as in the article.
     #[default]
     DatanodeNo,
     /// It asks, and the run answers with `installerinteractions`: `datanode` is never lowered.
@@ -89,6 +92,24 @@ pub enum FullInstall {
 }
 
 impl FullInstall {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// When the members become data nodes again, so that a FULL provisioning asks before it wipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatanodeAgain {
+    /// In the article's order: when etcd is up again. Until then a reboot may wipe restored data.
+    #[default]
+    AfterReassign,
+    /// As soon as the disks are provisioned: restored data never lies on a node that is no data node.
+    AfterReprovision,
+}
+
+impl DatanodeAgain {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     fn is_default(&self) -> bool {
         *self == Self::default()

@@ -1,7 +1,9 @@
 //! What a reviewer has to know before approving, in words.
 
-use super::{Context, reprovision};
-use crate::spec::FullInstall;
+use super::{Context, Member, reprovision};
+use crate::names::NodeName;
+use crate::plan::list;
+use crate::spec::{DatanodeAgain, FullInstall};
 use crate::version::EtcdVersion;
 use crate::world::RecordedRevisions;
 
@@ -14,6 +16,7 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         risks.push("From the point of no return on there is no way back: the disks named below are wiped, the moved spool with them.".into());
         risks.extend(wiping(cx));
     }
+    risks.extend(window(cx));
     let lowered = reprovision::lowered_categories(cx);
     let allowed = cx.spec.allow.category_datanode.iter();
     for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
@@ -60,7 +63,7 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
 /// How the disks come to be wiped, what the other way would be, and what may get between.
 fn wiping(cx: &Context) -> Vec<String> {
     let mut risks = vec![match cx.spec.full_install {
-        FullInstall::DatanodeNo => "From Reprovision until Datanode is done these nodes are no data nodes: a reboot with a changed disk, or a failed filesystem check, wipes them without asking, restored data included. Do not reboot them by hand. `full_install: confirm` in the spec would never lower datanode, and have the run answer the installer's question instead.",
+        FullInstall::DatanodeNo => "The nodes to be wiped are no data nodes meanwhile, as in the article: no installer asks, and none waits. `full_install: confirm` in the spec is the other way: datanode is never lowered, each installer asks, and the run answers it. It leaves no time in which a reboot wipes unasked, and counts on an answer that this tool has only given to a stand-in.",
         FullInstall::Confirm => "datanode is never lowered (full_install: confirm): each node to be wiped waits in its installer, and this run answers its question by `installerinteractions --confirm`. So no reboot wipes restored data without asking. Less certain than the article's way: the command is documented (administrator manual 5.4.4), but this tool has only met a stand-in of it. Where the installer does not ask, or asks for something else, the run says so and confirms nothing; whoever else confirms meanwhile wipes the disk.",
     }.to_owned()];
     let wiped = cx.members.iter().filter(|member| member.reprovision);
@@ -73,6 +76,38 @@ fn wiping(cx: &Context) -> Vec<String> {
         risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `cmsh -c \"softwareimage; unlock IMAGE\"`. Find out before who has locked it and why.", locked.join(", ")));
     }
     risks
+}
+
+/// When a reboot would wipe without asking, and what.
+fn window(cx: &Context) -> Option<String> {
+    let lowers = cx.spec.full_install == FullInstall::DatanodeNo && cx.spec.reprovisions();
+    let open = |member: &&Member| {
+        if member.reprovision {
+            lowers
+        } else {
+            !member.seen.device.effective_datanode()
+        }
+    };
+    let nodes: Vec<NodeName> = cx
+        .members
+        .iter()
+        .filter(open)
+        .map(|member| member.node().clone())
+        .collect();
+    if nodes.is_empty() {
+        return None;
+    }
+    let cause = "a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking";
+    Some(match cx.spec.datanode_again {
+        DatanodeAgain::AfterReassign => format!(
+            "From Restore until Datanode is done restored data lies on nodes that are no data nodes, {}: {cause}, restored data included. Do not reboot them by hand. A resumed run makes them data nodes first; `datanode_again: after_reprovision` in the spec does it before anything is restored.",
+            list(&nodes)
+        ),
+        DatanodeAgain::AfterReprovision if lowers => format!(
+            "In Reprovision the nodes to be wiped are no data nodes: {cause}. They are data nodes again before anything is restored, as the spec asks (the article does it last)."
+        ),
+        DatanodeAgain::AfterReprovision => return None,
+    })
 }
 
 /// The recovery point: what is gone for good.

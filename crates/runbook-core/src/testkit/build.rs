@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
 use crate::spec::{
-    Allowances, Deadlines, FullInstall, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
+    Allowances, DatanodeAgain, Deadlines, FullInstall, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
 };
 use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
@@ -65,6 +65,7 @@ pub struct Builder {
     full_install: FullInstall,
     cleared_at_boot: Option<usize>,
     image_locked: bool,
+    datanode_again: DatanodeAgain,
 }
 
 impl World {
@@ -88,6 +89,7 @@ impl World {
             full_install: FullInstall::DatanodeNo,
             cleared_at_boot: None,
             image_locked: false,
+            datanode_again: DatanodeAgain::default(),
         }
     }
 }
@@ -217,6 +219,13 @@ impl Builder {
         self
     }
 
+    /// When the spec makes the members data nodes again.
+    #[must_use]
+    pub const fn datanode_again(mut self, when: DatanodeAgain) -> Self {
+        self.datanode_again = when;
+        self
+    }
+
     /// The world.
     pub fn build(self) -> World {
         let spec = self.spec();
@@ -329,6 +338,7 @@ impl Builder {
             owner: named("etcd:etcd"),
             full_install: self.full_install,
             revision_bump: self.revision_bump,
+            datanode_again: self.datanode_again,
             parallel: self.parallel,
             deadlines: Deadlines::default(),
             allow,

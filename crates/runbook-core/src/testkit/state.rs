@@ -187,6 +187,11 @@ impl State {
         self.records.overlay.contains(&self.nodes[at].name)
     }
 
+    /// Whether a FULL provisioning of the node asks first.
+    pub(super) fn is_data_node(&self, node: &NodeState) -> bool {
+        self.records.datanode[&node.name] || self.records.categories[&node.category]
+    }
+
     /// Remembers the records, for answers that come late.
     pub(super) fn remember(&mut self) {
         self.stale = Some((self.now, self.records.clone()));
@@ -261,9 +266,9 @@ impl State {
 
     /// The installer decides: it goes on at once, or waits for somebody.
     fn install(&mut self, at: usize) {
+        let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
+        let asks = self.is_data_node(&self.nodes[at]);
         let node = &mut self.nodes[at];
-        let full = self.records.mode[&node.name] == Some(InstallMode::Full);
-        let asks = self.records.datanode[&node.name] || self.records.categories[&node.category];
         if !node.cleared_at_boot.is_empty() {
             // It asks nobody.
             node.cleared_at_boot.clear();
