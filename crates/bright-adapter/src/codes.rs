@@ -20,6 +20,8 @@ pub const ETCD_ROLE: &str = "etcd-role";
 pub const HEAD_UNKNOWN: &str = "head-unknown";
 /// An effect that makes no sense, as a change to no node at all.
 pub const EFFECT_REFUSED: &str = "effect-refused";
+/// A node's power control does not answer.
+pub const BMC_SILENT: &str = "bmc-silent";
 /// The program `ssh` is not where the configuration says.
 pub const SSH_MISSING: &str = "ssh-missing";
 /// The node does not answer; the command was never started.
@@ -46,7 +48,7 @@ pub const NODE_CONFLICT: &str = "node-conflict";
 pub const NODE_FAILED: &str = "node-failed";
 
 /// Every code, for a test that each one is explained.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     CMSH_MISSING,
     CMSH_TIMEOUT,
     CMSH_REFUSED,
@@ -57,6 +59,7 @@ pub const ALL: [&str; 22] = [
     ETCD_ROLE,
     HEAD_UNKNOWN,
     EFFECT_REFUSED,
+    BMC_SILENT,
     SSH_MISSING,
     SSH_UNREACHABLE,
     SSH_LOST,

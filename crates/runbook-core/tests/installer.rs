@@ -432,7 +432,7 @@ fn block_devices_cleared_behind_the_restore() {
         let (unit, code, hint) = halted(lives.live_watched(Mortal::never(), &set));
         assert_eq!(
             (unit.as_str(), code.as_str()),
-            ("datanode/node002/datanode", "block-devices-cleared")
+            ("datanode/node002/datanode-yes", "block-devices-cleared")
         );
         assert!(hint.contains("clear blockdevicesclearedonnextboot"));
         world.clear_at_boot(&node("node002"), &[]);

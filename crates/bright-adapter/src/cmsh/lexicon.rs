@@ -93,6 +93,7 @@ table! {
         Device = "device",
         Category = "category",
         Overlay = "configurationoverlay",
+        SoftwareImage = "softwareimage",
         Roles = "roles",
     }
     /// What a statement begins with.
@@ -107,6 +108,9 @@ table! {
         Commit = "commit",
         Reboot = "reboot",
         Power = "power",
+        InstallerInteractions = "installerinteractions",
+        ProvisioningStatus = "provisioningstatus",
+        IsLocked = "islocked",
     }
     /// What stands behind a verb and is neither a property nor a name.
     typed Argument "argument" {
@@ -114,6 +118,8 @@ table! {
         Json = "-d {}",
         Nodes = "-n",
         On = "on",
+        Status = "status",
+        Confirm = "--confirm",
     }
     /// Properties, as `get` takes them and as a list's columns are titled, blanks and case aside.
     typed Property "property" {
@@ -125,6 +131,7 @@ table! {
         Status = "status",
         Datanode = "datanode",
         NextInstallMode = "nextinstallmode",
+        ClearedAtBoot = "blockdevicesclearedonnextboot",
         Priority = "priority",
         AllHeadNodes = "allheadnodes",
         Nodes = "nodes",
@@ -185,6 +192,35 @@ table! {
         Pending = "PENDING",
         InstallerFailed = "INSTALLER_FAILED",
         InstallerUnreachable = "INSTALLER_UNREACHABLE",
+    }
+    /// What stands beside `INSTALLING`: how far the installer is.
+    read Installer "installer" {
+        WaitsForUser = "waiting for user input",
+        Resumed = "installation was resumed",
+        Recreating = "recreating partitions",
+        Mounting = "mounting disks",
+        WaitsForFull = "waiting for FULL provisioning",
+        WaitsForSync = "waiting for SYNC provisioning",
+        Provisioning = "provisioning started",
+        Provisioned = "provisioning complete",
+        SeLinux = "initializing SELinux",
+        Maintenance = "maintenance mode",
+    }
+    /// What `installerinteractions` lists of a node.
+    read Interaction "interaction" {
+        Full = "Requesting FULL Install",
+    }
+    /// The states of a power control; whatever else it says is no answer of it.
+    read PowerWord "power" {
+        On = "ON",
+        Off = "OFF",
+    }
+    /// What `provisioningstatus` begins its lines with, and what it says in them.
+    read Provisioner "provisioner" {
+        Subsystem = "Provisioning subsystem status:",
+        Accepting = "accepting requests",
+        Waiting = "Nodes waiting to be provisioned:",
+        Nobody = "none",
     }
     /// What a status says beside the state.
     read Flag "flag" {
@@ -281,7 +317,7 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 2] = ["show", "status"];
+const ADVICE: [&str; 5] = ["show", "status", "synclog", "unlock", "-a"];
 
 #[cfg(test)]
 mod tests;

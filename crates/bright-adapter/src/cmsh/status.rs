@@ -1,8 +1,8 @@
 //! A device's status, in every form that has been seen (administrator manual 5.5).
 
-use runbook_core::world::DeviceStatus;
+use runbook_core::world::{DeviceStatus, InstallerStep};
 
-use super::lexicon::{Flag, State, Word as _};
+use super::lexicon::{Flag, Installer, State, Word as _};
 
 /// The most of a status that is kept.
 const KEPT_CHARS: usize = 120;
@@ -11,20 +11,9 @@ const KEPT_CHARS: usize = 120;
 ///
 /// A closed node is up or down as any other; only the cluster manager's daemon looks away.
 pub(crate) fn parse(text: &str) -> DeviceStatus {
-    let text = text.trim();
-    let (inside, behind) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((inside, behind)) => (inside.trim(), behind.trim()),
-        None => text.split_once(' ').unwrap_or((text, "")),
-    };
-    let state = inside
-        .split('/')
-        .map(str::trim)
-        .find(|word| Flag::of(word) != Some(Flag::Closed))
-        .or_else(|| in_parentheses(behind))
-        .unwrap_or(inside);
-    let word = state.replace([' ', '-'], "_");
+    let (word, behind) = taken_apart(text);
     let Some(state) = State::of(&word) else {
-        return DeviceStatus::Unknown(kept(text));
+        return DeviceStatus::Unknown(kept(text.trim()));
     };
     let told = || told(&word.to_ascii_uppercase(), behind);
     match state {
@@ -40,8 +29,50 @@ pub(crate) fn parse(text: &str) -> DeviceStatus {
         | State::GoingDown
         | State::Opening
         | State::Pending => DeviceStatus::Booting(told()),
-        State::InstallerFailed | State::InstallerUnreachable => DeviceStatus::Failed(told()),
+        State::InstallerFailed => DeviceStatus::Failed(told()),
+        State::InstallerUnreachable => DeviceStatus::Unreachable(told()),
     }
+}
+
+/// How far the installer is, by its message; none where it does not run.
+pub(crate) fn installer(text: &str) -> Option<InstallerStep> {
+    let (word, behind) = taken_apart(text);
+    (State::of(&word) == Some(State::Installing)).then(|| {
+        let message = behind.to_lowercase();
+        let said = Installer::ALL.iter().find(|word| word.is_in(&message));
+        match said {
+            None => InstallerStep::Begun,
+            Some(Installer::WaitsForUser) => InstallerStep::WaitsForUser,
+            Some(Installer::WaitsForFull | Installer::WaitsForSync) => {
+                InstallerStep::WaitsForProvisioning
+            }
+            Some(Installer::Maintenance) => InstallerStep::Maintenance,
+            Some(
+                Installer::Resumed
+                | Installer::Recreating
+                | Installer::Mounting
+                | Installer::Provisioning
+                | Installer::Provisioned
+                | Installer::SeLinux,
+            ) => InstallerStep::Works,
+        }
+    })
+}
+
+/// The state, its blanks and dashes as `_`, and what stands behind it.
+fn taken_apart(text: &str) -> (String, &str) {
+    let text = text.trim();
+    let (inside, behind) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inside, behind)) => (inside.trim(), behind.trim()),
+        None => text.split_once(' ').unwrap_or((text, "")),
+    };
+    let state = inside
+        .split('/')
+        .map(str::trim)
+        .find(|word| Flag::of(word) != Some(Flag::Closed))
+        .or_else(|| in_parentheses(behind))
+        .unwrap_or(inside);
+    (state.replace([' ', '-'], "_"), behind)
 }
 
 fn in_parentheses(text: &str) -> Option<&str> {
@@ -118,6 +149,43 @@ mod tests {
         assert_eq!(
             parse("[ INSTALLER_FAILED ]"),
             DeviceStatus::Failed("INSTALLER_FAILED".into())
+        );
+    }
+
+    #[test]
+    fn how_far_the_installer_is() {
+        use InstallerStep::{Begun, Maintenance, WaitsForProvisioning, WaitsForUser, Works};
+        for (message, step) in [
+            ("", Begun),
+            ("(node-installer started)", Begun),
+            ("(waiting for user input)", WaitsForUser),
+            ("(installation was resumed)", Works),
+            ("(checking disks)", Begun),
+            ("(recreating partitions and filesystems)", Works),
+            ("(mounting disks)", Works),
+            (
+                "(waiting for FULL provisioning to start)",
+                WaitsForProvisioning,
+            ),
+            (
+                "(waiting for SYNC provisioning to start)",
+                WaitsForProvisioning,
+            ),
+            ("(provisioning started, waiting for completion)", Works),
+            ("(provisioning complete)", Works),
+            ("(initializing SELinux)", Works),
+            ("(entered maintenance mode)", Maintenance),
+            ("(something new)", Begun),
+        ] {
+            let text = format!("[ INSTALLING ] {message}");
+            assert_eq!(installer(&text), Some(step), "{text}");
+        }
+        for none in ["[ UP ] (waiting for user input)", "[ BOOTING ]", ""] {
+            assert_eq!(installer(none), None, "{none}");
+        }
+        assert_eq!(
+            parse("[ INSTALLER_UNREACHABLE ] (x)"),
+            DeviceStatus::Unreachable("INSTALLER_UNREACHABLE (x)".into())
         );
     }
 

@@ -106,7 +106,7 @@ fn boot_would_clear(spec: &Spec, member: &Member) -> Option<PlanError> {
             devices.join(", ")
         ),
         format!(
-            "do not reboot it; `cmsh -c \"device; use {node}; clear blockdevicesclearedonnextboot; commit\"`, then plan again"
+            "do not reboot it; `device; use {node}; clear blockdevicesclearedonnextboot; commit` in cmsh, then plan again"
         ),
     ))
 }

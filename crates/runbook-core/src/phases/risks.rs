@@ -73,7 +73,7 @@ fn wiping(cx: &Context) -> Vec<String> {
     }
     let locked = &cx.world.locked_images;
     if !locked.is_empty() {
-        risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `cmsh -c \"softwareimage; unlock IMAGE\"`. Find out before who has locked it and why.", locked.join(", ")));
+        risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `softwareimage; unlock IMAGE` in cmsh. Find out before who has locked it and why.", locked.join(", ")));
     }
     risks
 }

@@ -91,7 +91,7 @@ pub(super) async fn nothing_cleared_at_boot(ports: &Ports, node: &NodeName) -> P
                 "blockdevicesclearedonnextboot of {node} names {}",
                 devices.join(", ")
             ),
-            "its next boot wipes them, whatever datanode says: `cmsh -c \"device; use NODE; clear blockdevicesclearedonnextboot; commit\"`, do not reboot it before, then resume",
+            "its next boot wipes them, whatever datanode says: `device; use NODE; clear blockdevicesclearedonnextboot; commit` in cmsh, do not reboot it before, then resume",
         )
     })
 }
@@ -159,7 +159,7 @@ async fn on_its_way(ports: &Ports, node: &NodeName, device: &Device) -> Option<F
         (DeviceStatus::Failed(_), _) => never(
             "installer-failed",
             shown,
-            "its installer has given up: see /var/log/node-installer on the head node and `cmsh -c \"device; synclog NODE\"`, mend what they say, reboot the node by hand, and resume at any time after that",
+            "its installer has given up: see /var/log/node-installer on the head node and `device; synclog NODE` in cmsh, mend what they say, reboot the node by hand, and resume at any time after that",
         ),
         (DeviceStatus::Unreachable(_), _) => never(
             "installer-unreachable",
@@ -174,7 +174,7 @@ async fn on_its_way(ports: &Ports, node: &NodeName, device: &Device) -> Option<F
         (DeviceStatus::Booting(_), Some(InstallerStep::WaitsForUser)) => held(
             "installer-waits",
             shown,
-            "its installer waits for an answer: `cmsh -c \"device; installerinteractions\"` shows the question and answers it, as the node's console does. It asks before a FULL install where datanode is on for the node, its category or a role of it. The run goes on by itself",
+            "its installer waits for an answer: `device; installerinteractions` in cmsh shows the question and answers it, as the node's console does. It asks before a FULL install where datanode is on for the node, its category or a role of it. The run goes on by itself",
         ),
         (DeviceStatus::Booting(_), Some(InstallerStep::WaitsForProvisioning)) => {
             waits_for_its_image(ports, shown).await
@@ -196,14 +196,14 @@ async fn waits_for_its_image(ports: &Ports, shown: String) -> Finding {
                 "{shown}, and software image {} is locked",
                 all.locked_images.join(", ")
             ),
-            "where that is the node's image: find out who has locked it and why, then `cmsh -c \"softwareimage; unlock IMAGE\"`; the node picks it up, and the run goes on by itself",
+            "where that is the node's image: find out who has locked it and why, then `softwareimage; unlock IMAGE` in cmsh; the node picks it up, and the run goes on by itself",
         );
     }
     if let Some(status) = all.stopped {
         return held(
             "provisioning-stopped",
             format!("{shown}, and the provisioning subsystem says: {status}"),
-            "see `cmsh -c \"softwareimage; provisioningstatus -a\"` and /var/log/cmdaemon; the run goes on by itself once the node is served",
+            "see `softwareimage; provisioningstatus -a` in cmsh and /var/log/cmdaemon; the run goes on by itself once the node is served",
         );
     }
     if !all.waiting.is_empty() {
@@ -213,7 +213,7 @@ async fn waits_for_its_image(ports: &Ports, shown: String) -> Finding {
                 "{shown}, and waiting to be provisioned are: {}",
                 all.waiting
             ),
-            "it waits for its turn: `cmsh -c \"softwareimage; provisioningstatus -a\"` shows the queue. Let it empty, or cancel what can wait; the run goes on by itself",
+            "it waits for its turn: `softwareimage; provisioningstatus -a` in cmsh shows the queue. Let it empty, or cancel what can wait; the run goes on by itself",
         );
     }
     Underway(shown)
