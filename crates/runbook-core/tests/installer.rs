@@ -391,7 +391,19 @@ fn a_bmc_that_does_not_answer() {
         assert_eq!((at, code.as_str()), (unit.clone(), "bmc-silent"));
         assert!(hint.contains("by hand"));
         let press = when(&unit, "[bmc-silent]", || world.power_on(&node("node001")));
-        lives.live_watched(Mortal::never(), &press);
+        let told = Mutex::new(false);
+        let told_and_pressed = |event: Event| {
+            if let Event::Held { by, .. } = &event {
+                let way_on = by
+                    .hint
+                    .as_ref()
+                    .is_some_and(|hint| hint.contains("by hand"));
+                *told.lock().unwrap() |= by.code == "bmc-silent" && way_on;
+            }
+            press(event);
+        };
+        lives.live_watched(Mortal::never(), &told_and_pressed);
+        assert!(*told.lock().unwrap());
         restored(&world, &lives);
         assert_eq!(world.times(&Effect::PoweredOn), 0);
     }

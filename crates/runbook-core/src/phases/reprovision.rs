@@ -193,7 +193,7 @@ fn boot_to_the_question(cx: &Context, member: &Member) -> Unit {
             was_up: member.host().is_some(),
         }])
         .undone(Undo::Nothing(format!(
-            "{node} waits in its installer with its disk as it was: once nextinstallmode is cleared below, `device; use {node}; set nextinstallmode NOSYNC; commit; reboot` in cmsh brings it back up, and resuming the undo goes on"
+            "{node} waits in its installer with its disk as it was: once nextinstallmode is cleared below, `device; use {node}; set nextinstallmode NOSYNC; commit` in cmsh and a power cycle bring it back up, and resuming the undo goes on"
         )))
 }
 

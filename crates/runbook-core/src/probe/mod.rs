@@ -68,8 +68,7 @@ impl Finding {
             | Underway(seen)
             | Stopped { seen, .. }
             | Never { seen, .. } => seen.clone(),
-            // Whoever waits reads this, and it is he who can do something.
-            Held { code, seen, hint } => format!("{seen} [{code}]: {hint}"),
+            Held { code, seen, .. } => format!("{seen} [{code}]"),
             Blind(error) => format!("cannot be seen: {}", error.chain()),
         }
     }

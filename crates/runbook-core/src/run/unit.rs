@@ -260,6 +260,10 @@ impl Work<'_> {
 
     fn waiting(&self, finding: &Finding, elapsed: Duration, deadline: Duration) {
         let (unit, seen) = (self.name.clone(), finding.seen());
+        if let Finding::Held { code, seen, hint } = finding {
+            let (unit, by) = (unit.clone(), failure(code, seen.clone(), hint));
+            self.events.event(Event::Held { unit, by });
+        }
         self.events.event(Event::Waiting {
             unit,
             seen,
