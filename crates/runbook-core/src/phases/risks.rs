@@ -5,7 +5,7 @@ use crate::names::NodeName;
 use crate::plan::list;
 use crate::spec::{DatanodeAgain, FullInstall};
 use crate::version::EtcdVersion;
-use crate::world::RecordedRevisions;
+use crate::world::{Device, ObservedMember, RecordedRevisions};
 
 pub(super) fn risks(cx: &Context) -> Vec<String> {
     let mut risks = vec![
@@ -22,6 +22,7 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
+    risks.extend(cx.members.iter().flat_map(|member| flagged(member.seen)));
     for (run, reason) in &cx.spec.allow.guards {
         risks.push(format!(
             "The guard of run {run} is taken over where it stands, because: {reason}"
@@ -78,15 +79,35 @@ fn wiping(cx: &Context) -> Vec<String> {
     risks
 }
 
+/// What the cluster manager says beside a node's status, where it bears on the restore.
+fn flagged(seen: &ObservedMember) -> Vec<String> {
+    let means = [
+        (
+            Device::CLOSED,
+            "the cluster manager leaves a closed node alone, and may not start etcd there in Reassign",
+        ),
+        (
+            Device::PINGABLE,
+            "it is UP for answering a ping, its CMDaemon is not connected and will not start etcd in Reassign",
+        ),
+        (
+            Device::UNASSIGNED,
+            "no machine has its name: one that boots for it may wait on its console to be told who it is",
+        ),
+    ];
+    let flagged = means.iter().filter(|(flag, _)| seen.device.has_flag(flag));
+    flagged
+        .map(|(flag, meaning)| format!("{} is {flag}: {meaning}.", seen.node))
+        .collect()
+}
+
 /// When a reboot would wipe without asking, and what.
 fn window(cx: &Context) -> Option<String> {
     let lowers = cx.spec.full_install == FullInstall::DatanodeNo && cx.spec.reprovisions();
     let open = |member: &&Member| {
-        if member.reprovision {
-            lowers
-        } else {
-            !member.seen.device.effective_datanode()
-        }
+        let device = &member.seen.device;
+        let lowered = member.reprovision && lowers;
+        lowered || !(device.head_node || member.reprovision || device.effective_datanode())
     };
     let nodes: Vec<NodeName> = cx
         .members

@@ -48,7 +48,7 @@ pub(super) async fn installer_asks(ports: &Ports, node: &NodeName) -> PortResult
         InstallerAsks::Other(what) => asks_else(node, &what),
         InstallerAsks::Nothing => NotYet(format!(
             "the installer of {node} asks for nothing: it is [{}]",
-            device.status
+            device.status_with_flags()
         )),
     })
 }
@@ -65,7 +65,7 @@ pub(super) async fn provisioned(ports: &Ports, node: &NodeName) -> PortResult<Fi
     if let Some(finding) = on_its_way(ports, node, &device).await {
         return Ok(finding);
     }
-    let shown = format!("{node} is [{}]", device.status);
+    let shown = format!("{node} is [{}]", device.status_with_flags());
     Ok(match &device.status {
         DeviceStatus::Up => match ports.nodes.boot_id(node).await? {
             Some(boot) => Holds(format!("{shown}, boot {}", boot.0)),
@@ -106,7 +106,7 @@ async fn boot_over(
     if let Some(finding) = on_its_way(ports, node, device).await {
         return Ok(finding);
     }
-    let shown = format!("{node} is [{}]", device.status);
+    let shown = format!("{node} is [{}]", device.status_with_flags());
     match &device.status {
         // A node that was up and was told to reboot is on its way down; told again, it might be
         // caught in the middle of its installation.
@@ -154,7 +154,7 @@ fn asks_else(node: &NodeName, what: &str) -> Finding {
 
 /// A node between power-on and up, and what keeps it there; none for one that is up or down.
 async fn on_its_way(ports: &Ports, node: &NodeName, device: &Device) -> Option<Finding> {
-    let shown = format!("{node} is [{}]", device.status);
+    let shown = format!("{node} is [{}]", device.status_with_flags());
     Some(match (&device.status, device.installer) {
         (DeviceStatus::Failed(_), _) => never(
             "installer-failed",

@@ -65,6 +65,7 @@ pub struct Builder {
     full_install: FullInstall,
     cleared_at_boot: Option<usize>,
     image_locked: bool,
+    head_node: Option<usize>,
     datanode_again: DatanodeAgain,
 }
 
@@ -89,6 +90,7 @@ impl World {
             full_install: FullInstall::DatanodeNo,
             cleared_at_boot: None,
             image_locked: false,
+            head_node: None,
             datanode_again: DatanodeAgain::default(),
         }
     }
@@ -216,6 +218,13 @@ impl Builder {
     #[must_use]
     pub const fn locked_image(mut self) -> Self {
         self.image_locked = true;
+        self
+    }
+
+    /// The node at this place is a head node.
+    #[must_use]
+    pub const fn head_node(mut self, at: usize) -> Self {
+        self.head_node = Some(at);
         self
     }
 
@@ -372,6 +381,7 @@ impl Builder {
             peer_url: url(at, 2380),
             client_url: url(at, 2379),
             category: named("default"),
+            head: self.head_node == Some(at),
             power: if found == Found::Off {
                 Power::Off
             } else {

@@ -47,6 +47,8 @@ pub(super) struct NodeState {
     pub(super) peer_url: EtcdUrl,
     pub(super) client_url: EtcdUrl,
     pub(super) category: CategoryName,
+    /// A head node: never provisioned, and without the properties that say how.
+    pub(super) head: bool,
     pub(super) power: Power,
     /// Where its installer is, while it runs.
     pub(super) step: Option<InstallerStep>,
@@ -189,7 +191,7 @@ impl State {
 
     /// Whether a FULL provisioning of the node asks first.
     pub(super) fn is_data_node(&self, node: &NodeState) -> bool {
-        self.records.datanode[&node.name] || self.records.categories[&node.category]
+        node.head || self.records.datanode[&node.name] || self.records.categories[&node.category]
     }
 
     /// Remembers the records, for answers that come late.
