@@ -265,6 +265,8 @@ pub fn drift(planned: &World, now: &World) -> Vec<Drift> {
         for member in &mut world.members {
             member.device.flags.clear();
         }
+        // The plan itself asks for a lock to be lifted, and one put on later is told while a node waits.
+        world.locked_images.clear();
         serde_json::to_value(world).unwrap_or_default()
     };
     let mut found = Vec::new();

@@ -1,5 +1,6 @@
 //! The one routine for every unit: look, record the intent, act, look again, record the outcome.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,8 @@ use crate::plan::{Action, Check, Unit};
 use crate::probe::{self, Finding};
 use crate::world::BootId;
 
-/// How often an action that certainly did not happen is tried again in one life.
+/// How often an action that certainly did not happen is tried again in one life, and a question answered
+/// again.
 const RETRIES: u32 = 3;
 
 /// What became of a unit in this life.
@@ -39,6 +41,7 @@ pub(super) async fn drive<'a>(
         events,
         stop,
         name: UnitRef::from(unit),
+        answers: AtomicU32::new(0),
     };
     let came = match work.through().await {
         Ok(Came::Failed(failure)) => work.failed(failure),
@@ -53,6 +56,8 @@ struct Work<'a> {
     events: &'a dyn EventSink,
     stop: &'a CancellationToken,
     name: UnitRef,
+    /// How often a question was answered again in this life.
+    answers: AtomicU32,
 }
 
 impl Work<'_> {
@@ -228,11 +233,7 @@ impl Work<'_> {
             let finding = self.look().await;
             let elapsed = clock.monotonic().saturating_sub(since);
             went_on |= matches!(finding, Finding::Underway(_) | Finding::Held { .. });
-            if let (Finding::NotYet(_), Some(action)) = (&finding, &self.unit.act)
-                && went_on
-                && action.is_answer()
-            {
-                // Somebody has begun it anew, and it asks anew.
+            if let Some(action) = self.to_answer_again(&finding, went_on, elapsed) {
                 return Box::pin(self.act(action)).await;
             }
             match finding {
@@ -256,6 +257,20 @@ impl Work<'_> {
             }
             clock.sleep(self.poll()).await;
         }
+    }
+
+    /// A question is answered again when it went on and asks anew, as after a reset by hand, and when it
+    /// still asks after a while, so that the answer may have been lost.
+    fn to_answer_again(
+        &self,
+        finding: &Finding,
+        went_on: bool,
+        elapsed: Duration,
+    ) -> Option<&Action> {
+        let action = self.unit.act.as_ref().filter(|action| action.is_answer())?;
+        let patience = Duration::from_secs(self.run.plan.spec.deadlines.stop_s.into());
+        let asks = matches!(finding, Finding::NotYet(_)) && (went_on || elapsed >= patience);
+        (asks && self.answers.fetch_add(1, Ordering::Relaxed) < RETRIES).then_some(action)
     }
 
     fn waiting(&self, finding: &Finding, elapsed: Duration, deadline: Duration) {
