@@ -60,6 +60,7 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    two_heads: bool,
 }
 
 impl World {
@@ -80,6 +81,7 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            two_heads: false,
         }
     }
 }
@@ -188,6 +190,13 @@ impl Builder {
         self
     }
 
+    /// There are two head nodes; the one in seat 0 is active, see [`World::fail_over`].
+    #[must_use]
+    pub const fn two_heads(mut self) -> Self {
+        self.two_heads = true;
+        self
+    }
+
     /// The world.
     pub fn build(self) -> World {
         let spec = self.spec();
@@ -215,6 +224,7 @@ impl Builder {
         };
         World::from_state(State {
             now: Duration::ZERO,
+            active: self.two_heads.then_some(0),
             queue: Queue::default(),
             rng: Rng::new(self.seed),
             setup,

@@ -121,6 +121,8 @@ pub(super) struct Store {
 
 pub(super) struct State {
     pub(super) now: Duration,
+    /// Which of two head nodes is the active one; none where there is only one.
+    pub(super) active: Option<usize>,
     pub(super) queue: Queue,
     pub(super) rng: Rng,
     pub(super) setup: Setup,
