@@ -62,6 +62,7 @@ mod cmsh;
 pub mod codes;
 mod node;
 mod process;
+pub mod programs;
 mod ssh;
 mod text;
 

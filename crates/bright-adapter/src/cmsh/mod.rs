@@ -2,8 +2,11 @@
 
 mod answer;
 mod config;
+mod effect;
 mod groups;
 mod head;
+mod lexicon;
+mod noise;
 mod read;
 mod roles;
 mod script;
@@ -23,16 +26,19 @@ use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
 
 use self::answer::Answer;
 pub use self::config::CmshConfig;
+use self::lexicon::{Opt, Word as _};
+use self::noise::clean;
 use self::script::Script;
 use crate::codes;
-use crate::process::{Failure, Finished, Job};
+use crate::process::logged;
+use crate::programs::{Call, Failure, Finished, Programs, ThisHead};
 use crate::ssh::Ssh;
-use crate::text::clean;
 
 /// The cluster manager behind `cmsh`.
 pub struct Cmsh {
     config: CmshConfig,
     log: Arc<dyn CommandLog>,
+    programs: Arc<dyn Programs>,
     told: Option<Arc<Ssh>>,
 }
 
@@ -48,8 +54,16 @@ impl Cmsh {
         Self {
             config,
             log,
+            programs: Arc::new(ThisHead),
             told: None,
         }
+    }
+
+    /// Asks these programs instead of the ones of this machine: recorded answers, or a simulator.
+    #[must_use]
+    pub fn with_programs(mut self, programs: Arc<dyn Programs>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Tells this shell, before a node is wiped, that the node may come back with a new host key.
@@ -65,7 +79,7 @@ impl Cmsh {
     /// manual 2.5.1).
     fn command(&self, script: &Script) -> Command {
         let program = self.config.program.to_string_lossy();
-        let options = ["-n", "--color=no", "--hide-events", "-q", "-c"];
+        let options = Opt::ALL.iter().map(|option| option.text());
         let words = std::iter::once(&*program).chain(options);
         Command::on_head(words.chain([script.text()]))
     }
@@ -84,8 +98,8 @@ impl Cmsh {
         Ok(Answer {
             script: script.text().into(),
             status: done.status,
-            stdout: clean(&done.stdout.text()),
-            stderr: clean(&done.stderr.text()),
+            stdout: clean(&done.out()),
+            stderr: clean(&done.err()),
         })
     }
 
@@ -95,14 +109,13 @@ impl Cmsh {
         command: Command,
         effect: bool,
     ) -> Result<Finished, Failure> {
-        let args = command.argv[1..].to_vec();
-        let job = Job {
-            program,
-            args: &args,
+        let call = Call {
+            program: program.to_owned(),
+            args: command.argv[1..].to_vec(),
             timeout: self.config.timeout,
             output_limit: self.config.output_limit,
         };
-        job.run_logged(&*self.log, command, effect).await
+        logged(&*self.log, command, effect, self.programs.run(&call)).await
     }
 
     /// A batch that gave no answer at all.
@@ -128,7 +141,7 @@ impl Cmsh {
 #[async_trait]
 impl ClusterManager for Cmsh {
     fn render(&self, effect: &ManagerEffect) -> PortResult<Vec<Command>> {
-        Ok(vec![self.command(&script::of(effect)?)])
+        Ok(vec![self.command(&effect::script(effect)?)])
     }
 
     async fn perform(&self, _: &Permit, effect: &ManagerEffect) -> PortResult<()> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bright_adapter::programs::{Call, Failure, Finished, Programs};
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, codes};
 use runbook_core::error::Certainty;
 use runbook_core::names::{CategoryName, OverlayName};
@@ -350,4 +351,43 @@ async fn a_node_that_is_about_to_be_wiped_may_come_back_with_a_new_key() {
     // Only node002 has FULL as its next install mode.
     let noted = std::fs::read_to_string(known_hosts.with_extension("wiped")).unwrap();
     assert_eq!(noted.trim(), "node002");
+}
+
+/// A head node made of answers: no program is run, no file read.
+struct Answers;
+
+#[async_trait::async_trait]
+impl Programs for Answers {
+    async fn run(&self, call: &Call) -> Result<Finished, Failure> {
+        let said = match call.args.last().map(String::as_str) {
+            Some("status") => "Node Status: running in passive master mode\n",
+            Some(script) if script.starts_with("category;") => CATEGORIES,
+            _ => return Err(Failure::Start(std::io::ErrorKind::NotFound.into())),
+        };
+        Ok(Finished {
+            status: Some(0),
+            stdout: said.into(),
+            stderr: Vec::new(),
+        })
+    }
+
+    async fn read(&self, path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+        assert_eq!(path, Path::new("/var/spool/cmd/state"));
+        Ok(b"PASSIVE\n"[..limit.min(8)].to_vec())
+    }
+}
+
+#[tokio::test]
+async fn any_head_node_can_stand_below_cmsh() {
+    let log = Log::default();
+    let cmsh = Cmsh::new(CmshConfig::default(), Arc::new(log.clone()));
+    let cmsh = cmsh.with_programs(Arc::new(Answers));
+    assert_eq!(cmsh.head_role().await.unwrap(), HeadRole::Passive);
+    let gone = cmsh.device(&node("node001")).await.unwrap_err();
+    assert_eq!(gone.code, codes::CMSH_MISSING);
+    assert_eq!(
+        log.entries().len(),
+        2,
+        "what is asked is logged all the same"
+    );
 }

@@ -13,7 +13,9 @@ use super::{module, named, run_id};
 use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
-use crate::spec::{Allowances, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec};
+use crate::spec::{
+    Allowances, DatanodeAgain, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
+};
 use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
 
@@ -61,6 +63,7 @@ pub struct Builder {
     image_has_spool: bool,
     missing_mount: Option<usize>,
     two_heads: bool,
+    datanode_again: DatanodeAgain,
 }
 
 impl World {
@@ -82,6 +85,7 @@ impl World {
             image_has_spool: false,
             missing_mount: None,
             two_heads: false,
+            datanode_again: DatanodeAgain::default(),
         }
     }
 }
@@ -197,6 +201,13 @@ impl Builder {
         self
     }
 
+    /// When the spec makes the members data nodes again.
+    #[must_use]
+    pub const fn datanode_again(mut self, when: DatanodeAgain) -> Self {
+        self.datanode_again = when;
+        self
+    }
+
     /// The world.
     pub fn build(self) -> World {
         let spec = self.spec();
@@ -307,6 +318,7 @@ impl Builder {
             service: named("etcd"),
             owner: named("etcd:etcd"),
             revision_bump: self.revision_bump,
+            datanode_again: self.datanode_again,
             parallel: self.parallel,
             deadlines: Deadlines::default(),
             allow,
