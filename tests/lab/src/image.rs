@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Error, IoContext as _, Result};
-use crate::layout::{HEAD_IP, Layout, Node};
+use crate::layout::{Head, Layout, Node};
 use crate::pki::{self, PKI, Pki};
 use crate::run::run;
 use crate::spec::Etcd;
@@ -245,7 +245,14 @@ fn binaries(image: &Tree, etcd: &Etcd) -> Result<()> {
 
 /// `/etc/hosts`, on nodes and on the head node.
 pub(crate) fn hosts() -> String {
-    let mut text = format!("127.0.0.1 localhost\n{HEAD_IP} head master\n");
+    let (first, second) = (Head::First, Head::Second);
+    let mut text = format!(
+        "127.0.0.1 localhost\n{} {} master\n{} {}\n",
+        first.ip(),
+        first.name(),
+        second.ip(),
+        second.name()
+    );
     for node in Node::first(crate::layout::MAX_NODES) {
         let _ = writeln!(text, "{} {node}", node.ip());
     }

@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use etcd::{Dump, EtcdAccess, MemberHash};
 pub use head::{CMSH, TOOLS};
 pub use lab::Lab;
-pub use layout::{CLIENT_PORT, HEAD_IP, Layout, MAX_NODES, Node, SPOOL};
+pub use layout::{CLIENT_PORT, HEAD_IP, Head, Layout, MAX_NODES, Node, SPOOL};
 pub use options::LabOptions;
 pub use pki::PKI;
 pub use programs::{Programs, build_programs};

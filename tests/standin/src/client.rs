@@ -40,9 +40,18 @@ impl Link {
         }
         match serde_json::from_str(&line).map_err(|e| e.to_string())? {
             Reply::Error(problem) => Err(problem),
+            Reply::Ended(active) => Err(session_ended(&active)),
             reply => Ok(reply),
         }
     }
+}
+
+/// The two lines that a failover ends a session with (admin manual 15).
+fn session_ended(active: &str) -> String {
+    format!(
+        "Your session ended because: CMDaemon failover, no longer master\n\
+         {active} became active master, reconnecting your cmsh ..."
+    )
 }
 
 /// Runs `cmsh`.
@@ -78,6 +87,7 @@ fn run(options: Options, argv: Vec<String>) -> Result<u8, String> {
     if options.no_connect {
         return Err("Not connected to CMDaemon".to_owned());
     }
+    // Without a daemon there is no dialect to speak; its own texts vary.
     let mut link =
         Link::open().map_err(|e| format!("Unable to connect to CMDaemon on localhost: {e}"))?;
     let text = script.clone().unwrap_or_default();
@@ -85,6 +95,7 @@ fn run(options: Options, argv: Vec<String>) -> Result<u8, String> {
         pid: std::process::id(),
         argv,
         text,
+        redirect: !options.no_redirect,
     };
     let Reply::Welcome(welcome) = link.call(&hello)? else {
         return Err("CMDaemon gave an unexpected answer".to_owned());

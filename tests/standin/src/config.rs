@@ -60,9 +60,11 @@ pub(crate) struct Head {
     /// The other head node of a pair.
     #[serde(default = "default_peer")]
     pub(crate) peer: String,
+    #[serde(default = "default_peer_ip")]
+    pub(crate) peer_ip: String,
 }
 
-/// What `cmha status` says about this head node.
+/// The part of the first head node when the cluster is set up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum HeadRole {
@@ -142,6 +144,10 @@ fn default_peer() -> String {
     "master2".to_owned()
 }
 
+fn default_peer_ip() -> String {
+    "10.141.255.253".to_owned()
+}
+
 impl Config {
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -157,7 +163,7 @@ impl Config {
 
     /// The objects a new cluster starts with.
     pub(crate) fn initial_cluster(&self) -> Result<Cluster, String> {
-        let mut devices = vec![self.head_device()];
+        let mut devices: Vec<Object> = self.heads().iter().map(head_device).collect();
         devices.extend(self.nodes.iter().cloned());
         let mut objects = BTreeMap::from([
             (Kind::Device, devices),
@@ -181,12 +187,37 @@ impl Config {
         Ok(Cluster { objects })
     }
 
-    fn head_device(&self) -> Object {
-        let mut head = Object::named("hostname", &self.head.name);
-        head.set("type", Value::Text("HeadNode".to_owned()));
-        head.set("ip", Value::Text(self.head.ip.clone()));
-        head
+    /// The head nodes, one or two, with their addresses.
+    pub(crate) fn heads(&self) -> Vec<(String, String)> {
+        let Head {
+            name,
+            ip,
+            peer,
+            peer_ip,
+        } = &self.head;
+        let mut heads = vec![(name.clone(), ip.clone())];
+        if self.head_role != HeadRole::Single {
+            heads.push((peer.clone(), peer_ip.clone()));
+        }
+        heads
     }
+
+    pub(crate) fn is_head(&self, name: &str) -> bool {
+        self.heads().iter().any(|(head, _)| head == name)
+    }
+
+    /// The other head node of the pair.
+    pub(crate) fn other_head(&self, head: &str) -> String {
+        let Head { name, peer, .. } = &self.head;
+        if head == name { peer } else { name }.clone()
+    }
+}
+
+fn head_device((name, ip): &(String, String)) -> Object {
+    let mut head = Object::named("hostname", name);
+    head.set("type", Value::Text("HeadNode".to_owned()));
+    head.set("ip", Value::Text(ip.clone()));
+    head
 }
 
 #[cfg(test)]

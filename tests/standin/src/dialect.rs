@@ -163,6 +163,33 @@ impl Dialect {
         }
     }
 
+    /// How a daemon that does not answer is complained about.
+    pub(crate) fn no_daemon(&self, host: &str, why: &str) -> String {
+        match self.wording {
+            0 => format!("Unable to connect to CMDaemon on {host}: {why}"),
+            1 => format!("Could not connect to the cluster management daemon at {host}:8081"),
+            _ => format!("cmsh: {host}:8081: {why}, is CMDaemon running?"),
+        }
+    }
+
+    /// What follows `running in` on the passive head; only the active one's text is documented.
+    pub(crate) fn passive_mode(&self) -> &'static str {
+        if self.wording == 0 {
+            "passive"
+        } else {
+            "passive master"
+        }
+    }
+
+    /// Whether a passive head's own daemon takes changes is not documented; it does not here.
+    pub(crate) fn passive_refuses(&self) -> &'static str {
+        match self.wording {
+            0 => "This CMDaemon is passive, changes are not allowed",
+            1 => "Unable to commit: not the active head node",
+            _ => "Error: CMDaemon is not master",
+        }
+    }
+
     pub(crate) fn no_command(&self, name: &str) -> String {
         match self.wording {
             0 => format!("Unknown command: {name}"),

@@ -17,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) no_events: bool,
     pub(crate) control_flag: bool,
     pub(crate) no_connect: bool,
+    pub(crate) no_redirect: bool,
     pub(crate) help: bool,
 }
 
@@ -69,8 +70,8 @@ impl Options {
             "--echo" | "-x" => self.echo = true,
             "--quit" | "-q" => self.quit_on_error = true,
             "--hide-events" | "--disable-events" => self.no_events = true,
-            "--noredirect" | "-r" | "--noquitconfirmation" | "-Q" | "--disablemultiline" | "-m" => {
-            }
+            "--noredirect" | "-r" => self.no_redirect = true,
+            "--noquitconfirmation" | "-Q" | "--disablemultiline" | "-m" => {}
             _ => return Err(format!("cmsh: unrecognized option '{name}'")),
         }
         Ok(())

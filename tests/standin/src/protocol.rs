@@ -42,6 +42,8 @@ pub(crate) enum Request {
         pid: u32,
         argv: Vec<String>,
         text: String,
+        /// Whether to go on to the active head node.
+        redirect: bool,
     },
     /// A line read from stdin.
     Line {
@@ -74,6 +76,11 @@ pub(crate) enum Request {
     Events {
         since: u64,
     },
+    /// `cmha makeactive`, or the failover that happens by itself; without a name, the passive head.
+    MakeActive {
+        head: Option<String>,
+        automatic: bool,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,6 +96,8 @@ pub(crate) enum Reply {
         lines: Vec<String>,
     },
     Error(String),
+    /// A failover ended the session; the name is the active head's.
+    Ended(String),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -103,6 +103,8 @@ pub(crate) struct Node {
 /// All of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct State {
+    #[serde(default)]
+    pub(crate) active_head: String,
     pub(crate) cluster: Cluster,
     pub(crate) nodes: BTreeMap<String, Node>,
 }

@@ -135,11 +135,7 @@ impl Daemon {
     }
 
     fn power_one(&self, name: &str, operation: PowerOperation) -> (bool, String) {
-        let Some(turn) = self
-            .turns
-            .get(name)
-            .filter(|_| name != self.config.head.name)
-        else {
+        let Some(turn) = self.turns.get(name).filter(|_| !self.config.is_head(name)) else {
             return (false, "FAILED".to_owned());
         };
         let _turn = locked(turn);

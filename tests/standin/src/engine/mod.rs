@@ -2,9 +2,12 @@
 
 mod boot;
 mod control;
+mod heads;
 mod service;
 mod validate;
 mod watch;
+
+pub(crate) use heads::{Landing, spool};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -36,12 +39,14 @@ struct Events {
 
 /// The daemon.
 pub(crate) struct Daemon {
+    dir: PathBuf,
     pub(crate) config: Config,
     pub(crate) dialect: Dialect,
     pub(crate) journal: Journal,
     state: Mutex<State>,
     state_path: PathBuf,
     changed: Condvar,
+    reign: Mutex<heads::Reign>,
     events: Mutex<Events>,
     /// Held while something is done to a node: hooks of one node never overlap.
     turns: BTreeMap<String, Mutex<()>>,
@@ -55,10 +60,11 @@ impl Daemon {
     /// Takes up the state in `dir`, or starts with what the configuration says.
     pub(crate) fn open(config: Config, dir: &Path) -> Result<Arc<Self>, String> {
         let state_path = dir.join("state.json");
-        let state = match State::load(&state_path)? {
+        let mut state = match State::load(&state_path)? {
             Some(state) => state,
             None => initial_state(&config)?,
         };
+        state.settle_active(&config);
         state
             .save(&state_path)
             .map_err(|e| format!("{}: {e}", state_path.display()))?;
@@ -67,16 +73,24 @@ impl Daemon {
             .keys()
             .map(|name| (name.clone(), Mutex::default()))
             .collect();
-        Ok(Arc::new(Self {
+        let daemon = Arc::new(Self {
+            dir: dir.to_owned(),
             dialect: config.dialect.settle(),
             journal: Journal::open(&dir.join("cmd.log"))?,
             state: Mutex::new(state),
             state_path,
             changed: Condvar::new(),
+            reign: Mutex::default(),
             events: Mutex::default(),
             turns,
             config,
-        }))
+        });
+        for (head, _) in daemon.config.heads() {
+            let spool = spool(&daemon.config, dir, &head);
+            std::fs::create_dir_all(&spool).map_err(|e| format!("{}: {e}", spool.display()))?;
+        }
+        daemon.note_parts();
+        Ok(daemon)
     }
 
     /// One thread per node; they live as long as the process.
@@ -111,7 +125,7 @@ impl Daemon {
             let Some(node) = state.nodes.get(name).cloned() else {
                 return;
             };
-            (node, name == self.config.head.name)
+            (node, self.config.is_head(name))
         };
         match node.phase {
             Phase::Up | Phase::Down => {
@@ -154,7 +168,7 @@ impl Daemon {
                 false,
                 json!({ "node": name, "from": old, "to": new }),
             );
-            let head = &self.config.head.name;
+            let head = self.active_head();
             self.event(&format!("[notice] {head}: {name} {}", render::bracket(new)));
         }
     }
@@ -247,7 +261,7 @@ impl Daemon {
         if self.dialect.noise {
             self.event(&format!(
                 "[notice] {}: Service cups was stopped",
-                self.config.head.name
+                self.active_head()
             ));
         }
     }
@@ -286,7 +300,7 @@ fn initial_state(config: &Config) -> Result<State, String> {
         .keys(Kind::Device)
         .into_iter()
         .map(|name| {
-            let up = config.initial_status == InitialStatus::Up || name == config.head.name;
+            let up = config.initial_status == InitialStatus::Up || config.is_head(&name);
             let mac = cluster
                 .find(Kind::Device, &name)
                 .map(|d| d.text("mac"))
@@ -294,7 +308,11 @@ fn initial_state(config: &Config) -> Result<State, String> {
             (name, initial_node(up, mac))
         })
         .collect();
-    Ok(State { cluster, nodes })
+    Ok(State {
+        active_head: String::new(),
+        cluster,
+        nodes,
+    })
 }
 
 fn initial_node(up: bool, known_mac: String) -> Node {

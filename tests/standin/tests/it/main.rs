@@ -5,4 +5,6 @@ mod effects;
 #[cfg(test)]
 mod grammar;
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
 mod support;
