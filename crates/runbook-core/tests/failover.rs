@@ -69,7 +69,10 @@ fn a_failover_at_every_await_halts_the_run_and_the_other_head_completes_it() {
                 .completed()
                 .unwrap_or_else(|wrong| panic!("{name}, failover at {at}: {wrong}"));
         }
-        assert!(halted * 10 > waits * 8, "{name}: {halted} of {waits} halted");
+        assert!(
+            halted * 10 > waits * 8,
+            "{name}: {halted} of {waits} halted"
+        );
     }
 }
 

@@ -9,10 +9,10 @@ use runbook_core::journal::{Actor, Entry, History, Outcome};
 use runbook_core::machine::Machine;
 use runbook_core::names::{ClusterLabel, NodeName, RunId, UnitId};
 use runbook_core::plan::{PlanKind, SealedPlan};
-use runbook_core::run::{Run, RunEnd};
+use runbook_core::run::{HEAD_CHANGED, Run, RunEnd};
 use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir};
 
-use super::{Context, open_state};
+use super::{Context, heads, open_state};
 use crate::actor::actor;
 use crate::command_log::FileLog;
 use crate::exit::Exit;
@@ -202,6 +202,9 @@ impl Life<'_> {
             .any(|unit| machine.intended(&unit.id));
         let refused = nothing_changed && !failures.is_empty();
         let exit = if refused { Exit::Refused } else { Exit::Halted };
+        let failed_over = failures
+            .iter()
+            .any(|(_, failure)| failure.code == HEAD_CHANGED);
         self.cx.ui.note("");
         for (unit, failure) in failures {
             let what = format!("{unit}: {}", failure.seen);
@@ -222,6 +225,12 @@ impl Life<'_> {
             open.join(", ")
         ));
         self.warn_of_reboots(exposed);
+        if failed_over {
+            for line in heads::way_on(self.dir, self.state.path()) {
+                self.cx.ui.hint(&line);
+            }
+            return Ok(exit);
+        }
         self.cx.ui.hint(&format!(
             "look with `restore-runbook status {id}`, go on with `restore-runbook resume {id}`"
         ));

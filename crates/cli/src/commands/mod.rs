@@ -4,6 +4,7 @@ mod abandon;
 mod backup;
 mod discover;
 mod folder;
+mod heads;
 mod life;
 mod meta;
 mod pick;

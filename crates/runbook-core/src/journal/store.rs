@@ -100,7 +100,9 @@ impl Mark {
         if line == self.line {
             Ok(())
         } else {
-            Err(Overtaken::error("its last line is not the one that was written"))
+            Err(Overtaken::error(
+                "its last line is not the one that was written",
+            ))
         }
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result
     options.read(true).write(true).create(true).truncate(false);
     let mut file = open_private(path, &mut options)?;
     take(&mut file, cluster, path, by)?;
-    let holder = serde_json::to_vec(&LockNote::of(by)).map_err(|e| StateError::io(path, "written")(e.into()))?;
+    let holder = serde_json::to_vec(&LockNote::of(by))
+        .map_err(|e| StateError::io(path, "written")(e.into()))?;
     let written = file
         .set_len(0)
         .and_then(|()| file.rewind())

@@ -107,7 +107,13 @@ impl Place {
     /// mount options (`flock`, `localflock`), and those of GFS2 and OCFS2 (`localflocks`).
     pub fn locks(&self) -> Locks {
         let has = |word: &str| self.options.iter().any(|option| option == word);
-        let only_if = |held: bool| if held { Locks::Hold } else { Locks::ThisHostOnly };
+        let only_if = |held: bool| {
+            if held {
+                Locks::Hold
+            } else {
+                Locks::ThisHostOnly
+            }
+        };
         match self.kind.as_str() {
             "nfs" | "nfs4" => {
                 let local = ["nolock", "local_lock=all", "local_lock=flock"];
@@ -161,9 +167,14 @@ impl Row {
 
 /// Space, tab, line feed and backslash are written as three octal digits.
 fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (code, c)| text.replace(code, c))
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (code, c)| text.replace(code, c))
 }
 
 #[cfg(test)]

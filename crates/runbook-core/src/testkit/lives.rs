@@ -170,7 +170,12 @@ impl Lives {
     /// The same run with the same journal, at the head node in this seat: storage of both.
     #[must_use]
     pub fn at_seat(&self, seat: usize) -> Self {
-        Self::new(&self.world, Arc::clone(&self.plan), seat, self.store.clone())
+        Self::new(
+            &self.world,
+            Arc::clone(&self.plan),
+            seat,
+            self.store.clone(),
+        )
     }
 
     /// The plan.
