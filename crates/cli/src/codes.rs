@@ -561,7 +561,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "quorum-answers",
         "A quorum of the old cluster still answers.",
-        "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that, from 9.2 on, is /cm/local/apps/cmd/scripts/cm-etcd-manage: begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
         "quota-near",
@@ -961,7 +961,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "tls-missing",
         "A certificate or key for etcd is missing.",
-        "The message names the file and the option. On a BCM head node they lie below /etc/kubernetes/pki/LABEL.",
+        "The message names the file and the option. From Bright 10 on they lie below /etc/kubernetes/pki/LABEL, by the Kubernetes cluster's label; 9.x was seen to keep such files below /cm/local/apps/kubernetes/var/etc.",
     ),
     code(
         "tool-missing",

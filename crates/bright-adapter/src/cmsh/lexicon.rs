@@ -94,6 +94,7 @@ table! {
         Category = "category",
         Overlay = "configurationoverlay",
         Roles = "roles",
+        Main = "main",
     }
     /// What a statement begins with.
     typed Verb "verb" {
@@ -107,6 +108,7 @@ table! {
         Commit = "commit",
         Reboot = "reboot",
         Power = "power",
+        VersionInfo = "versioninfo",
     }
     /// What stands behind a verb and is neither a property nor a name.
     typed Argument "argument" {
@@ -138,6 +140,11 @@ table! {
     /// Roles.
     typed Role "role" {
         EtcdHost = "etcd::host",
+        ApiServer = "kubernetes::apiserver",
+    }
+    /// What a line of `versioninfo` begins with that tells the release.
+    read VersionLine "versioninfo" {
+        ClusterManager = "Cluster Manager",
     }
     /// What stands for a node's own value in a property of a role.
     read Placeholder "placeholder" {
@@ -206,6 +213,7 @@ table! {
         Cmsh = "/cm/local/apps/cmd/bin/cmsh",
         Cmha = "/cm/local/apps/cmd/sbin/cmha",
         State = "/var/spool/cmd/state",
+        EtcdManage = "/cm/local/apps/cmd/scripts/cm-etcd-manage",
     }
     /// The levels of an event, a line of which is no answer.
     read EventLevel "event" {

@@ -2,9 +2,11 @@
 
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
+use runbook_core::platform::{ApiServer, MANIFEST};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 use super::scripts::{GUARD_MARK, LOOK, set};
+use crate::text::shown;
 
 /// What a reader of an answer says when it cannot read it.
 pub(super) type Read<T> = Option<T>;
@@ -38,6 +40,25 @@ done </proc/self/mountinfo
 source=${mount#* }; source=${source%% *}
 if [ -b "$source" ]; then device=here; else device=elsewhere; fi
 echo "mount $device ${mount%% *}""#;
+
+/// Far more members than an etcd cluster has.
+const MOST_SERVERS: usize = 64;
+
+/// The manifest of a static pod comes first: in that world a process shows only what it was started with.
+/// Only the file of this program's name counts as a process of it.
+const API_SERVER: &str = r#"
+if there "$manifest"; then
+  echo manifest
+  sed -n 's/.*--etcd-servers=\([^"'"'"' ]*\).*/\1/p' -- "$manifest" | head -n 1
+  exit 0
+fi
+for comm in $(grep -lx kube-apiserver /proc/[0-9]*/comm 2>/dev/null || true); do
+  words=$(tr '\0' '\n' 2>/dev/null <"${comm%comm}cmdline") || continue
+  echo process
+  printf '%s\n' "$words" | sed -n 's/^--etcd-servers=//p' | head -n 1
+  exit 0
+done
+echo none"#;
 
 const OWNER: &str = r#"
 if getent passwd -- "$user" >/dev/null && getent group -- "$group" >/dev/null; then echo yes; else echo no; fi"#;
@@ -112,6 +133,26 @@ pub(super) fn exists(path: &AbsPath) -> String {
 pub(super) fn service(service: &ServiceName) -> String {
     let values = set(&[("unit", service.as_str())]);
     format!("{values}systemctl show -p LoadState -p ActiveState -- \"$unit\"")
+}
+
+pub(super) fn api_server() -> String {
+    format!("{}{LOOK}{API_SERVER}", set(&[("manifest", MANIFEST)]))
+}
+
+pub(super) fn read_api_server(text: &str) -> Read<Option<ApiServer>> {
+    let mut lines = text.lines();
+    let static_pod = match lines.next()? {
+        "manifest" => true,
+        "process" => false,
+        "none" => return Some(None),
+        _ => return None,
+    };
+    let servers = lines.next().unwrap_or_default().split(',').map(str::trim);
+    let servers = servers.filter(|server| !server.is_empty()).map(shown);
+    Some(Some(ApiServer {
+        static_pod,
+        etcd_servers: servers.take(MOST_SERVERS).collect(),
+    }))
 }
 
 pub(super) fn owner(owner: &Owner) -> String {

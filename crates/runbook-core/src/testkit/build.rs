@@ -13,6 +13,7 @@ use super::{module, named, run_id};
 use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
+use crate::platform::{ApiServerRole, Platform};
 use crate::spec::{
     Allowances, DatanodeAgain, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
 };
@@ -63,6 +64,7 @@ pub struct Builder {
     image_has_spool: bool,
     missing_mount: Option<usize>,
     two_heads: bool,
+    platform: Platform,
     datanode_again: DatanodeAgain,
 }
 
@@ -85,6 +87,14 @@ impl World {
             image_has_spool: false,
             missing_mount: None,
             two_heads: false,
+            platform: Platform {
+                release: Some("9.2".into()),
+                api_server_role: Some(ApiServerRole {
+                    overlay: named("kube-default-master"),
+                    nodes: (0..members).map(node_name).collect(),
+                }),
+                ..Platform::default()
+            },
             datanode_again: DatanodeAgain::default(),
         }
     }
@@ -208,6 +218,13 @@ impl Builder {
         self
     }
 
+    /// What the cluster manager says of itself; nodes in `static_pods` have the manifest of one.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = platform;
+        self
+    }
+
     /// The world.
     pub fn build(self) -> World {
         let spec = self.spec();
@@ -251,6 +268,7 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
+            etcd_servers_lost: false,
         })
     }
 
@@ -282,6 +300,7 @@ impl Builder {
             overlay: named("kube-default-etcd"),
             spool: named("/var/lib/etcd"),
             recorded: self.recorded,
+            platform: self.platform.clone(),
             version: self.version,
             image_has_spool: self.image_has_spool,
         }

@@ -10,6 +10,7 @@ use super::work::{Finished, Progress, refused};
 use crate::journal::Permit;
 use crate::names::{CategoryName, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
+use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult};
 use crate::world::{Device, DeviceStatus, EtcdRole, HeadRole, RoleHolder, RoleSource};
 
@@ -74,6 +75,16 @@ impl ClusterManager for World {
                 datanode: state.records.datanode[&name],
                 category_datanode: state.records.categories[&node.category],
                 next_install_mode: state.records.mode[&name],
+            })
+        })
+        .await
+    }
+
+    async fn platform(&self) -> PortResult<Platform> {
+        self.ask("the platform", |state| {
+            Ok(Platform {
+                static_pods: Vec::new(),
+                ..state.setup.platform.clone()
             })
         })
         .await

@@ -8,6 +8,7 @@ use super::World;
 use crate::journal::Permit;
 use crate::names::{CategoryName, NodeName, OverlayName};
 use crate::plan::{Command, ManagerEffect};
+use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult, Ports};
 use crate::world::{Device, EtcdRole, HeadRole, RoleSource};
 
@@ -82,6 +83,10 @@ impl ClusterManager for Seat {
 
     async fn device(&self, node: &NodeName) -> PortResult<Device> {
         self.world.device(node).await
+    }
+
+    async fn platform(&self) -> PortResult<Platform> {
+        self.world.platform().await
     }
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
