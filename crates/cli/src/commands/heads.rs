@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use runbook_core::journal::History;
+use runbook_core::names::RunId;
 use runbook_core::ports::Ports;
 use runbook_core::rundir::{Locks, Place, RunDir};
 use runbook_core::world::HeadRole;
@@ -62,7 +63,7 @@ pub(super) fn unless_elsewhere(
     if host == actor().host {
         return Ok(());
     }
-    let shared = Place::of(dir.path()).is_ok_and(|place| place.goes_along());
+    let shared = goes_along(dir.path());
     if last.ended && shared {
         return Ok(());
     }
@@ -89,12 +90,16 @@ pub(super) fn unless_elsewhere(
     )))
 }
 
+/// Whether the other head node sees this place as well, as far as can be told.
+pub(super) fn goes_along(path: &Path) -> bool {
+    Place::of(path).is_ok_and(|place| place.goes_along())
+}
+
 /// How to go on after a failover with a run that is kept here.
-pub(super) fn way_on(dir: &RunDir, state_dir: &Path) -> Vec<String> {
+pub(super) fn way_on(run: RunId, state_dir: &Path, shared: bool) -> Vec<String> {
     let state = clean_line(&state_dir.display().to_string());
-    let run = dir.run;
     let resume = format!("`restore-runbook resume {run} --state-dir {state}`");
-    if Place::of(state_dir).is_ok_and(|place| place.goes_along()) {
+    if shared {
         vec![format!(
             "at the other head node, once it is the active one and has {state} mounted: {resume}"
         )]
