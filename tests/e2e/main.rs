@@ -10,7 +10,9 @@
 mod backup;
 mod failover;
 mod harness;
+mod installer;
 mod interrupted;
 mod refused;
 mod undo;
 mod whole;
+mod window;

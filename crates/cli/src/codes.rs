@@ -154,9 +154,19 @@ pub(crate) const CODES: &[Explained] = &[
         "A power cut may yet take the name away. See what the system says of it; the next backup syncs the directory again.",
     ),
     code(
+        "block-devices-cleared",
+        "blockdevicesclearedonnextboot of a node is set: its next boot wipes those disks, whatever datanode and nextinstallmode say.",
+        "Do not reboot the node. In cmsh: device; use NODE; clear blockdevicesclearedonnextboot; commit. Then plan again, or resume.",
+    ),
+    code(
+        "bmc-silent",
+        "The power control (BMC) of a node does not answer, so the node cannot be powered on from here.",
+        "Power it on by hand, at the machine or its own management: its install mode is set, and the run goes on by itself once it boots. Where it has halted, resume.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
-        "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
+        "Set datanode on the nodes instead of the category; or say `full_install: confirm` in the spec, which lowers nothing; or allow this run to lower it for a while: `allow: {category_datanode: …}`.",
     ),
     code(
         "certificate-early",
@@ -189,9 +199,24 @@ pub(crate) const CODES: &[Explained] = &[
         "Run the command from commands.log by hand. A start-up file of cmsh that changes its output is a usual cause; so is another Bright release.",
     ),
     code(
+        "cmsh-invalid",
+        "cmsh refused to commit: the object does not pass its validation, and the message has the table of what is wrong with it.",
+        "Nothing of the batch was committed, and its session is gone with the changes. Often the fault was there before: mend the object in cmsh as the table says, then resume.",
+    ),
+    code(
         "cmsh-missing",
-        "The program cmsh cannot be run.",
+        "There is no program cmsh where it is looked for.",
         "Run this on a head node, or say where cmsh is with --cmsh.",
+    ),
+    code(
+        "cmsh-not-permitted",
+        "The certificate that cmsh uses has a profile which does not allow this.",
+        "Run this as root on the head node: root's certificate has the profile admin. `cmsh -c \"main showprofile\"` shows whose profile it is.",
+    ),
+    code(
+        "cmsh-not-runnable",
+        "The program cmsh is there and cannot be run: it is not executable for this user, or no program.",
+        "Run this as root. See the file's mode, and that --cmsh names a program and not a directory.",
     ),
     code(
         "cmsh-read-back",
@@ -202,6 +227,11 @@ pub(crate) const CODES: &[Explained] = &[
         "cmsh-refused",
         "cmsh ran and refused.",
         "Its own words are in the message and in commands.log. Mend what they say, then resume.",
+    ),
+    code(
+        "cmsh-session-ended",
+        "cmsh lost its session, or was moved to the other head node: the head nodes have changed places.",
+        "Whether a change was made is looked up before anything else is done. See `cmha status`; then go on with `resume` on the head node that is active now.",
     ),
     code(
         "cmsh-timeout",
@@ -344,6 +374,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The cluster that came up is not the one that was planned. Do not let the API servers connect; look at etcd's logs on each member.",
     ),
     code(
+        "image-locked",
+        "A node waits for its software image, and a software image is locked.",
+        "Find out who has locked it and why. In cmsh: softwareimage; islocked; then softwareimage; unlock IMAGE. The node picks it up by itself. Where the run has halted, resume.",
+    ),
+    code(
         "install-mode",
         "nextinstallmode is not what the step needs.",
         "Somebody has changed it. Look with cmsh, set it right, then resume.",
@@ -352,6 +387,31 @@ pub(crate) const CODES: &[Explained] = &[
         "install-mode-full",
         "nextinstallmode is FULL on a node that the spec restores in place: the next reboot would wipe it.",
         "Clear it in cmsh (device; use NODE; clear nextinstallmode; commit), or say `reprovision: yes`.",
+    ),
+    code(
+        "installer-asks-else",
+        "The installer of a node asks for something that is no FULL install, as a passphrase for its disk.",
+        "Answer it on the node's console, or with installerinteractions in cmsh's device mode. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "installer-failed",
+        "The installer of a node has given up (INSTALLER_FAILED).",
+        "Look at /var/log/node-installer on the head node, the node's console, and `device; synclog NODE` in cmsh. Mend it and reboot the node by hand: its install mode is still FULL. Resume at any time after that, whether it still installs or is up.",
+    ),
+    code(
+        "installer-left",
+        "A node was in its installer, and is down now.",
+        "Power it on: its install mode is still FULL, so it asks again. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "installer-unreachable",
+        "The installer of a node does not answer any more (INSTALLER_UNREACHABLE), as after a crash or with the network away.",
+        "Look at the node's console and at the end of /var/log/node-installer on the head node; reset the node by hand: its install mode is still FULL. Resume at any time after that, whether it still installs or is up.",
+    ),
+    code(
+        "installer-waits",
+        "The installer of a node waits for an answer.",
+        "In cmsh, `device; installerinteractions` shows the question and, with --confirm, answers it; so does the node's console. A FULL install is asked about where datanode is on for the node, its category or a role of it. `full_install: confirm` in the spec has the run answer.",
     ),
     code(
         "internal",
@@ -469,6 +529,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Look at who started it. Power it off, or make a new plan with the node as it is.",
     ),
     code(
+        "node-closed",
+        "The node is closed in the cluster manager, which then neither powers nor reboots it.",
+        "Open it in cmsh (device; open NODE), or restore it in place: `reprovision: no`.",
+    ),
+    code(
         "node-conflict",
         "What stands on the node is not what this run may touch.",
         "Look at it: something was made or changed there since. Nothing was overwritten. Mend it, then resume.",
@@ -477,6 +542,11 @@ pub(crate) const CODES: &[Explained] = &[
         "node-failed",
         "A command on a node failed; it may have happened in part.",
         "Its output is in commands.log. Mend what it says, then resume: the step is looked at again before anything is done.",
+    ),
+    code(
+        "node-in-maintenance",
+        "The installer of a node has stopped in maintenance mode: a FULL install was denied, or MAIN was chosen.",
+        "Find out by whom and why. To go on, see that nextinstallmode is FULL, reboot the node by hand, and resume. To give up, `abandon` the run.",
     ),
     code(
         "node-off",
@@ -554,9 +624,14 @@ pub(crate) const CODES: &[Explained] = &[
         "Make it again with `restore-runbook plan --out`.",
     ),
     code(
-        "provisioning-failed",
-        "The cluster manager reports that provisioning the node has failed.",
-        "Look at the node's console and at /var/log/node-installer on the head node. Mend it and reboot the node by hand (its install mode is still FULL), then resume.",
+        "provisioning-queue",
+        "A node waits for its turn to be provisioned, behind others.",
+        "`softwareimage; provisioningstatus -a` in cmsh shows the queue. Let it empty, or cancel what can wait. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "provisioning-stopped",
+        "A node waits to be provisioned, and the provisioning subsystem accepts no requests.",
+        "See `softwareimage; provisioningstatus -a` in cmsh and /var/log/cmdaemon on the head node. The run goes on by itself once the node is served; where it has halted, resume.",
     ),
     code(
         "quorum-answers",

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bcm::Bcm;
 use crate::error::{Error, IoContext as _, Result};
 use crate::lab::{Lab, take_down};
 use crate::layout::{Head, Layout};
 use crate::options::LabOptions;
 use crate::programs::Programs;
-use crate::spec::{EtcdVersion, HostKeyAfterWipe, to_json};
+use crate::spec::{EtcdVersion, HostKeyAfterWipe, from_json, to_json};
 use crate::standin::Manager;
 use crate::{fetch, head, protocol, supervisor, sweep};
 
@@ -51,6 +52,13 @@ enum Verb {
         /// Leave a copy of /cm/shared on the disk of the head node that is passive from now on.
         #[arg(long)]
         stale_copy: bool,
+    },
+    /// Set what is odd or goes wrong from now on, by a scenario of the stand-in; without a file, nothing.
+    Scenario {
+        #[command(flatten)]
+        which: Which,
+        /// A JSON file; `tests/standin` says what can be in it.
+        file: Option<PathBuf>,
     },
     /// Show the nodes of a lab.
     Status(Which),
@@ -94,6 +102,9 @@ struct Up {
     /// Which etcd: 3.4 (the host's package) or 3.5 (after `lab fetch-etcd`).
     #[arg(long, default_value = "3.4", value_parser = ["3.4", "3.5"])]
     etcd: String,
+    /// Which version of the cluster manager the lab is like; without it, none in particular.
+    #[arg(long, value_enum)]
+    bcm: Option<Bcm>,
     /// The host key of a node after its disk was wiped.
     #[arg(long, value_enum, default_value_t)]
     host_key_after_wipe: HostKeyAfterWipe,
@@ -145,6 +156,13 @@ impl Cli {
             Verb::Failover { which, stale_copy } => {
                 Lab::attach(&which.find(base)?)?.fail_over(*stale_copy)?;
             }
+            Verb::Scenario { which, file } => {
+                let lab = Lab::attach(&which.find(base)?)?;
+                let scenario = file.as_ref().map_or(Ok("{}".to_owned()), |file| {
+                    std::fs::read_to_string(file).on("read", file)
+                })?;
+                lab.scenario(&from_json("the scenario", &scenario)?)?;
+            }
             Verb::Status(which) => {
                 let lab = Lab::attach(&which.find(base)?)?;
                 say(&lab.hook(&["status"])?.1)?;
@@ -176,6 +194,7 @@ impl Up {
             } else {
                 EtcdVersion::Debian
             },
+            bcm: self.bcm.unwrap_or_default(),
             host_key_after_wipe: self.host_key_after_wipe,
             precreate_spool: !self.no_spool,
             disk_bytes: self.disk_mib.map(|mib| mib * 1024 * 1024),

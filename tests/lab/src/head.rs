@@ -83,6 +83,7 @@ pub(crate) fn install(layout: &Layout, head: Head, spec: &Spec) -> Result<()> {
         let name = tool.file_name().unwrap_or_default();
         spec::install_program(tool, &tree.path(TOOLS.trim_start_matches('/')).join(name))?;
     }
+    spec.bcm.lay_on_head(&tree)?;
     if let Some(standin) = &spec.standin {
         spec::install_program(&standin.cmsh, &tree.path(CMSH.trim_start_matches('/')))?;
         // It is about this head node: no redirect to the active one.

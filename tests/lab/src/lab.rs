@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -51,6 +52,7 @@ impl Lab {
             nodes: options.nodes,
             heads: options.heads,
             etcd: options.etcd.locate()?,
+            bcm: options.bcm,
             host_key_after_wipe: options.host_key_after_wipe,
             precreate_spool: options.precreate_spool,
             disk_bytes: options.disk_bytes,
@@ -224,6 +226,19 @@ impl Lab {
         self.hook(words).map(drop)
     }
 
+    /// Sets what is odd or goes wrong from now on: a scenario of the stand-in; `{}` for nothing.
+    ///
+    /// # Errors
+    /// When the stand-in does not take it.
+    pub fn scenario(&self, scenario: &serde_json::Value) -> Result<()> {
+        let dir = self.layout.standin_state();
+        let new = dir.join("scenario.new");
+        fs::write(&new, format!("{scenario:#}\n")).on("write", &new)?;
+        let mut check = Command::new(Programs::locate()?.get("cmdaemon-standin")?);
+        run::run("check a scenario", check.arg("--check-scenario").arg(&new))?;
+        fs::rename(&new, dir.join("scenario.json")).on("put in place", &new)
+    }
+
     /// Stops the cluster manager's daemon, as a crash would, or starts it again.
     ///
     /// # Errors
@@ -369,7 +384,7 @@ impl Lab {
         for file in [layout.supervisor_log(), layout.standin_log()] {
             section(
                 file.display().to_string(),
-                &std::fs::read_to_string(&file).unwrap_or_default(),
+                &fs::read_to_string(&file).unwrap_or_default(),
             );
         }
         for node in self.nodes() {
@@ -428,7 +443,7 @@ impl Lab {
     }
 
     fn complain(&self) {
-        let log = std::fs::read_to_string(self.layout.supervisor_log()).unwrap_or_default();
+        let log = fs::read_to_string(self.layout.supervisor_log()).unwrap_or_default();
         // The only place to say it: we are taking down.
         let _ = writeln!(
             std::io::stderr(),

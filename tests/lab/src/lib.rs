@@ -5,6 +5,7 @@
 //! owns it is killed.
 #![doc = include_str!("../README.md")]
 
+mod bcm;
 mod cgroup;
 mod disk;
 mod error;
@@ -30,6 +31,7 @@ mod watcher;
 
 pub mod cli;
 
+pub use bcm::Bcm;
 pub use error::{Error, Result};
 pub use etcd::{Dump, EtcdAccess, MemberHash};
 pub use head::{CMSH, TOOLS};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::bcm::Bcm;
 use crate::error::Result;
 use crate::programs::Programs;
 use crate::spec::{EtcdVersion, HostKeyAfterWipe, Standin};
@@ -16,6 +17,8 @@ pub struct LabOptions {
     pub heads: u8,
     /// Which etcd they run.
     pub etcd: EtcdVersion,
+    /// Which version of the cluster manager it is like.
+    pub bcm: Bcm,
     /// Whether a wiped node comes back with another host key.
     pub host_key_after_wipe: HostKeyAfterWipe,
     /// Whether a fresh image has an empty, etcd-owned `/var/lib/etcd`, as the cluster manager's package has.
@@ -40,6 +43,7 @@ impl Default for LabOptions {
             nodes: 3,
             heads: 1,
             etcd: EtcdVersion::default(),
+            bcm: Bcm::default(),
             host_key_after_wipe: HostKeyAfterWipe::default(),
             precreate_spool: true,
             disk_bytes: None,
@@ -59,6 +63,7 @@ impl LabOptions {
             Manager::BrightWith(config) => config.clone(),
             Manager::Nobody => return Ok(None),
         };
+        self.bcm.configure(&mut config);
         if self.heads == 2 {
             make_pair(&mut config);
         }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bcm::Bcm;
 use crate::error::{Error, IoContext as _, Result};
 use crate::run::run;
 
@@ -140,6 +141,7 @@ pub(crate) struct Spec {
     /// One or two head nodes.
     pub(crate) heads: u8,
     pub(crate) etcd: Etcd,
+    pub(crate) bcm: Bcm,
     pub(crate) host_key_after_wipe: HostKeyAfterWipe,
     /// Whether a fresh image has an empty, etcd-owned `/var/lib/etcd`.
     pub(crate) precreate_spool: bool,

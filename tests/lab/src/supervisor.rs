@@ -127,7 +127,7 @@ fn build(layout: &Layout, spec: &Spec, group: &Group) -> Result<Lab> {
     fs::create_dir_all(layout.keys()).on("create", layout.keys())?;
     pki::ssh_key(&pki::root_key(layout), "root@head")?;
     Pki::of(layout).create()?;
-    image::build(layout, &spec.etcd)?;
+    image::build(layout, spec)?;
     net::create(&heads, &nodes)?;
     let machines: Vec<_> = nodes
         .iter()
@@ -423,6 +423,7 @@ impl Lab {
             ("role", ["etcd", state @ ("on" | "off"), settings @ ..]) => {
                 machine.role(&self.spec, *state == "on", settings).map(done)
             }
+            ("api-server", [urls]) => machine.api_server(urls).map(done),
             ("journal", [unit]) => machine.journal(unit).map(Reply::done),
             ("disk-ok", []) => Ok(Reply::yes_no(machine.installed(), "")),
             _ => Err(unknown(&[&[deed, "NODE"], rest].concat())),
@@ -484,7 +485,7 @@ fn unknown(request: &[&str]) -> Error {
     Error::refused(
         format!("no such request: {}", request.join(" ")),
         "power-on|power-off|power-fail|power-status|wipe|provisioned|disk-ok|ssh-ok|pingable|cut|join \
-         NODE; journal NODE UNIT; service NODE start|stop|status UNIT; role NODE etcd on|off; failover [stale-copy]; head-active HEAD; power-fail HEAD; \
+         NODE; journal NODE UNIT; service NODE start|stop|status UNIT; role NODE etcd on|off; api-server NODE URLS; failover [stale-copy]; head-active HEAD; power-fail HEAD; \
          cmdaemon start|stop; status; down",
     )
 }

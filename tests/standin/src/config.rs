@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use crate::dialect::DialectConfig;
 use crate::model::{Cluster, Object, Value};
@@ -84,7 +85,7 @@ pub(crate) enum InitialStatus {
 }
 
 /// How long things take, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Delays {
     /// From a commit that takes the role away to the stop of etcd.
@@ -107,6 +108,8 @@ pub(crate) struct Delays {
     pub(crate) poll: i64,
     /// How long a silent node is still shown UP.
     pub(crate) stale: i64,
+    /// From UP to going down again, for a node that is to be installed twice.
+    pub(crate) again: i64,
     /// The limit for one hook call.
     pub(crate) hook_limit: i64,
     /// How long `installerinteractions -w` and `commit -w` wait.
@@ -126,9 +129,21 @@ impl Default for Delays {
             calling_init_limit: 60_000,
             poll: 1000,
             stale: 2000,
+            again: 3000,
             hook_limit: 60_000,
             wait_limit: 60_000,
         }
+    }
+}
+
+impl Delays {
+    /// These, with others in place of some of them.
+    pub(crate) fn with(&self, others: &Map<String, Json>) -> Result<Self, String> {
+        let mut all = serde_json::to_value(self).map_err(|e| e.to_string())?;
+        if let Some(all) = all.as_object_mut() {
+            all.extend(others.clone());
+        }
+        serde_json::from_value(all).map_err(|e| format!("delays_ms: {e}"))
     }
 }
 

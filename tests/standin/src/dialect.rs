@@ -24,6 +24,14 @@ pub(crate) enum JsonLists {
     Array,
 }
 
+/// How several nodes are written as one: `node001..node003` or `node[001-003]` (admin manual 2.5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Grouping {
+    Dot,
+    Bracket,
+}
+
 /// Where the text of an error goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +62,7 @@ pub(crate) struct Dialect {
     pub(crate) commit_line: bool,
     pub(crate) list_form: ListForm,
     pub(crate) json_lists: JsonLists,
+    pub(crate) grouping: Grouping,
     pub(crate) early_validation: bool,
     pub(crate) removefrom_absent_fails: bool,
     pub(crate) wait_covers_services: bool,
@@ -78,6 +87,7 @@ pub(crate) struct DialectConfig {
     commit_line: Option<bool>,
     list_form: Option<ListForm>,
     json_lists: Option<JsonLists>,
+    grouping: Option<Grouping>,
     early_validation: Option<bool>,
     removefrom_absent_fails: Option<bool>,
     wait_covers_services: Option<bool>,
@@ -131,6 +141,7 @@ impl DialectConfig {
                 self.nextinstallmode_cleared,
                 [ClearedAt::CallingInit, ClearedAt::Up],
             ),
+            grouping: dice.pick(self.grouping, [Grouping::Dot, Grouping::Bracket]),
             noise: self.noise.unwrap_or(true),
             missing_properties: self.missing_properties.clone(),
         }
@@ -160,6 +171,21 @@ impl Dialect {
             0 => format!("Invalid value for {name}: {value}"),
             1 => format!("'{value}' is not a valid {name}"),
             _ => format!("Unable to set {name} to '{value}'"),
+        }
+    }
+
+    /// The provisioning subsystem while it has work.
+    pub(crate) fn busy(&self) -> &'static str {
+        if self.wording == 0 { "busy" } else { "running" }
+    }
+
+    pub(crate) fn locked(&self, image: &str, locked: bool) -> String {
+        let word = if locked { "yes" } else { "no" };
+        match self.wording {
+            0 => word.to_owned(),
+            1 => format!("{image}: {word}"),
+            _ if locked => format!("Software image {image} is locked"),
+            _ => format!("Software image {image} is not locked"),
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) control_flag: bool,
     pub(crate) no_connect: bool,
     pub(crate) no_redirect: bool,
+    /// `-i` or `-k`, as it was written: not every version has them.
+    pub(crate) certificate_option: Option<String>,
     pub(crate) help: bool,
 }
 
@@ -40,7 +42,11 @@ pub(crate) fn parse(args: &[String]) -> Result<Options, String> {
             "-c" => options.batch = Some(value()?),
             "-f" => options.file = Some(value()?),
             "--color" => options.no_color = is_no(&value()?)?,
-            "--spool" | "--certificate" | "-i" | "--key" | "-k" => drop(value()?),
+            "--spool" => drop(value()?),
+            "--certificate" | "-i" | "--key" | "-k" => {
+                value()?;
+                options.certificate_option = Some(name.to_owned());
+            }
             _ if name.starts_with('-') => options.switch(name)?,
             // host[:port]: there is only one daemon to talk to.
             _ => {}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
 use crate::model::{Cluster, Object};
+use crate::scenario::{Fault, Oddity};
 use crate::schema::Kind;
 use crate::state::Answer;
 
@@ -24,6 +25,19 @@ pub(crate) enum PowerOperation {
     Status,
     Reboot,
     Shutdown,
+}
+
+impl PowerOperation {
+    /// What cmsh says when it was accepted.
+    pub(crate) fn done(self) -> &'static str {
+        match self {
+            Self::On | Self::Status => "ON",
+            Self::Off => "OFF",
+            Self::Reset => "RESET",
+            Self::Reboot => "Reboot in progress ...",
+            Self::Shutdown => "Shutdown in progress ...",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +110,8 @@ pub(crate) enum Reply {
         lines: Vec<String>,
     },
     Error(String),
+    /// The daemon takes the request and refuses it.
+    Denied(String),
     /// A failover ended the session; the name is the active head's.
     Ended(String),
 }
@@ -108,6 +124,8 @@ pub(crate) struct Welcome {
     pub(crate) cmha: Option<String>,
     pub(crate) dialect: Dialect,
     pub(crate) cmshrc: Option<PathBuf>,
+    pub(crate) output: Vec<Oddity>,
+    pub(crate) fault: Option<Fault>,
     pub(crate) next_event: u64,
 }
 
@@ -116,10 +134,13 @@ pub(crate) struct Welcome {
 pub(crate) struct View {
     pub(crate) cluster: Cluster,
     pub(crate) status: BTreeMap<String, NodeView>,
+    pub(crate) locked_images: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct NodeView {
+    /// All of the status, word for word, in place of what follows.
+    pub(crate) verbatim: Option<String>,
     pub(crate) state: String,
     /// What follows in brackets, for example `(switching to local root)`.
     pub(crate) message: String,

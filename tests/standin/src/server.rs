@@ -12,11 +12,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::engine::{Daemon, Landing, spool};
-use crate::protocol::{NodeResult, PowerOperation, Reply, Request, Welcome};
+use crate::engine::{Daemon, FULL_QUESTION, Landing, spool};
+use crate::protocol::{NodeResult, PowerOperation, Problem, Reply, Request, Welcome};
+use crate::scenario::{self, Fault, What};
 
 const USAGE: &str = "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n       \
-                     cmdaemon-standin --state DIR --fail-over\n";
+                     cmdaemon-standin --state DIR --fail-over\n       \
+                     cmdaemon-standin --check-scenario FILE\n";
 
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -27,6 +29,7 @@ struct Arguments {
     state: PathBuf,
     until_stdin_closes: bool,
     fail_over: bool,
+    check_scenario: Option<PathBuf>,
 }
 
 fn arguments(args: Vec<String>) -> Option<Arguments> {
@@ -38,11 +41,12 @@ fn arguments(args: Vec<String>) -> Option<Arguments> {
             "--state" => read.state = args.next()?.into(),
             "--until-stdin-closes" => read.until_stdin_closes = true,
             "--fail-over" => read.fail_over = true,
+            "--check-scenario" => read.check_scenario = Some(args.next()?.into()),
             _ => return None,
         }
     }
-    let complete = !read.state.as_os_str().is_empty() && read.config.is_some() != read.fail_over;
-    complete.then_some(read)
+    let serves = !read.state.as_os_str().is_empty() && read.config.is_some() != read.fail_over;
+    (serves || read.check_scenario.is_some()).then_some(read)
 }
 
 /// Runs the daemon until it is killed.
@@ -51,9 +55,10 @@ pub fn daemon_main(args: Vec<String>) -> ExitCode {
         let _ = std::io::stderr().write_all(USAGE.as_bytes());
         return ExitCode::from(2);
     };
-    let outcome = match &arguments.config {
-        Some(config) => Config::load(config).and_then(|config| serve(&arguments, config)),
-        None => fail_over(&arguments.state),
+    let outcome = match (&arguments.check_scenario, &arguments.config) {
+        (Some(file), _) => scenario::read(file).map(drop),
+        (None, Some(config)) => Config::load(config).and_then(|config| serve(&arguments, config)),
+        (None, None) => fail_over(&arguments.state),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -149,6 +154,7 @@ struct Session<'a> {
     asked: String,
     client: u32,
     landing: Option<Landing>,
+    fault: Option<Fault>,
 }
 
 impl<'a> Session<'a> {
@@ -158,6 +164,7 @@ impl<'a> Session<'a> {
             asked,
             client: 0,
             landing: None,
+            fault: None,
         }
     }
 
@@ -186,10 +193,41 @@ impl<'a> Session<'a> {
                 return Reply::Ended(active);
             }
             if !landing.active && request.changes() {
-                return Reply::Error(self.daemon.dialect.passive_refuses().to_owned());
+                return Reply::Denied(self.daemon.dialect().passive_refuses().to_owned());
             }
         }
-        self.obey(request)
+        match self.spoilt(&request) {
+            Some(reply) => reply,
+            None => self.obey(request),
+        }
+    }
+
+    /// What the session's fault makes of a request, if it is one that the daemon knows about.
+    fn spoilt(&self, request: &Request) -> Option<Reply> {
+        let fault = self.fault.as_ref()?;
+        let refused = matches!(request, Request::Commit { .. });
+        let silent = matches!(request, Request::Events { .. } | Request::Line { .. });
+        match fault.what {
+            What::NotPermitted if !silent => Some(Reply::Denied(not_permitted(request))),
+            What::ReadOnly if request.changes() => Some(Reply::Denied(not_permitted(request))),
+            What::SessionEnded if !silent => {
+                let active = self.daemon.active_head();
+                Some(Reply::Ended(self.daemon.config.other_head(&active)))
+            }
+            What::Refused if refused => {
+                let message = fault.text.clone();
+                Some(Reply::Problems(vec![Problem {
+                    field: "category".to_owned(),
+                    message: message.unwrap_or_else(|| "The category should be set".to_owned()),
+                }]))
+            }
+            What::NoEffect if request.changes() => {
+                let fields = json!({ "client": self.client, "text": "no effect" });
+                self.daemon.journal.note("error", false, fields);
+                Some(pretended(request))
+            }
+            _ => None,
+        }
     }
 
     fn obey(&mut self, request: Request) -> Reply {
@@ -205,7 +243,7 @@ impl<'a> Session<'a> {
                     json!({ "client": pid, "argv": argv, "text": text, "head": self.asked });
                 daemon.journal.note("batch", false, fields);
                 self.client = pid;
-                self.welcome(redirect)
+                self.welcome(redirect, &text)
             }
             Request::Line { text } => {
                 let fields = json!({ "client": client, "text": text });
@@ -263,8 +301,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn welcome(&mut self, redirect: bool) -> Reply {
+    fn welcome(&mut self, redirect: bool, commands: &str) -> Reply {
         let daemon = self.daemon;
+        match daemon.stage.strike(&daemon.config, commands) {
+            Ok(fault) => self.fault = fault,
+            Err(problem) => return Reply::Error(problem),
+        }
+        let settled = daemon.settled();
+        if self
+            .fault
+            .as_ref()
+            .is_some_and(|fault| fault.what == What::NoDaemon)
+        {
+            let text = settled.dialect.no_daemon("localhost", "Connection refused");
+            return Reply::Error(text);
+        }
         let landing = match daemon.land(&self.asked, redirect) {
             Ok(landing) => landing,
             Err(problem) => return Reply::Error(problem),
@@ -272,16 +323,49 @@ impl<'a> Session<'a> {
         let config = &daemon.config;
         let welcome = Welcome {
             cluster: config.cluster.clone(),
-            version: config.version.clone(),
+            version: settled.version.clone(),
             head: landing.head.clone(),
             cmha: daemon.cmha(&landing.head),
-            dialect: daemon.dialect.clone(),
+            dialect: settled.dialect.clone(),
             cmshrc: config.cmshrc.clone(),
+            output: settled.output(),
+            fault: self.fault.clone(),
             next_event: daemon.events(u64::MAX).0,
         };
         self.landing = Some(landing);
         daemon.noise();
         Reply::Welcome(Box::new(welcome))
+    }
+}
+
+/// The text that the JSON interface has for it, with the call that would be made.
+fn not_permitted(request: &Request) -> String {
+    let call = match request {
+        Request::Commit { .. } => "CMDevice::updateDevice",
+        Request::Power { .. } => "CMDevice::powerOperation",
+        _ => "CMDevice::getDevices",
+    };
+    format!("Your certificate (profile:) does not allow access to {call}")
+}
+
+/// The answer to a request that would change something, as if it had.
+fn pretended(request: &Request) -> Reply {
+    let nodes = |nodes: &[String], text: &str| {
+        let done = |node: &String| NodeResult {
+            node: node.clone(),
+            ok: true,
+            text: text.to_owned(),
+        };
+        Reply::Results(nodes.iter().map(done).collect())
+    };
+    match request {
+        Request::Power {
+            operation,
+            nodes: of,
+        } => nodes(of, operation.done()),
+        Request::Service { node, .. } => nodes(std::slice::from_ref(node), ""),
+        Request::Interactions { nodes: of, .. } => nodes(of, FULL_QUESTION),
+        _ => Reply::Problems(Vec::new()),
     }
 }
 

@@ -56,12 +56,12 @@ impl DeviceRow {
         // Bright before 9 says MasterNode.
         let head_node = matches!(
             DeviceType::of(&kind),
-            Some(DeviceType::HeadNode | DeviceType::MasterNode)
+            Some(DeviceType::Head | DeviceType::Master)
         );
         Ok(Self {
             hostname: row.text(Property::Hostname)?,
             head_node,
-            node: DeviceType::SomeNode.ends(&kind),
+            node: DeviceType::Any.ends(&kind),
             category: row.text_or_empty(Property::Category)?,
             ip: row.text_or_empty(Property::Ip)?,
             row,
@@ -89,6 +89,14 @@ impl DeviceRow {
     }
 }
 
+impl DeviceRow {
+    /// An empty list may be no column at all.
+    fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+        let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
+        Ok(devices.iter().map(|device| shown(device)).collect())
+    }
+}
+
 impl Cmsh {
     pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
         let script = Script::default().then(Mode::Device).list(&[
@@ -99,6 +107,7 @@ impl Cmsh {
             Property::Status,
             Property::Datanode,
             Property::NextInstallMode,
+            Property::ClearedAtBoot,
         ]);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
@@ -120,7 +129,8 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let status = status::parse(&device.row.text(Property::Status)?);
+        let (status, flags) = status::parse(&device.row.printed(Property::Status)?);
+        let installer = status::installer(&status);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
             let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
@@ -128,9 +138,12 @@ impl Cmsh {
                 category,
                 head_node: true,
                 status,
+                flags,
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
+                cleared_at_boot: Vec::new(),
+                installer: None,
             });
         }
         let category = CategoryName::new(device.category.as_str()).map_err(unusable)?;
@@ -139,8 +152,11 @@ impl Cmsh {
             category,
             head_node: false,
             status,
+            flags,
             datanode: device.datanode()?,
             next_install_mode: device.next_install_mode()?,
+            cleared_at_boot: device.cleared_at_boot()?,
+            installer,
         })
     }
 

@@ -136,7 +136,11 @@ pub(super) fn service(service: &ServiceName) -> String {
 }
 
 pub(super) fn api_server() -> String {
-    format!("{}{LOOK}{API_SERVER}", set(&[("manifest", MANIFEST)]))
+    api_server_of(MANIFEST)
+}
+
+fn api_server_of(manifest: &str) -> String {
+    format!("{}{LOOK}{API_SERVER}", set(&[("manifest", manifest)]))
 }
 
 pub(super) fn read_api_server(text: &str) -> Read<Option<ApiServer>> {
@@ -366,5 +370,46 @@ mod tests {
         assert_eq!(known("masked"), Some(true));
         assert_eq!(known("not-found"), Some(false));
         assert_eq!(read_known_service("nonsense"), None);
+    }
+
+    /// What the script makes of a manifest.
+    fn told(manifest: &str) -> Option<Option<ApiServer>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kube-apiserver.yaml");
+        std::fs::write(&path, manifest).unwrap();
+        let done = std::process::Command::new("sh")
+            .args(["-euc", &api_server_of(path.to_str().unwrap())])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+        read_api_server(&String::from_utf8(done.stdout).unwrap())
+    }
+
+    #[test]
+    fn an_api_server_says_what_it_was_told_of_etcd() {
+        let with = |line: &str| {
+            let text = format!(
+                "    - --etcd-servers-overrides=/events#https://x:1\n{line}\n    - --v=2\n"
+            );
+            told(&text).unwrap().unwrap()
+        };
+        let two = ["https://10.141.0.1:2379", "https://10.141.0.2:2379"];
+        for line in [
+            "    - --etcd-servers=https://10.141.0.1:2379,https://10.141.0.2:2379",
+            "    - \"--etcd-servers=https://10.141.0.1:2379,https://10.141.0.2:2379\"",
+        ] {
+            assert_eq!(with(line).etcd_servers, two);
+            assert!(with(line).static_pod);
+        }
+        for line in ["    - --etcd-servers=", "    - --etcd-servers=\"\"", ""] {
+            assert!(with(line).etcd_servers.is_empty(), "{line}");
+        }
+        assert_eq!(read_api_server("none\n"), Some(None));
+        assert_eq!(
+            read_api_server("process\n").unwrap().unwrap().etcd_servers,
+            [""; 0]
+        );
+        assert_eq!(read_api_server("motd of the day\n"), None);
+        assert_eq!(read_api_server(""), None);
     }
 }

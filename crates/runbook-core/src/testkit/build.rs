@@ -15,7 +15,7 @@ use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
 use crate::platform::{ApiServerRole, Platform};
 use crate::spec::{
-    Allowances, DatanodeAgain, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
+    Allowances, DatanodeAgain, Deadlines, FullInstall, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
 };
 use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
@@ -65,6 +65,10 @@ pub struct Builder {
     missing_mount: Option<usize>,
     two_heads: bool,
     platform: Platform,
+    full_install: FullInstall,
+    cleared_at_boot: Option<usize>,
+    image_locked: bool,
+    head_node: Option<usize>,
     datanode_again: DatanodeAgain,
 }
 
@@ -95,6 +99,10 @@ impl World {
                 }),
                 ..Platform::default()
             },
+            full_install: FullInstall::DatanodeNo,
+            cleared_at_boot: None,
+            image_locked: false,
+            head_node: None,
             datanode_again: DatanodeAgain::default(),
         }
     }
@@ -211,6 +219,34 @@ impl Builder {
         self
     }
 
+    /// The spec has the installers' questions answered, and `datanode` never lowered.
+    #[must_use]
+    pub const fn confirm(mut self) -> Self {
+        self.full_install = FullInstall::Confirm;
+        self
+    }
+
+    /// Somebody has set `blockdevicesclearedonnextboot` on the node at this place.
+    #[must_use]
+    pub const fn cleared_at_boot(mut self, at: usize) -> Self {
+        self.cleared_at_boot = Some(at);
+        self
+    }
+
+    /// The software image of the nodes is locked.
+    #[must_use]
+    pub const fn locked_image(mut self) -> Self {
+        self.image_locked = true;
+        self
+    }
+
+    /// The node at this place is a head node.
+    #[must_use]
+    pub const fn head_node(mut self, at: usize) -> Self {
+        self.head_node = Some(at);
+        self
+    }
+
     /// When the spec makes the members data nodes again.
     #[must_use]
     pub const fn datanode_again(mut self, when: DatanodeAgain) -> Self {
@@ -269,6 +305,8 @@ impl Builder {
             proofs: 0,
             snapshot_lost: false,
             etcd_servers_lost: false,
+            image_locked: self.image_locked,
+            busy: false,
         })
     }
 
@@ -336,6 +374,7 @@ impl Builder {
             etcd_version: None,
             service: named("etcd"),
             owner: named("etcd:etcd"),
+            full_install: self.full_install,
             revision_bump: self.revision_bump,
             datanode_again: self.datanode_again,
             parallel: self.parallel,
@@ -371,11 +410,19 @@ impl Builder {
             peer_url: url(at, 2380),
             client_url: url(at, 2379),
             category: named("default"),
+            head: self.head_node == Some(at),
             power: if found == Found::Off {
                 Power::Off
             } else {
                 Power::Up { ssh: true }
             },
+            step: None,
+            asking: false,
+            bmc_dead: false,
+            cleared_at_boot: (self.cleared_at_boot == Some(at))
+                .then(|| "/dev/sda".to_owned())
+                .into_iter()
+                .collect(),
             epoch: 1,
             disk,
             limited: etcd == Etcd::Failing,

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 
 use super::World;
 use crate::journal::Permit;
-use crate::names::{CategoryName, NodeName, OverlayName};
+use crate::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use crate::plan::{Command, ManagerEffect};
 use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult, Ports};
-use crate::world::{Device, EtcdRole, HeadRole, RoleSource};
+use crate::world::{
+    Device, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleSource,
+};
 
 /// The cluster manager as one of two head nodes sees it. On the passive one cmsh follows the redirect to
 /// the active one: only `cmha` tells the difference.
@@ -91,5 +93,21 @@ impl ClusterManager for Seat {
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
         self.world.category(category).await
+    }
+
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
+        self.world.etcd_overlay(label).await
+    }
+
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
+        self.world.installer_asks(node).await
+    }
+
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
+        self.world.power(node).await
+    }
+
+    async fn provisioning(&self) -> PortResult<Provisioning> {
+        self.world.provisioning().await
     }
 }

@@ -52,7 +52,7 @@ impl Daemon {
     pub(crate) fn land(&self, asked: &str, redirect: bool) -> Result<Landing, String> {
         let reign = locked(&self.reign);
         if reign.moving {
-            return Err(self.dialect.no_daemon("localhost", "Connection refused"));
+            return Err(self.dialect().no_daemon("localhost", "Connection refused"));
         }
         let active = self.active_head();
         let head = if redirect { &active } else { asked };
@@ -148,7 +148,7 @@ impl Daemon {
         let mode = if head == active {
             "active master"
         } else {
-            self.dialect.passive_mode()
+            self.dialect().passive_mode()
         };
         let checks = "  failoverping [  OK  ]\n  mysql        [  OK  ]\n  ping         [  OK  ]\n  \
                       status       [  OK  ]\n";

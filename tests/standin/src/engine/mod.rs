@@ -7,6 +7,7 @@ mod service;
 mod validate;
 mod watch;
 
+pub(crate) use control::FULL_QUESTION;
 pub(crate) use heads::{Landing, spool};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,12 +18,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::{Config, InitialStatus};
+use crate::config::{Config, Delays, InitialStatus};
 use crate::dialect::Dialect;
 use crate::hooks::{self, Outcome};
 use crate::journal::Journal;
 use crate::model::{Cluster, ETCD_HOST};
 use crate::render;
+use crate::scenario::{Settled, Stage};
 use crate::schema::Kind;
 use crate::state::{Millis, Node, Phase, Service, State, now};
 
@@ -41,12 +43,12 @@ struct Events {
 pub(crate) struct Daemon {
     dir: PathBuf,
     pub(crate) config: Config,
-    pub(crate) dialect: Dialect,
     pub(crate) journal: Journal,
     state: Mutex<State>,
     state_path: PathBuf,
     changed: Condvar,
     reign: Mutex<heads::Reign>,
+    pub(crate) stage: Stage,
     events: Mutex<Events>,
     /// Held while something is done to a node: hooks of one node never overlap.
     turns: BTreeMap<String, Mutex<()>>,
@@ -75,7 +77,7 @@ impl Daemon {
             .collect();
         let daemon = Arc::new(Self {
             dir: dir.to_owned(),
-            dialect: config.dialect.settle(),
+            stage: Stage::open(dir, &config)?,
             journal: Journal::open(&dir.join("cmd.log"))?,
             state: Mutex::new(state),
             state_path,
@@ -91,6 +93,19 @@ impl Daemon {
         }
         daemon.note_parts();
         Ok(daemon)
+    }
+
+    /// The scenario in force.
+    pub(crate) fn settled(&self) -> Arc<Settled> {
+        self.stage.now(&self.config)
+    }
+
+    fn delays(&self) -> Delays {
+        self.settled().delays.clone()
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.settled().dialect.clone()
     }
 
     /// One thread per node; they live as long as the process.
@@ -128,6 +143,7 @@ impl Daemon {
             (node, self.config.is_head(name))
         };
         match node.phase {
+            Phase::Up if node.again.is_some_and(|due| now() >= due) => self.fall_back(name),
             Phase::Up | Phase::Down => {
                 if !device_is_head && now() >= node.next_poll {
                     self.watch(name);
@@ -137,6 +153,7 @@ impl Daemon {
             }
             // A node that took too long may still come up.
             Phase::Failed if now() >= node.next_poll => self.watch(name),
+            Phase::Console | Phase::Unreachable => self.held_up(name, &node),
             Phase::Waiting | Phase::Maintenance | Phase::Failed => {}
             _ => self.boot(name, &node),
         }
@@ -199,7 +216,7 @@ impl Daemon {
             .get(1)
             .map(|node| self.hook_environment(node))
             .unwrap_or_default();
-        let limit = Duration::from_millis(self.config.delays_ms.hook_limit.unsigned_abs());
+        let limit = Duration::from_millis(self.delays().hook_limit.unsigned_abs());
         let outcome = hooks::run(&self.config.hook, args, &env, limit);
         if write {
             let fields = json!({
@@ -213,7 +230,12 @@ impl Daemon {
     /// What a hook needs to write etcd's configuration as `CMDaemon` would.
     fn hook_environment(&self, name: &str) -> Vec<(String, String)> {
         let cluster = self.cluster();
-        let members = cluster.nodes_with(ETCD_HOST);
+        // Several etcd clusters may share one cluster manager.
+        let mut members = cluster.nodes_with(ETCD_HOST);
+        let of = role_text(&cluster, name, "etcdcluster");
+        if !of.is_empty() {
+            members.retain(|node| role_text(&cluster, node, "etcdcluster") == of);
+        }
         let initial: Vec<String> = members
             .iter()
             .map(|node| {
@@ -258,7 +280,7 @@ impl Daemon {
 
     /// Something that has nothing to do with the session, as there is on any real cluster.
     pub(crate) fn noise(&self) {
-        if self.dialect.noise {
+        if self.dialect().noise {
             self.event(&format!(
                 "[notice] {}: Service cups was stopped",
                 self.active_head()
@@ -326,5 +348,8 @@ fn initial_node(up: bool, known_mac: String) -> Node {
         known_mac,
         etcd: Service::default(),
         api_urls: None,
+        fate: None,
+        again: None,
+        disk_doubted: false,
     }
 }

@@ -78,6 +78,7 @@ impl Session {
             "provisioningstatus" if self.at.kind == Some(Kind::SoftwareImage) => {
                 self.provisioning_status()
             }
+            "islocked" if self.at.kind == Some(Kind::SoftwareImage) => self.is_locked(args),
             _ if matches!(self.at.sub, Some(Sub::Services(_))) => self.service(name, args),
             _ if self.at.kind == Some(Kind::Device) => self.device_command(name, args),
             _ => Err(self.no_command(name)),

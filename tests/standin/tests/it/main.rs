@@ -7,4 +7,8 @@ mod grammar;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod installs;
+#[cfg(test)]
+mod scenario;
+#[cfg(test)]
 mod support;
