@@ -11,6 +11,8 @@ mod backup;
 mod harness;
 mod interrupted;
 mod refused;
+mod scenarios;
 mod undo;
+mod versions;
 mod whole;
 mod window;
