@@ -2,6 +2,14 @@
 
 /// The program `cmsh` is not where the configuration says.
 pub const CMSH_MISSING: &str = "cmsh-missing";
+/// The program `cmsh` is there and cannot be run.
+pub const CMSH_NOT_RUNNABLE: &str = "cmsh-not-runnable";
+/// The certificate's profile does not allow what was asked.
+pub const CMSH_NOT_PERMITTED: &str = "cmsh-not-permitted";
+/// A commit was refused with a table of what is wrong.
+pub const CMSH_INVALID: &str = "cmsh-invalid";
+/// The head nodes changed places while `cmsh` ran.
+pub const CMSH_SESSION_ENDED: &str = "cmsh-session-ended";
 /// `cmsh` gave no answer in time.
 pub const CMSH_TIMEOUT: &str = "cmsh-timeout";
 /// `cmsh` ran and refused.
@@ -46,8 +54,12 @@ pub const NODE_CONFLICT: &str = "node-conflict";
 pub const NODE_FAILED: &str = "node-failed";
 
 /// Every code, for a test that each one is explained.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 26] = [
     CMSH_MISSING,
+    CMSH_NOT_RUNNABLE,
+    CMSH_NOT_PERMITTED,
+    CMSH_INVALID,
+    CMSH_SESSION_ENDED,
     CMSH_TIMEOUT,
     CMSH_REFUSED,
     CMSH_ANSWER,

@@ -182,7 +182,7 @@ pub(crate) struct Discover {
     /// The label of the cluster
     #[arg(long, value_name = "LABEL", default_value = "default")]
     pub(crate) cluster: ClusterLabel,
-    /// The overlay with the role `Etcd::Host`, where there are several
+    /// The overlay with the role `Etcd::Host`, where there are several and the label does not tell
     #[arg(long, value_name = "NAME")]
     pub(crate) overlay: Option<OverlayName>,
     /// The snapshot; the newest good one in /cm/shared/backup/etcd where it is not given

@@ -189,9 +189,24 @@ pub(crate) const CODES: &[Explained] = &[
         "Run the command from commands.log by hand. A start-up file of cmsh that changes its output is a usual cause; so is another Bright release.",
     ),
     code(
+        "cmsh-invalid",
+        "cmsh refused to commit: the object does not pass its validation, and the message has the table of what is wrong with it.",
+        "Nothing of the batch was committed, and its session is gone with the changes. Often the fault was there before: mend the object in cmsh as the table says, then resume.",
+    ),
+    code(
         "cmsh-missing",
-        "The program cmsh cannot be run.",
+        "There is no program cmsh where it is looked for.",
         "Run this on a head node, or say where cmsh is with --cmsh.",
+    ),
+    code(
+        "cmsh-not-permitted",
+        "The certificate that cmsh uses has a profile which does not allow this.",
+        "Run this as root on the head node: root's certificate has the profile admin. `cmsh -c \"main showprofile\"` shows whose profile it is.",
+    ),
+    code(
+        "cmsh-not-runnable",
+        "The program cmsh is there and cannot be run: it is not executable for this user, or no program.",
+        "Run this as root. See the file's mode, and that --cmsh names a program and not a directory.",
     ),
     code(
         "cmsh-read-back",
@@ -202,6 +217,11 @@ pub(crate) const CODES: &[Explained] = &[
         "cmsh-refused",
         "cmsh ran and refused.",
         "Its own words are in the message and in commands.log. Mend what they say, then resume.",
+    ),
+    code(
+        "cmsh-session-ended",
+        "cmsh lost its session, or was moved to the other head node: the head nodes have changed places.",
+        "Whether a change was made is looked up before anything else is done. See `cmha status`; then go on with `resume` on the head node that is active now.",
     ),
     code(
         "cmsh-timeout",
@@ -457,6 +477,11 @@ pub(crate) const CODES: &[Explained] = &[
         "node-came-up",
         "A node that was off when the plan was made is up now: powering it on would not wipe its disk.",
         "Look at who started it. Power it off, or make a new plan with the node as it is.",
+    ),
+    code(
+        "node-closed",
+        "The node is closed in the cluster manager, which then neither powers nor reboots it.",
+        "Open it in cmsh (device; open NODE), or restore it in place: `reprovision: no`.",
     ),
     code(
         "node-conflict",

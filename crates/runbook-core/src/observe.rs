@@ -62,7 +62,12 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         .await
         .map_err(asked("the head node's part"))?;
     let nodes: Vec<NodeName> = spec.members.iter().map(|m| m.node.clone()).collect();
-    let role = ports.manager.etcd_role(spec.overlay.clone(), &nodes).await;
+    let overlay = match &spec.overlay {
+        Some(overlay) => Ok(overlay.clone()),
+        None => ports.manager.etcd_overlay(&spec.cluster).await,
+    };
+    let overlay = overlay.map_err(asked("the overlay with Etcd::Host"))?;
+    let role = ports.manager.etcd_role(Some(overlay), &nodes).await;
     let role = role.map_err(asked("the role Etcd::Host"))?;
     every_holder_is_in_the_spec(&nodes, &role.holders)?;
     let recorded = ports.tool.recorded(&spec.snapshot).await;
@@ -243,7 +248,13 @@ impl fmt::Display for Drift {
 
 /// Everything that differs between two observations.
 pub fn drift(planned: &World, now: &World) -> Vec<Drift> {
-    let tree = |world: &World| serde_json::to_value(world).unwrap_or_default();
+    let tree = |world: &World| {
+        let mut world = world.clone();
+        for member in &mut world.members {
+            member.device.flags.clear();
+        }
+        serde_json::to_value(world).unwrap_or_default()
+    };
     let mut found = Vec::new();
     compare(String::new(), &tree(planned), &tree(now), &mut found);
     found

@@ -21,7 +21,8 @@ use async_trait::async_trait;
 use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{
-    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId, ServiceName,
+    AbsPath, CategoryName, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId,
+    ServiceName,
 };
 use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
@@ -48,6 +49,11 @@ pub trait ClusterManager: Send + Sync {
     async fn perform(&self, permit: &Permit, effect: &ManagerEffect) -> PortResult<()>;
     /// The part this head node plays.
     async fn head_role(&self) -> PortResult<HeadRole>;
+    /// The overlay of the etcd cluster with this label; where there is only one, that one.
+    ///
+    /// # Errors
+    /// [`AdapterError`] with the list, where the label is not that of exactly one.
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName>;
     /// The role `Etcd::Host`: of an overlay by name, or of the only one there is.
     ///
     /// Reported are all holders, and every node of `nodes` whether it holds the role or not: after

@@ -24,7 +24,8 @@ pub struct Spec {
     pub format: u32,
     /// The label runs are filed under; Bright's own label of the Kubernetes cluster, as `default`.
     pub cluster: ClusterLabel,
-    /// The overlay that carries `Etcd::Host`; found by its role where absent.
+    /// The overlay that carries `Etcd::Host`; found by its role where absent, and by the label where there
+    /// are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlay: Option<OverlayName>,
     /// The snapshot on the head node, which every node must see under the same path.

@@ -112,6 +112,10 @@ pub struct Device {
     pub head_node: bool,
     /// Its status.
     pub status: DeviceStatus,
+    /// What the cluster manager says beside the status, in lower case: `closed`, `pingable`,
+    /// `restart-required`, or anything else. They come and go, and are no drift.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
     /// `datanode` of the node itself.
     pub datanode: bool,
     /// `datanode` of its category; the effective value is the OR of both.
@@ -123,6 +127,28 @@ pub struct Device {
 impl Device {
     /// Stands for the category of a head node.
     pub const HEAD_NODE: &'static str = "headnode";
+
+    /// A person has closed the node: the cluster manager leaves it alone.
+    pub const CLOSED: &'static str = "closed";
+    /// It is `UP` for answering a ping alone: its `CMDaemon` is not connected.
+    pub const PINGABLE: &'static str = "pingable";
+    /// No machine has been given this node's name.
+    pub const UNASSIGNED: &'static str = "unassigned";
+
+    /// Whether the cluster manager says this beside the status.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.iter().any(|one| one == flag)
+    }
+
+    /// The status and what is said beside it: `UP, closed, restart-required`.
+    pub fn status_with_flags(&self) -> String {
+        let flags = self.flags.iter().map(String::as_str);
+        let status = self.status.to_string();
+        std::iter::once(&*status)
+            .chain(flags)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
 
     /// The value the node installer goes by: node OR category (administrator manual 5.4.4).
     pub const fn effective_datanode(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Bright Cluster Manager through `cmsh` in batch mode.
 
 mod answer;
+mod clusters;
 mod config;
 mod effect;
 mod groups;
@@ -13,13 +14,14 @@ mod script;
 mod status;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::{CategoryName, NodeName, OverlayName};
+use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::{Command, ManagerEffect};
 use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
 use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
@@ -122,10 +124,16 @@ impl Cmsh {
     fn failed(&self, script: &Script, failure: Failure) -> AdapterError {
         let program = self.config.program.display();
         match failure {
+            Failure::Start(ref why) if why.kind() == ErrorKind::NotFound => {
+                let what = format!("there is no {program}");
+                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
+                    .hint("run this on a head node, or say where cmsh is: --cmsh")
+                    .caused_by(failure)
+            }
             Failure::Start(_) => {
                 let what = format!("{program} cannot be run");
-                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
-                    .hint("run this on a head node, or say where cmsh is")
+                AdapterError::new(codes::CMSH_NOT_RUNNABLE, Certainty::Refused, what)
+                    .hint("run this as root; see the file's mode, and that --cmsh names a program")
                     .caused_by(failure)
             }
             Failure::Timeout(_) => {
@@ -150,6 +158,10 @@ impl ClusterManager for Cmsh {
 
     async fn head_role(&self) -> PortResult<HeadRole> {
         self.read_head_role().await
+    }
+
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
+        self.read_etcd_overlay(label).await
     }
 
     async fn etcd_role(

@@ -55,12 +55,12 @@ impl DeviceRow {
         // Bright before 9 says MasterNode.
         let head_node = matches!(
             DeviceType::of(&kind),
-            Some(DeviceType::HeadNode | DeviceType::MasterNode)
+            Some(DeviceType::Head | DeviceType::Master)
         );
         Ok(Self {
             hostname: row.text(Property::Hostname)?,
             head_node,
-            node: DeviceType::SomeNode.ends(&kind),
+            node: DeviceType::Any.ends(&kind),
             category: row.text_or_empty(Property::Category)?,
             ip: row.text_or_empty(Property::Ip)?,
             row,
@@ -119,7 +119,7 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let status = status::parse(&device.row.text(Property::Status)?);
+        let (status, flags) = status::parse(&device.row.printed(Property::Status)?);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
             let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
@@ -127,6 +127,7 @@ impl Cmsh {
                 category,
                 head_node: true,
                 status,
+                flags,
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
@@ -138,6 +139,7 @@ impl Cmsh {
             category,
             head_node: false,
             status,
+            flags,
             datanode: device.datanode()?,
             next_install_mode: device.next_install_mode()?,
         })

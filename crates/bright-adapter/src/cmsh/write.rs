@@ -6,6 +6,7 @@ use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::PortResult;
 use runbook_core::world::InstallMode;
 
+use super::answer::{Answer, Complaint, Kind};
 use super::lexicon::{Boolean, Word as _};
 use super::{Cmsh, effect};
 use crate::codes;
@@ -124,12 +125,9 @@ impl Cmsh {
                 )
             }
             Ok(Some(is)) if failed => {
-                let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
-                let what = format!("cmsh refused {:?}: {text}; {is}", script.text());
-                Err(
-                    AdapterError::new(codes::CMSH_REFUSED, Certainty::Refused, what)
-                        .hint("mend what cmsh says, then resume"),
-                )
+                let said = complaint.unwrap_or_else(|| unsaid(&answer));
+                let what = format!("cmsh refused {:?}: {}; {is}", script.text(), said.text);
+                Err(said.error(refused(&said), what))
             }
             Ok(is) => {
                 let is = is.unwrap_or_default();
@@ -187,13 +185,34 @@ impl Cmsh {
         let complaint = answer.complaint();
         let certainty = match (&complaint, answer.status) {
             (None, Some(0)) => return Ok(()),
-            (Some(_), _) => Certainty::Refused,
+            (Some(said), _) => refused(said),
             (None, _) => Certainty::Unknown,
         };
-        let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
-        let what = format!("cmsh refused {:?}: {text}", script.text());
-        Err(AdapterError::new(codes::CMSH_REFUSED, certainty, what)
-            .hint("see `device; power -n NODE status` in cmsh, and the node's console"))
+        let said = complaint.unwrap_or_else(|| unsaid(&answer));
+        let what = format!("cmsh refused {:?}: {}", script.text(), said.text);
+        let error = said.error(certainty, what);
+        Err(match said.kind {
+            Kind::Other | Kind::Absent => {
+                error.hint("see `device; power -n NODE status` in cmsh, and the node's console")
+            }
+            _ => error,
+        })
+    }
+}
+
+/// A bad exit status, and not a word that is known.
+fn unsaid(answer: &Answer) -> Complaint {
+    Complaint {
+        kind: Kind::Other,
+        text: shown(&format!("{}\n{}", answer.stderr, answer.stdout)),
+    }
+}
+
+/// A session that ended may have committed before.
+fn refused(said: &Complaint) -> Certainty {
+    match said.kind {
+        Kind::SessionEnded => Certainty::Unknown,
+        _ => Certainty::Refused,
     }
 }
 

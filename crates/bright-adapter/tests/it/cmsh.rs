@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bright_adapter::programs::{Call, Failure, Finished, Programs};
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, codes};
@@ -23,19 +24,24 @@ const DEVICES: &str = r#"Tue Mar 22 07:14:05 2022 [notice] node001: Service etcd
 const CATEGORIES: &str = r#"[ { "name (key)": "default", "datanode": "no" }, { "name (key)": "gpu", "datanode": "yes" } ]"#;
 
 /// A fake whose overlay's node list is a file, and whose other answers are fixed.
-struct Fake {
-    dir: TempDir,
-    log: Log,
-    cmsh: Cmsh,
+pub(crate) struct Fake {
+    pub(crate) dir: TempDir,
+    pub(crate) log: Log,
+    pub(crate) cmsh: Cmsh,
 }
 
 impl Fake {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::answering("")
     }
 
     /// `first` are cases of the dispatcher that come before the usual ones.
-    fn answering(first: &str) -> Self {
+    pub(crate) fn answering(first: &str) -> Self {
+        Self::within(Duration::from_secs(90), first)
+    }
+
+    /// The same, and a call may take so long.
+    pub(crate) fn within(timeout: Duration, first: &str) -> Self {
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("devices"), DEVICES).unwrap();
         std::fs::write(dir.path().join("categories"), CATEGORIES).unwrap();
@@ -43,17 +49,18 @@ impl Fake {
         let log = Log::default();
         let mut config = CmshConfig::default();
         config.program = program(dir.path(), "cmsh", &dispatcher(dir.path(), first));
+        config.timeout = timeout;
         config.cmha = dir.path().join("cmha");
         config.state_file = dir.path().join("state");
         let cmsh = Cmsh::new(config, Arc::new(log.clone()));
         Self { dir, log, cmsh }
     }
 
-    fn nodes(&self) -> String {
+    pub(crate) fn nodes(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("nodes")).unwrap()
     }
 
-    fn effects(&self) -> Vec<String> {
+    pub(crate) fn effects(&self) -> Vec<String> {
         let entries = self.log.entries();
         let effects = entries.iter().filter(|entry| entry.effect);
         effects.map(|entry| entry.command.argv[6].clone()).collect()
@@ -87,11 +94,11 @@ esac"#
     )
 }
 
-fn overlay() -> OverlayName {
+pub(crate) fn overlay() -> OverlayName {
     OverlayName::new("kube-default-etcd").unwrap()
 }
 
-fn unassign(names: &[&str]) -> ManagerEffect {
+pub(crate) fn unassign(names: &[&str]) -> ManagerEffect {
     ManagerEffect::UnassignRole {
         overlay: overlay(),
         nodes: names.iter().map(|name| node(name)).collect(),
@@ -242,7 +249,7 @@ async fn a_write_counts_when_it_reads_back() {
         .unwrap_err();
     assert_eq!(
         (error.code, error.certainty),
-        (codes::CMSH_REFUSED, Certainty::Refused)
+        (codes::CMSH_INVALID, Certainty::Refused)
     );
     assert!(error.what.contains("An odd number"), "{error}");
     // A complaint and a bad status, and yet it is so.
@@ -280,7 +287,7 @@ async fn power_commands() {
         .unwrap_err();
     assert_eq!(
         (error.code, error.certainty),
-        (codes::CMSH_REFUSED, Certainty::Refused)
+        (codes::CMSH_ABSENT, Certainty::Refused)
     );
     let on = ManagerEffect::PowerOn {
         node: node("node001"),

@@ -87,7 +87,11 @@ pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<E
 
 async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Failure> {
     let head = ports.manager.head_role().await?;
-    let role = ports.manager.etcd_role(args.overlay.clone(), &[]).await?;
+    let overlay = match &args.overlay {
+        Some(overlay) => overlay.clone(),
+        None => ports.manager.etcd_overlay(&args.cluster).await?,
+    };
+    let role = ports.manager.etcd_role(Some(overlay), &[]).await?;
     let mut problems = Vec::new();
     let mut found = Found {
         cluster: args.cluster.to_string(),
@@ -360,7 +364,9 @@ fn of_member(member: &ObservedMember) -> String {
     };
     clean_line(&format!(
         "{} ({}), {}, datanode {datanode}, {host}",
-        member.node, member.client_url, device.status
+        member.node,
+        member.client_url,
+        device.status_with_flags()
     ))
 }
 
@@ -392,10 +398,10 @@ fn spec(found: &Found) -> String {
     page.push_str("# EDIT: `reprovision: yes` WIPES the node's disk and provisions it anew; say it where the disk was\n# lost or replaced. `no` keeps the old data aside, as the way back.\nmembers:\n");
     for member in &found.members {
         writeln!(page, "  - node: {}", member.node).ok();
-        let note = if member.host.is_none() {
-            "   # EDIT: it does not answer; power it on, or say yes"
-        } else {
-            ""
+        let note = match (member.device.head_node, &member.host) {
+            (true, _) => "   # a head node: never yes",
+            (false, None) => "   # EDIT: it does not answer; power it on, or say yes",
+            (false, Some(_)) => "",
         };
         writeln!(page, "    reprovision: no{note}").ok();
     }

@@ -156,7 +156,7 @@ fn members(page: &mut String, plan: &SealedPlan) {
             member.name,
             code(&member.id.to_string()),
             code(member.peer_url.as_str()),
-            escape(&seen.device.status.to_string()),
+            escape(&seen.device.status_with_flags()),
             escape(&spool)
         )
         .ok();

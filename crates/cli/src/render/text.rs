@@ -184,7 +184,7 @@ fn members(page: &mut Page, plan: &SealedPlan) {
             "",
             &format!(
                 "  {}; {state}; {how}",
-                clean_line(&seen.device.status.to_string())
+                clean_line(&seen.device.status_with_flags())
             ),
         );
     }

@@ -8,7 +8,8 @@ use crate::names::{NodeName, RunId};
 use crate::plan::PlanError;
 use crate::spec::Spec;
 use crate::world::{
-    DeviceStatus, HeadRole, Host, InstallMode, ObservedMember, RoleSource, SpoolState, World,
+    Device, DeviceStatus, HeadRole, Host, InstallMode, ObservedMember, RoleSource, SpoolState,
+    World,
 };
 
 /// Whether this spec can be restored in this world.
@@ -73,6 +74,9 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
         ));
     }
     let Some(host) = member.host() else {
+        if seen.device.head_node {
+            return Err(head_is_silent(node));
+        }
         return Err(PlanError::refused(
             "node-off",
             format!("{node} does not answer, and the spec restores it in place"),
@@ -108,12 +112,13 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
             "a head node is never reprovisioned: say `reprovision: no` for it",
         ));
     }
+    is_open(seen)?;
     if seen.host.is_none() && seen.device.status != DeviceStatus::Down {
         return Err(PlanError::refused(
             "node-silent",
             format!(
                 "{node} does not answer ssh, but is not down: [{}]",
-                seen.device.status
+                seen.device.status_with_flags()
             ),
             "etcd may still run there: make ssh work, or power the node off and wait until it is [DOWN]",
         ));
@@ -136,6 +141,27 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
         Some(SpoolState::Guard(run)) => guard_may_go(spec, node, *run),
         _ => Ok(()),
     }
+}
+
+fn head_is_silent(node: &NodeName) -> PlanError {
+    PlanError::refused(
+        "node-off",
+        format!("{node}, a head node, does not answer ssh, and can only be restored in place"),
+        format!("make `ssh root@{node} true` work from this head node, without a password"),
+    )
+}
+
+/// Power commands leave a closed device alone, unless forced (administrator manual 4.2).
+fn is_open(seen: &ObservedMember) -> Result<(), PlanError> {
+    if !seen.device.has_flag(Device::CLOSED) {
+        return Ok(());
+    }
+    let node = &seen.node;
+    Err(PlanError::refused(
+        "node-closed",
+        format!("{node} is closed: the cluster manager would neither power nor reboot it"),
+        format!("open it (`device; open {node}` in cmsh), or say `reprovision: no`"),
+    ))
 }
 
 fn spool_can_be_replaced(

@@ -5,7 +5,7 @@ use crate::names::NodeName;
 use crate::plan::list;
 use crate::spec::DatanodeAgain;
 use crate::version::EtcdVersion;
-use crate::world::RecordedRevisions;
+use crate::world::{Device, ObservedMember, RecordedRevisions};
 
 pub(super) fn risks(cx: &Context) -> Vec<String> {
     let mut risks = vec![
@@ -19,6 +19,7 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     for (category, reason) in &cx.spec.allow.category_datanode {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
+    risks.extend(cx.members.iter().flat_map(|member| flagged(member.seen)));
     for (run, reason) in &cx.spec.allow.guards {
         risks.push(format!(
             "The guard of run {run} is taken over where it stands, because: {reason}"
@@ -57,9 +58,34 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     risks
 }
 
+/// What the cluster manager says beside a node's status, where it bears on the restore.
+fn flagged(seen: &ObservedMember) -> Vec<String> {
+    let means = [
+        (
+            Device::CLOSED,
+            "the cluster manager leaves a closed node alone, and may not start etcd there in Reassign",
+        ),
+        (
+            Device::PINGABLE,
+            "it is UP for answering a ping, its CMDaemon is not connected and will not start etcd in Reassign",
+        ),
+        (
+            Device::UNASSIGNED,
+            "no machine has its name: one that boots for it may wait on its console to be told who it is",
+        ),
+    ];
+    let flagged = means.iter().filter(|(flag, _)| seen.device.has_flag(flag));
+    flagged
+        .map(|(flag, meaning)| format!("{} is {flag}: {meaning}.", seen.node))
+        .collect()
+}
+
 /// When a reboot would wipe without asking, and what.
 fn window(cx: &Context) -> Option<String> {
-    let open = |member: &&Member| member.reprovision || !member.seen.device.effective_datanode();
+    let open = |member: &&Member| {
+        let device = &member.seen.device;
+        member.reprovision || !(device.head_node || device.effective_datanode())
+    };
     let nodes: Vec<NodeName> = cx
         .members
         .iter()

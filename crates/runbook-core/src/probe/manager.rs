@@ -158,7 +158,7 @@ pub(super) async fn rebooted(
     before: Option<&Baseline>,
 ) -> PortResult<Finding> {
     let device = ports.manager.device(node).await?;
-    let shown = format!("{node} is [{}]", device.status);
+    let shown = format!("{node} is [{}]", device.status_with_flags());
     match &device.status {
         DeviceStatus::Up => {}
         DeviceStatus::Booting(_) => return Ok(Underway(shown)),

@@ -62,6 +62,7 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    head_node: Option<usize>,
     datanode_again: DatanodeAgain,
 }
 
@@ -83,6 +84,7 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            head_node: None,
             datanode_again: DatanodeAgain::default(),
         }
     }
@@ -189,6 +191,13 @@ impl Builder {
     #[must_use]
     pub const fn missing_mount(mut self, at: usize) -> Self {
         self.missing_mount = Some(at);
+        self
+    }
+
+    /// The node at this place is a head node.
+    #[must_use]
+    pub const fn head_node(mut self, at: usize) -> Self {
+        self.head_node = Some(at);
         self
     }
 
@@ -342,6 +351,7 @@ impl Builder {
             peer_url: url(at, 2380),
             client_url: url(at, 2379),
             category: named("default"),
+            head: self.head_node == Some(at),
             power: if found == Found::Off {
                 Power::Off
             } else {

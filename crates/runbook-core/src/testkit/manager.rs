@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 
-use super::World;
 use super::effect::Effect;
 use super::render;
 use super::state::{Happening, NodeState, Power, Stage, State};
 use super::work::{Finished, Progress, refused};
+use super::{World, named};
 use crate::journal::Permit;
-use crate::names::{CategoryName, NodeName, OverlayName};
+use crate::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
 use crate::ports::{ClusterManager, PortResult};
 use crate::world::{Device, DeviceStatus, EtcdRole, HeadRole, RoleHolder, RoleSource};
@@ -25,6 +25,11 @@ impl ClusterManager for World {
 
     async fn head_role(&self) -> PortResult<HeadRole> {
         self.ask("cmha status", |_| Ok(HeadRole::Single)).await
+    }
+
+    async fn etcd_overlay(&self, _: &ClusterLabel) -> PortResult<OverlayName> {
+        self.ask("the overlay", |state| Ok(state.setup.overlay.clone()))
+            .await
     }
 
     async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
@@ -63,6 +68,17 @@ impl ClusterManager for World {
             let at = state.index(&name);
             let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
             let node = &state.nodes[at];
+            if node.head {
+                return Ok(Device {
+                    category: named(Device::HEAD_NODE),
+                    head_node: true,
+                    status: DeviceStatus::Up,
+                    flags: Vec::new(),
+                    datanode: false,
+                    category_datanode: false,
+                    next_install_mode: None,
+                });
+            }
             Ok(Device {
                 category: node.category.clone(),
                 head_node: false,
@@ -71,6 +87,7 @@ impl ClusterManager for World {
                     Power::Off => DeviceStatus::Down,
                     Power::Booting(word) => DeviceStatus::Booting(word.into()),
                 },
+                flags: Vec::new(),
                 datanode: state.records.datanode[&name],
                 category_datanode: state.records.categories[&node.category],
                 next_install_mode: state.records.mode[&name],
@@ -94,6 +111,15 @@ impl ClusterManager for World {
 
 impl State {
     pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
+        if let ManagerEffect::SetDatanode { node, .. }
+        | ManagerEffect::SetNextInstallMode { node, .. }
+        | ManagerEffect::Reboot { node }
+        | ManagerEffect::PowerOn { node } = effect
+            && self.nodes[self.known(node)?].head
+        {
+            let what = format!("{node} is a head node: {effect}");
+            return Err(refused("head-is-member", what));
+        }
         match effect {
             ManagerEffect::UnassignRole { nodes, .. } => self.set_role(nodes, false)?,
             ManagerEffect::AssignRole { nodes, .. } => self.set_role(nodes, true)?,

@@ -45,6 +45,8 @@ pub(super) struct NodeState {
     pub(super) peer_url: EtcdUrl,
     pub(super) client_url: EtcdUrl,
     pub(super) category: CategoryName,
+    /// A head node: never provisioned, and without the properties that say how.
+    pub(super) head: bool,
     pub(super) power: Power,
     /// Counts boots and losses of power: what was on its way for an earlier one does not arrive.
     pub(super) epoch: u64,
@@ -171,7 +173,7 @@ impl State {
 
     /// Whether a FULL provisioning of the node asks first.
     pub(super) fn is_data_node(&self, node: &NodeState) -> bool {
-        self.records.datanode[&node.name] || self.records.categories[&node.category]
+        node.head || self.records.datanode[&node.name] || self.records.categories[&node.category]
     }
 
     /// Remembers the records, for answers that come late.
