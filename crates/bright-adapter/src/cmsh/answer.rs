@@ -374,6 +374,15 @@ impl Row {
         Ok(items)
     }
 
+    /// The same, none also where the column is missing.
+    pub(crate) fn items_or_none(&self, column: Property) -> PortResult<Vec<String>> {
+        if self.cells.contains_key(column.text()) {
+            self.items(column)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
     /// A cell that lists nodes, ranges expanded.
     pub(crate) fn nodes(&self, column: Property) -> PortResult<Vec<String>> {
         let text = match self.cell(column)? {
