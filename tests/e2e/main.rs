@@ -9,6 +9,7 @@
 
 mod backup;
 mod harness;
+mod installer;
 mod interrupted;
 mod refused;
 mod undo;

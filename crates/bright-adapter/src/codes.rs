@@ -28,6 +28,8 @@ pub const ETCD_ROLE: &str = "etcd-role";
 pub const HEAD_UNKNOWN: &str = "head-unknown";
 /// An effect that makes no sense, as a change to no node at all.
 pub const EFFECT_REFUSED: &str = "effect-refused";
+/// A node's power control does not answer.
+pub const BMC_SILENT: &str = "bmc-silent";
 /// The program `ssh` is not where the configuration says.
 pub const SSH_MISSING: &str = "ssh-missing";
 /// The node does not answer; the command was never started.
@@ -54,7 +56,7 @@ pub const NODE_CONFLICT: &str = "node-conflict";
 pub const NODE_FAILED: &str = "node-failed";
 
 /// Every code, for a test that each one is explained.
-pub const ALL: [&str; 26] = [
+pub const ALL: [&str; 27] = [
     CMSH_MISSING,
     CMSH_NOT_RUNNABLE,
     CMSH_NOT_PERMITTED,
@@ -69,6 +71,7 @@ pub const ALL: [&str; 26] = [
     ETCD_ROLE,
     HEAD_UNKNOWN,
     EFFECT_REFUSED,
+    BMC_SILENT,
     SSH_MISSING,
     SSH_UNREACHABLE,
     SSH_LOST,

@@ -154,9 +154,19 @@ pub(crate) const CODES: &[Explained] = &[
         "A power cut may yet take the name away. See what the system says of it; the next backup syncs the directory again.",
     ),
     code(
+        "block-devices-cleared",
+        "blockdevicesclearedonnextboot of a node is set: its next boot wipes those disks, whatever datanode and nextinstallmode say.",
+        "Do not reboot the node. In cmsh: device; use NODE; clear blockdevicesclearedonnextboot; commit. Then plan again, or resume.",
+    ),
+    code(
+        "bmc-silent",
+        "The power control (BMC) of a node does not answer, so the node cannot be powered on from here.",
+        "Power it on by hand, at the machine or its own management: its install mode is set, and the run goes on by itself once it boots. Where it has halted, resume.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
-        "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
+        "Set datanode on the nodes instead of the category; or say `full_install: confirm` in the spec, which lowers nothing; or allow this run to lower it for a while: `allow: {category_datanode: …}`.",
     ),
     code(
         "certificate-early",
@@ -359,6 +369,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The cluster that came up is not the one that was planned. Do not let the API servers connect; look at etcd's logs on each member.",
     ),
     code(
+        "image-locked",
+        "A node waits for its software image, and a software image is locked.",
+        "Find out who has locked it and why. In cmsh: softwareimage; islocked; then softwareimage; unlock IMAGE. The node picks it up by itself. Where the run has halted, resume.",
+    ),
+    code(
         "install-mode",
         "nextinstallmode is not what the step needs.",
         "Somebody has changed it. Look with cmsh, set it right, then resume.",
@@ -367,6 +382,31 @@ pub(crate) const CODES: &[Explained] = &[
         "install-mode-full",
         "nextinstallmode is FULL on a node that the spec restores in place: the next reboot would wipe it.",
         "Clear it in cmsh (device; use NODE; clear nextinstallmode; commit), or say `reprovision: yes`.",
+    ),
+    code(
+        "installer-asks-else",
+        "The installer of a node asks for something that is no FULL install, as a passphrase for its disk.",
+        "Answer it on the node's console, or with installerinteractions in cmsh's device mode. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "installer-failed",
+        "The installer of a node has given up (INSTALLER_FAILED).",
+        "Look at /var/log/node-installer on the head node, the node's console, and `device; synclog NODE` in cmsh. Mend it and reboot the node by hand: its install mode is still FULL. Resume at any time after that, whether it still installs or is up.",
+    ),
+    code(
+        "installer-left",
+        "A node was in its installer, and is down now.",
+        "Power it on: its install mode is still FULL, so it asks again. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "installer-unreachable",
+        "The installer of a node does not answer any more (INSTALLER_UNREACHABLE), as after a crash or with the network away.",
+        "Look at the node's console and at the end of /var/log/node-installer on the head node; reset the node by hand: its install mode is still FULL. Resume at any time after that, whether it still installs or is up.",
+    ),
+    code(
+        "installer-waits",
+        "The installer of a node waits for an answer.",
+        "In cmsh, `device; installerinteractions` shows the question and, with --confirm, answers it; so does the node's console. A FULL install is asked about where datanode is on for the node, its category or a role of it. `full_install: confirm` in the spec has the run answer.",
     ),
     code(
         "internal",
@@ -494,6 +534,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Its output is in commands.log. Mend what it says, then resume: the step is looked at again before anything is done.",
     ),
     code(
+        "node-in-maintenance",
+        "The installer of a node has stopped in maintenance mode: a FULL install was denied, or MAIN was chosen.",
+        "Find out by whom and why. To go on, see that nextinstallmode is FULL, reboot the node by hand, and resume. To give up, `abandon` the run.",
+    ),
+    code(
         "node-off",
         "A node does not answer, and the spec restores it in place.",
         "Power it on once its role is unassigned, or say `reprovision: yes` for it.",
@@ -569,9 +614,14 @@ pub(crate) const CODES: &[Explained] = &[
         "Make it again with `restore-runbook plan --out`.",
     ),
     code(
-        "provisioning-failed",
-        "The cluster manager reports that provisioning the node has failed.",
-        "Look at the node's console and at /var/log/node-installer on the head node. Mend it and reboot the node by hand (its install mode is still FULL), then resume.",
+        "provisioning-queue",
+        "A node waits for its turn to be provisioned, behind others.",
+        "`softwareimage; provisioningstatus -a` in cmsh shows the queue. Let it empty, or cancel what can wait. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "provisioning-stopped",
+        "A node waits to be provisioned, and the provisioning subsystem accepts no requests.",
+        "See `softwareimage; provisioningstatus -a` in cmsh and /var/log/cmdaemon on the head node. The run goes on by itself once the node is served; where it has halted, resume.",
     ),
     code(
         "quorum-answers",

@@ -84,6 +84,7 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         .iter()
         .map(|member| observe_one(ports, spec, &role, member));
     let members = try_join_all(members).await?;
+    let locked_images = locked_images(ports, spec).await;
     Ok(World {
         head,
         overlay: role.overlay,
@@ -91,7 +92,18 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         recorded,
         snapshot,
         members,
+        locked_images,
     })
+}
+
+/// What is in the way of a wipe and can be seen beforehand. It is a warning and no gate, so that it
+/// cannot be seen is none either.
+async fn locked_images(ports: &Ports, spec: &Spec) -> Vec<String> {
+    if !spec.reprovisions() {
+        return Vec::new();
+    }
+    let all = ports.manager.provisioning().await;
+    all.map(|all| all.locked_images).unwrap_or_default()
 }
 
 async fn observe_one(
@@ -253,6 +265,8 @@ pub fn drift(planned: &World, now: &World) -> Vec<Drift> {
         for member in &mut world.members {
             member.device.flags.clear();
         }
+        // The plan itself asks for a lock to be lifted, and one put on later is told while a node waits.
+        world.locked_images.clear();
         serde_json::to_value(world).unwrap_or_default()
     };
     let mut found = Vec::new();

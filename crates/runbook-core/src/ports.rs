@@ -28,9 +28,9 @@ use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
 };
 use crate::world::{
-    BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
-    RecordedRevisions, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState,
-    Staged, ToolVersions, TreeState,
+    BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, InstallerAsks, ListedMember,
+    MemberStatus, PowerState, Provisioning, RecordedRevisions, RoleSource, Room, SeenSnapshot,
+    ServiceState, SnapshotProof, SpoolState, Staged, ToolVersions, TreeState,
 };
 
 /// Result of a port's method.
@@ -69,6 +69,12 @@ pub trait ClusterManager: Send + Sync {
     async fn device(&self, node: &NodeName) -> PortResult<Device>;
     /// `datanode` of a category, and the nodes that belong to it.
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)>;
+    /// What the node's installer waits for leave to do.
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks>;
+    /// What the node's power control says; that it is silent is an answer, not an error.
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState>;
+    /// What may keep nodes from being provisioned.
+    async fn provisioning(&self) -> PortResult<Provisioning>;
 }
 
 /// The nodes, over ssh.

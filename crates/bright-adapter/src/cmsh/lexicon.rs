@@ -99,6 +99,7 @@ table! {
         Device = "device",
         Category = "category",
         Overlay = "configurationoverlay",
+        SoftwareImage = "softwareimage",
         Roles = "roles",
     }
     /// What a statement begins with.
@@ -113,6 +114,9 @@ table! {
         Commit = "commit",
         Reboot = "reboot",
         Power = "power",
+        InstallerInteractions = "installerinteractions",
+        ProvisioningStatus = "provisioningstatus",
+        IsLocked = "islocked",
     }
     /// What stands behind a verb and is neither a property nor a name.
     typed Argument "argument" {
@@ -120,6 +124,8 @@ table! {
         Json = "-d {}",
         Nodes = "-n",
         On = "on",
+        Status = "status",
+        Confirm = "--confirm",
     }
     /// Properties, as `get` takes them and as a list's columns are titled, blanks and case aside.
     typed Property "property" {
@@ -131,6 +137,7 @@ table! {
         Status = "status",
         Datanode = "datanode",
         NextInstallMode = "nextinstallmode",
+        ClearedAtBoot = "blockdevicesclearedonnextboot",
         Priority = "priority",
         AllHeadNodes = "allheadnodes",
         Nodes = "nodes",
@@ -197,6 +204,35 @@ table! {
         Pending = "PENDING",
         InstallerFailed = "INSTALLER_FAILED",
         InstallerUnreachable = "INSTALLER_UNREACHABLE",
+    }
+    /// What stands beside `INSTALLING`: how far the installer is.
+    read Installer "installer" {
+        WaitsForUser = "waiting for user input",
+        Resumed = "installation was resumed",
+        Recreating = "recreating partitions",
+        Mounting = "mounting disks",
+        WaitsForFull = "waiting for FULL provisioning",
+        WaitsForSync = "waiting for SYNC provisioning",
+        Provisioning = "provisioning started",
+        Provisioned = "provisioning complete",
+        SeLinux = "initializing SELinux",
+        Maintenance = "maintenance mode",
+    }
+    /// What `installerinteractions` lists of a node.
+    read Interaction "interaction" {
+        Full = "Requesting FULL Install",
+    }
+    /// The states of a power control; whatever else it says is no answer of it.
+    read PowerWord "power" {
+        On = "ON",
+        Off = "OFF",
+    }
+    /// What `provisioningstatus` begins its lines with, and what it says in them.
+    read Provisioner "provisioner" {
+        Subsystem = "Provisioning subsystem status:",
+        Accepting = "accepting requests",
+        Waiting = "Nodes waiting to be provisioned:",
+        Nobody = "none",
     }
     /// What a status says beside the state.
     read Flag "flag" {
@@ -303,7 +339,7 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 3] = ["open", "show", "status"];
+const ADVICE: [&str; 6] = ["open", "show", "status", "synclog", "unlock", "-a"];
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ mod config;
 mod effect;
 mod groups;
 mod head;
+mod installer;
 mod lexicon;
 mod noise;
 mod read;
@@ -24,7 +25,9 @@ use runbook_core::journal::Permit;
 use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::{Command, ManagerEffect};
 use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
-use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
+use runbook_core::world::{
+    Device, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleSource,
+};
 
 use self::answer::Answer;
 pub use self::config::CmshConfig;
@@ -182,5 +185,17 @@ impl ClusterManager for Cmsh {
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
         self.read_category(category).await
+    }
+
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
+        self.read_installer_asks(node).await
+    }
+
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
+        self.read_power(node).await
+    }
+
+    async fn provisioning(&self) -> PortResult<Provisioning> {
+        self.read_provisioning().await
     }
 }

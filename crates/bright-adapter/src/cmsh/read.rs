@@ -88,6 +88,14 @@ impl DeviceRow {
     }
 }
 
+impl DeviceRow {
+    /// An empty list may be no column at all.
+    fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+        let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
+        Ok(devices.iter().map(|device| shown(device)).collect())
+    }
+}
+
 impl Cmsh {
     pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
         let script = Script::default().then(Mode::Device).list(&[
@@ -98,6 +106,7 @@ impl Cmsh {
             Property::Status,
             Property::Datanode,
             Property::NextInstallMode,
+            Property::ClearedAtBoot,
         ]);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
@@ -120,6 +129,7 @@ impl Cmsh {
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
         let (status, flags) = status::parse(&device.row.printed(Property::Status)?);
+        let installer = status::installer(&status);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
             let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
@@ -131,6 +141,8 @@ impl Cmsh {
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
+                cleared_at_boot: Vec::new(),
+                installer: None,
             });
         }
         let category = CategoryName::new(device.category.as_str()).map_err(unusable)?;
@@ -142,6 +154,8 @@ impl Cmsh {
             flags,
             datanode: device.datanode()?,
             next_install_mode: device.next_install_mode()?,
+            cleared_at_boot: device.cleared_at_boot()?,
+            installer,
         })
     }
 

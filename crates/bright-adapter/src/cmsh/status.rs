@@ -1,8 +1,8 @@
 //! A device's status, in every form that has been seen (administrator manual 5.5).
 
-use runbook_core::world::DeviceStatus;
+use runbook_core::world::{DeviceStatus, InstallerStep};
 
-use super::lexicon::{Flag, State, Word as _};
+use super::lexicon::{Flag, Installer, State, Word as _};
 
 /// The most of a status that is kept.
 const KEPT_CHARS: usize = 120;
@@ -32,8 +32,11 @@ pub(crate) fn parse(text: &str) -> (DeviceStatus, Vec<String>) {
     let status = match state(word) {
         Some(State::Up) => DeviceStatus::Up,
         Some(State::Down) => DeviceStatus::Down,
-        Some(State::InstallerFailed | State::InstallerUnreachable) => {
+        Some(State::InstallerFailed) => {
             DeviceStatus::Failed(told(word, message.map(|at| said.remove(at))))
+        }
+        Some(State::InstallerUnreachable) => {
+            DeviceStatus::Unreachable(told(word, message.map(|at| said.remove(at))))
         }
         _ => DeviceStatus::Booting(told(word, message.map(|at| said.remove(at)))),
     };
@@ -46,6 +49,35 @@ pub(crate) fn parse(text: &str) -> (DeviceStatus, Vec<String>) {
     flags.sort();
     flags.dedup();
     (status, flags)
+}
+
+/// How far the installer is, by its message; none where it does not run.
+pub(crate) fn installer(status: &DeviceStatus) -> Option<InstallerStep> {
+    let DeviceStatus::Booting(told) = status else {
+        return None;
+    };
+    let word = told.split_whitespace().next().unwrap_or_default();
+    if state(word) != Some(State::Installing) {
+        return None;
+    }
+    let message = told.to_lowercase();
+    let said = Installer::ALL.iter().find(|word| word.is_in(&message));
+    Some(match said {
+        None => InstallerStep::Begun,
+        Some(Installer::WaitsForUser) => InstallerStep::WaitsForUser,
+        Some(Installer::WaitsForFull | Installer::WaitsForSync) => {
+            InstallerStep::WaitsForProvisioning
+        }
+        Some(Installer::Maintenance) => InstallerStep::Maintenance,
+        Some(
+            Installer::Resumed
+            | Installer::Recreating
+            | Installer::Mounting
+            | Installer::Provisioning
+            | Installer::Provisioned
+            | Installer::SeLinux,
+        ) => InstallerStep::Works,
+    })
 }
 
 fn state(word: &str) -> Option<State> {
@@ -139,6 +171,43 @@ mod tests {
         assert_eq!(
             state_of("[ INSTALLER_FAILED ]"),
             DeviceStatus::Failed("INSTALLER_FAILED".into())
+        );
+    }
+
+    #[test]
+    fn how_far_the_installer_is() {
+        use InstallerStep::{Begun, Maintenance, WaitsForProvisioning, WaitsForUser, Works};
+        for (message, step) in [
+            ("", Begun),
+            ("(node-installer started)", Begun),
+            ("(waiting for user input)", WaitsForUser),
+            ("(installation was resumed)", Works),
+            ("(checking disks)", Begun),
+            ("(recreating partitions and filesystems)", Works),
+            ("(mounting disks)", Works),
+            (
+                "(waiting for FULL provisioning to start)",
+                WaitsForProvisioning,
+            ),
+            (
+                "(waiting for SYNC provisioning to start)",
+                WaitsForProvisioning,
+            ),
+            ("(provisioning started, waiting for completion)", Works),
+            ("(provisioning complete)", Works),
+            ("(initializing SELinux)", Works),
+            ("(entered maintenance mode)", Maintenance),
+            ("(something new)", Begun),
+        ] {
+            let text = format!("[ INSTALLING ] {message}");
+            assert_eq!(installer(&state_of(&text)), Some(step), "{text}");
+        }
+        for none in ["[ UP ] (waiting for user input)", "[ BOOTING ]", ""] {
+            assert_eq!(installer(&state_of(none)), None, "{none}");
+        }
+        assert_eq!(
+            state_of("[ INSTALLER_UNREACHABLE ] (x)"),
+            DeviceStatus::Unreachable("INSTALLER_UNREACHABLE (x)".into())
         );
     }
 

@@ -10,7 +10,9 @@ use runbook_core::error::Certainty;
 use runbook_core::names::{CategoryName, OverlayName};
 use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::ClusterManager;
-use runbook_core::world::{DeviceStatus, HeadRole, InstallMode, RoleSource};
+use runbook_core::world::{
+    DeviceStatus, HeadRole, InstallMode, InstallerAsks, InstallerStep, PowerState, RoleSource,
+};
 use tempfile::TempDir;
 
 use crate::support::{Log, node, permit, program};
@@ -292,8 +294,108 @@ async fn power_commands() {
     let on = ManagerEffect::PowerOn {
         node: node("node001"),
     };
+    // Neither the command nor the question after it is answered.
     let error = fake.cmsh.perform(&permit(), &on).await.unwrap_err();
-    assert_eq!(error.certainty, Certainty::Unknown);
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::BMC_SILENT, Certainty::NotDone)
+    );
+    let fake =
+        Fake::answering("*' status') echo 'ipmi0 .... [ OFF ] node001';;\n*power*) exit 1;;");
+    let error = fake.cmsh.perform(&permit(), &on).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_REFUSED, Certainty::Unknown)
+    );
+    assert_eq!(
+        fake.cmsh.power(&node("node001")).await.unwrap(),
+        PowerState::Off
+    );
+}
+
+/// The manual's sample, byte for byte but for the padding.
+const QUESTION: &str = "echo 'Hostname  Action'; echo '--------- --------------------------------------------'; echo 'node001   Requesting FULL Install (partition mismatch)'";
+
+#[tokio::test]
+async fn an_installers_question_is_read_and_answered() {
+    let n = node("node001");
+    let confirm = ManagerEffect::ConfirmInstall { node: n.clone() };
+    let fake = Fake::answering(&format!(
+        r#""device; installerinteractions -n node001") [ -e $d/answered ] || {{ {QUESTION}; }};;
+"device; installerinteractions -n node001 --confirm") {QUESTION}; touch $d/answered; exit $(cat $d/exit);;"#
+    ));
+    let exit = |status: &str| std::fs::write(fake.dir.path().join("exit"), status).unwrap();
+    let asks = async || fake.cmsh.installer_asks(&n).await.unwrap();
+    let full = InstallerAsks::Full("Requesting FULL Install (partition mismatch)".into());
+    assert_eq!(asks().await, full);
+    exit("0");
+    fake.cmsh.perform(&permit(), &confirm).await.unwrap();
+    assert_eq!(asks().await, InstallerAsks::Nothing);
+    // Whatever the exit status: it does not ask any more.
+    exit("1");
+    fake.cmsh.perform(&permit(), &confirm).await.unwrap();
+    assert_eq!(
+        fake.effects(),
+        ["device; installerinteractions -n node001 --confirm"; 2]
+    );
+}
+
+#[tokio::test]
+async fn a_confirmation_that_is_refused() {
+    let n = node("node001");
+    let confirm = ManagerEffect::ConfirmInstall { node: n.clone() };
+    for (asks, certainty) in [
+        (QUESTION, Certainty::Refused),
+        ("exit 1", Certainty::Unknown),
+    ] {
+        let fake = Fake::answering(&format!(
+            r#""device; installerinteractions -n node001") {asks};;
+*--confirm) echo 'not allowed by your profile' >&2; exit 1;;"#
+        ));
+        let error = fake.cmsh.perform(&permit(), &confirm).await.unwrap_err();
+        assert_eq!(
+            (error.code, error.certainty),
+            (codes::CMSH_REFUSED, certainty)
+        );
+        assert!(error.what.contains("profile"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_a_node_from_being_provisioned() {
+    let status = r#""softwareimage; provisioningstatus") echo 'Provisioning subsystem status: idle, accepting requests'; echo 'Nodes currently provisioning: 1'; echo 'Nodes waiting to be provisioned: node002';;"#;
+    let locked = r#""softwareimage; islocked") echo 'Name           Locked'; echo '-------------- -------'; echo 'default-image  yes';;"#;
+    let fake = Fake::answering(&format!("{status}\n{locked}"));
+    let all = fake.cmsh.provisioning().await.unwrap();
+    assert_eq!(
+        (all.stopped, all.waiting.as_str(), all.locked_images),
+        (None, "node002", vec!["default-image".to_owned()])
+    );
+    // One half is better than none, and none is said.
+    let fake = Fake::answering(status);
+    assert_eq!(fake.cmsh.provisioning().await.unwrap().waiting, "node002");
+    assert!(Fake::new().cmsh.provisioning().await.is_err());
+}
+
+#[tokio::test]
+async fn what_the_installer_of_a_device_says() {
+    let devices = |status: &str, cleared: &str| {
+        format!(
+            r#""device; list "*) echo '[{{"hostname (key)": "node001", "type": "PhysicalNode", "category": "default", "ip": "", "status": "{status}", "datanode": "yes", "nextinstallmode": "FULL", "Block devices cleared on next boot": {cleared}}}]';;"#
+        )
+    };
+    let asking = devices(
+        "[ INSTALLING ] (waiting for user input)",
+        r#""/dev/sda /dev/sdb""#,
+    );
+    let fake = Fake::answering(&asking);
+    let device = fake.cmsh.device(&node("node001")).await.unwrap();
+    assert_eq!(device.installer, Some(InstallerStep::WaitsForUser));
+    assert_eq!(device.cleared_at_boot, ["/dev/sda", "/dev/sdb"]);
+    let fake = Fake::answering(&devices("[ INSTALLER_UNREACHABLE ]", "[]"));
+    let device = fake.cmsh.device(&node("node001")).await.unwrap();
+    assert!(matches!(device.status, DeviceStatus::Unreachable(_)));
+    assert!(device.installer.is_none() && device.cleared_at_boot.is_empty());
 }
 
 #[tokio::test]

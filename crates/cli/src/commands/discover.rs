@@ -109,6 +109,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
     }
     for holder in &role.holders {
         let member = look(ports, holder, &role.spool, &mut found.problems).await?;
+        found.problems.extend(clears_at_boot(&member));
         found.members.push(member);
     }
     if found.members.is_empty() {
@@ -189,6 +190,18 @@ async fn host(
         boot_id,
         spool,
         tools,
+    })
+}
+
+/// A wipe that is set for the next boot, and asks nobody.
+fn clears_at_boot(member: &ObservedMember) -> Option<String> {
+    let devices = &member.device.cleared_at_boot;
+    (!devices.is_empty()).then(|| {
+        format!(
+            "{} [block-devices-cleared]: its next boot wipes {} without asking; do not reboot it before blockdevicesclearedonnextboot is cleared",
+            member.node,
+            devices.join(", ")
+        )
     })
 }
 
@@ -455,6 +468,7 @@ const TAIL: &str = "\
 # What follows are the defaults; take the # away to change one.
 # service: etcd
 # owner: etcd:etcd
+# full_install: datanode_no           # as the article has it; confirm: datanode stays, the run answers the installers
 # revision_bump: auto
 # datanode_again: after_reassign      # as the article has it; after_reprovision: before anything is restored
 # parallel: 3

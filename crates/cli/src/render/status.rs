@@ -87,6 +87,13 @@ impl Standing<'_> {
                 lowered.join(", ")
             ));
         }
+        let asking = self.asking();
+        if !asking.is_empty() {
+            dangers.push(format!(
+                "{}: in the installer, or on the way there, and it asks before it wipes; whoever confirms it wipes the disk",
+                asking.join(", ")
+            ));
+        }
         if self.past_no_return() {
             dangers.push(
                 "the point of no return is passed: the way is forward, `undo` is refused"
@@ -98,6 +105,28 @@ impl Standing<'_> {
 
     fn exposed(&self) -> Vec<NodeName> {
         exposed(self.plan, self.machine)
+    }
+
+    /// Nodes that were booted to be asked about, and whose answer has not come to its end.
+    fn asking(&self) -> Vec<String> {
+        let booted = |of: &NodeName| {
+            self.plan.units.iter().any(|unit| match &unit.act {
+                Some(Action::Manager(
+                    ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node },
+                )) => node == of && self.machine.intended(&unit.id),
+                _ => false,
+            })
+        };
+        let mut asking = Vec::new();
+        for unit in &self.plan.units {
+            if let Some(Action::Manager(ManagerEffect::ConfirmInstall { node })) = &unit.act
+                && booted(node)
+                && !self.state(unit).closed()
+            {
+                asking.push(node.to_string());
+            }
+        }
+        asking
     }
 
     fn effect_stands(

@@ -65,6 +65,7 @@ fn raise(cx: &Context, phase: Phase, member: &Member) -> Unit {
                 node: node.clone(),
                 mode: None,
             },
+            Check::NothingClearedAtBoot { node: node.clone() },
         ])
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(set(member.seen.device.datanode)))

@@ -6,7 +6,7 @@
 use super::Member;
 use crate::names::{NodeName, RunId};
 use crate::plan::PlanError;
-use crate::spec::Spec;
+use crate::spec::{FullInstall, Spec};
 use crate::world::{
     Device, DeviceStatus, HeadRole, Host, InstallMode, ObservedMember, RoleSource, SpoolState,
     World,
@@ -61,6 +61,9 @@ fn same_nodes(spec: &Spec, world: &World) -> Result<(), PlanError> {
 fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result<(), PlanError> {
     let (node, seen) = (member.node(), member.seen);
     role_can_be_taken_away(world, seen)?;
+    if let Some(error) = boot_would_clear(spec, member) {
+        return Err(error);
+    }
     if member.reprovision {
         return can_be_reprovisioned(spec, seen);
     }
@@ -86,6 +89,30 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
         ));
     };
     spool_can_be_replaced(spec, world, node, host)
+}
+
+/// `blockdevicesclearedonnextboot` asks nobody: neither `datanode` nor the install mode matters to it.
+fn boot_would_clear(spec: &Spec, member: &Member) -> Option<PlanError> {
+    let (node, devices) = (member.node(), &member.seen.device.cleared_at_boot);
+    let why = match (member.reprovision, spec.full_install) {
+        _ if devices.is_empty() => return None,
+        (false, _) => "the spec restores it in place",
+        (true, FullInstall::Confirm) => {
+            "`full_install: confirm` counts on the installer to ask before it wipes"
+        }
+        // What goes with its reboot anyway; the plan says so.
+        (true, FullInstall::DatanodeNo) => return None,
+    };
+    Some(PlanError::refused(
+        "block-devices-cleared",
+        format!(
+            "the next boot of {node} wipes {} (blockdevicesclearedonnextboot), but {why}",
+            devices.join(", ")
+        ),
+        format!(
+            "do not reboot it; `device; use {node}; clear blockdevicesclearedonnextboot; commit` in cmsh, then plan again"
+        ),
+    ))
 }
 
 fn role_can_be_taken_away(world: &World, seen: &ObservedMember) -> Result<(), PlanError> {
@@ -124,14 +151,16 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
         ));
     }
     let category = &seen.device.category;
-    if seen.device.category_datanode && !spec.allow.category_datanode.contains_key(category) {
+    let lowers = spec.full_install == FullInstall::DatanodeNo;
+    let allowed = spec.allow.category_datanode.contains_key(category);
+    if lowers && seen.device.category_datanode && !allowed {
         return Err(PlanError::refused(
             "category-datanode",
             format!(
                 "category {category} of {node} has datanode yes, so that a FULL provisioning would wait on the console even with datanode no on the node"
             ),
             format!(
-                "set datanode on the nodes instead of the category, or let this run lower it for a while: `allow: {{category_datanode: {{{category}: \"<reason>\"}}}}`"
+                "set datanode on the nodes instead of the category; or say `full_install: confirm`, which lowers nothing; or let this run lower it for a while: `allow: {{category_datanode: {{{category}: \"<reason>\"}}}}`"
             ),
         ));
     }

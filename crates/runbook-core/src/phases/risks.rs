@@ -1,9 +1,9 @@
 //! What a reviewer has to know before approving, in words.
 
-use super::{Context, Member};
+use super::{Context, Member, reprovision};
 use crate::names::NodeName;
 use crate::plan::list;
-use crate::spec::DatanodeAgain;
+use crate::spec::{DatanodeAgain, FullInstall};
 use crate::version::EtcdVersion;
 use crate::world::{Device, ObservedMember, RecordedRevisions};
 
@@ -13,10 +13,13 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         lost(cx),
     ];
     if cx.spec.reprovisions() {
-        risks.push("From the first reboot on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.push("From the point of no return on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.extend(wiping(cx));
     }
     risks.extend(window(cx));
-    for (category, reason) in &cx.spec.allow.category_datanode {
+    let lowered = reprovision::lowered_categories(cx);
+    let allowed = cx.spec.allow.category_datanode.iter();
+    for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
     risks.extend(cx.members.iter().flat_map(|member| flagged(member.seen)));
@@ -58,6 +61,24 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     risks
 }
 
+/// How the disks come to be wiped, what the other way would be, and what may get between.
+fn wiping(cx: &Context) -> Vec<String> {
+    let mut risks = vec![match cx.spec.full_install {
+        FullInstall::DatanodeNo => "The nodes to be wiped are no data nodes meanwhile, as in the article: no installer asks, and none waits. `full_install: confirm` in the spec is the other way: datanode is never lowered, each installer asks, and the run answers it. It leaves no time in which a reboot wipes unasked, and counts on an answer that this tool has only given to a stand-in.",
+        FullInstall::Confirm => "datanode is never lowered (full_install: confirm): each node to be wiped waits in its installer, and this run answers its question by `installerinteractions --confirm`. So no reboot wipes restored data without asking. Less certain than the article's way: the command is documented (administrator manual 5.4.4), but this tool has only met a stand-in of it. Where the installer does not ask, or asks for something else, the run says so and confirms nothing; whoever else confirms meanwhile wipes the disk.",
+    }.to_owned()];
+    let wiped = cx.members.iter().filter(|member| member.reprovision);
+    for member in wiped.filter(|member| !member.seen.device.cleared_at_boot.is_empty()) {
+        let devices = member.seen.device.cleared_at_boot.join(", ");
+        risks.push(format!("The first boot of {} also wipes {devices}: somebody has set blockdevicesclearedonnextboot, which asks nobody.", member.node()));
+    }
+    let locked = &cx.world.locked_images;
+    if !locked.is_empty() {
+        risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `softwareimage; unlock IMAGE` in cmsh. Find out before who has locked it and why.", locked.join(", ")));
+    }
+    risks
+}
+
 /// What the cluster manager says beside a node's status, where it bears on the restore.
 fn flagged(seen: &ObservedMember) -> Vec<String> {
     let means = [
@@ -82,9 +103,11 @@ fn flagged(seen: &ObservedMember) -> Vec<String> {
 
 /// When a reboot would wipe without asking, and what.
 fn window(cx: &Context) -> Option<String> {
+    let lowers = cx.spec.full_install == FullInstall::DatanodeNo && cx.spec.reprovisions();
     let open = |member: &&Member| {
         let device = &member.seen.device;
-        member.reprovision || !(device.head_node || device.effective_datanode())
+        let lowered = member.reprovision && lowers;
+        lowered || !(device.head_node || member.reprovision || device.effective_datanode())
     };
     let nodes: Vec<NodeName> = cx
         .members
@@ -101,7 +124,7 @@ fn window(cx: &Context) -> Option<String> {
             "From Restore until Datanode is done restored data lies on nodes that are no data nodes, {}: {cause}, restored data included. Do not reboot them by hand. A resumed run makes them data nodes first; `datanode_again: after_reprovision` in the spec does it before anything is restored.",
             list(&nodes)
         ),
-        DatanodeAgain::AfterReprovision if cx.spec.reprovisions() => format!(
+        DatanodeAgain::AfterReprovision if lowers => format!(
             "In Reprovision the nodes to be wiped are no data nodes: {cause}. They are data nodes again before anything is restored, as the spec asks (the article does it last)."
         ),
         DatanodeAgain::AfterReprovision => return None,

@@ -39,7 +39,11 @@ pub(super) fn in_the_way(seen: String) -> Failure {
 }
 
 pub(super) fn too_late(finding: &Finding, deadline: Duration) -> Failure {
-    let seen = format!("after {} s: {}", deadline.as_secs(), finding.seen());
+    let after = deadline.as_secs();
+    if let Finding::Held { code, seen, hint } = finding {
+        return failure(code, format!("after {after} s: {seen}"), hint);
+    }
+    let seen = format!("after {after} s: {}", finding.seen());
     let hint = "what was begun may still come true: look at it, then resume. The deadline is in the spec's `deadlines`";
     failure("deadline", seen, hint)
 }

@@ -1,5 +1,6 @@
 //! The one routine for every unit: look, record the intent, act, look again, record the outcome.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,8 @@ use crate::plan::{Action, Check, Unit};
 use crate::probe::{self, Finding};
 use crate::world::BootId;
 
-/// How often an action that certainly did not happen is tried again in one life.
+/// How often an action that certainly did not happen is tried again in one life, and a question answered
+/// again.
 const RETRIES: u32 = 3;
 
 /// What became of a unit in this life.
@@ -39,6 +41,7 @@ pub(super) async fn drive<'a>(
         events,
         stop,
         name: UnitRef::from(unit),
+        answers: AtomicU32::new(0),
     };
     let came = match work.through().await {
         Ok(Came::Failed(failure)) => work.failed(failure),
@@ -53,6 +56,8 @@ struct Work<'a> {
     events: &'a dyn EventSink,
     stop: &'a CancellationToken,
     name: UnitRef,
+    /// How often a question was answered again in this life.
+    answers: AtomicU32,
 }
 
 impl Work<'_> {
@@ -66,10 +71,14 @@ impl Work<'_> {
         match self.first_look().await {
             Finding::Holds(seen) => self.done(false, seen),
             // Begun in an earlier life and still going on: acting again would do it twice.
-            Finding::Underway(_) if self.intended() => self.wait(false).await,
+            Finding::Underway(_) | Finding::Held { .. } if self.intended() => {
+                self.wait(false).await
+            }
             Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
             Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
-            Finding::Never { code, seen, hint } => Ok(Came::Failed(failure(code, seen, hint))),
+            Finding::Never { code, seen, hint } | Finding::Held { code, seen, hint } => {
+                Ok(Came::Failed(failure(code, seen, hint)))
+            }
             Finding::Blind(error) => Ok(Came::Failed(Failure::from(&error))),
         }
     }
@@ -107,7 +116,9 @@ impl Work<'_> {
                 Finding::Blind(error) if error.certainty != Certainty::Refused => {
                     self.run.plan.spec.deadlines.quick_s
                 }
-                Finding::Underway(_) if !self.intended() => self.unit.deadline_s,
+                Finding::Underway(_) | Finding::Held { .. } if !self.intended() => {
+                    self.unit.deadline_s
+                }
                 Finding::NotYet(_) if before.is_some() && self.may_be_on_its_way() => {
                     self.run.plan.spec.deadlines.stop_s
                 }
@@ -160,7 +171,7 @@ impl Work<'_> {
     /// What only a comparison with the time before can tell.
     async fn baseline(&self) -> Result<Baseline, AdapterError> {
         let rebooted = self.unit.done_when.iter().find_map(|check| match check {
-            Check::Rebooted { node, .. } => Some(node),
+            Check::Rebooted { node, .. } | Check::AtInstaller { node, .. } => Some(node),
             _ => None,
         });
         let Some(node) = rebooted else {
@@ -205,6 +216,8 @@ impl Work<'_> {
             Certainty::Unknown => self.wait(true).await,
             Certainty::NotDone | Certainty::Refused => match self.look().await {
                 Finding::Holds(seen) => self.done(true, seen),
+                // It did not happen, and somebody can do it in its place.
+                Finding::Held { .. } => self.wait(true).await,
                 _ => Ok(Came::Failed(Failure::from(error))),
             },
         }
@@ -215,9 +228,14 @@ impl Work<'_> {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
+        let mut went_on = !acted;
         loop {
             let finding = self.look().await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            went_on |= matches!(finding, Finding::Underway(_) | Finding::Held { .. });
+            if let Some(action) = self.to_answer_again(&finding, went_on, elapsed) {
+                return Box::pin(self.act(action)).await;
+            }
             match finding {
                 Finding::Holds(seen) => return self.done(acted, seen),
                 Finding::Never { code, seen, hint } | Finding::Stopped { code, seen, hint } => {
@@ -241,8 +259,26 @@ impl Work<'_> {
         }
     }
 
+    /// A question is answered again when it went on and asks anew, as after a reset by hand, and when it
+    /// still asks after a while, so that the answer may have been lost.
+    fn to_answer_again(
+        &self,
+        finding: &Finding,
+        went_on: bool,
+        elapsed: Duration,
+    ) -> Option<&Action> {
+        let action = self.unit.act.as_ref().filter(|action| action.is_answer())?;
+        let patience = Duration::from_secs(self.run.plan.spec.deadlines.stop_s.into());
+        let asks = matches!(finding, Finding::NotYet(_)) && (went_on || elapsed >= patience);
+        (asks && self.answers.fetch_add(1, Ordering::Relaxed) < RETRIES).then_some(action)
+    }
+
     fn waiting(&self, finding: &Finding, elapsed: Duration, deadline: Duration) {
         let (unit, seen) = (self.name.clone(), finding.seen());
+        if let Finding::Held { code, seen, hint } = finding {
+            let (unit, by) = (unit.clone(), failure(code, seen.clone(), hint));
+            self.events.event(Event::Held { unit, by });
+        }
         self.events.event(Event::Waiting {
             unit,
             seen,

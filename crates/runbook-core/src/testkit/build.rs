@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
 use crate::spec::{
-    Allowances, DatanodeAgain, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
+    Allowances, DatanodeAgain, Deadlines, FullInstall, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
 };
 use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
@@ -62,6 +62,9 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    full_install: FullInstall,
+    cleared_at_boot: Option<usize>,
+    image_locked: bool,
     head_node: Option<usize>,
     datanode_again: DatanodeAgain,
 }
@@ -84,6 +87,9 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            full_install: FullInstall::DatanodeNo,
+            cleared_at_boot: None,
+            image_locked: false,
             head_node: None,
             datanode_again: DatanodeAgain::default(),
         }
@@ -194,6 +200,27 @@ impl Builder {
         self
     }
 
+    /// The spec has the installers' questions answered, and `datanode` never lowered.
+    #[must_use]
+    pub const fn confirm(mut self) -> Self {
+        self.full_install = FullInstall::Confirm;
+        self
+    }
+
+    /// Somebody has set `blockdevicesclearedonnextboot` on the node at this place.
+    #[must_use]
+    pub const fn cleared_at_boot(mut self, at: usize) -> Self {
+        self.cleared_at_boot = Some(at);
+        self
+    }
+
+    /// The software image of the nodes is locked.
+    #[must_use]
+    pub const fn locked_image(mut self) -> Self {
+        self.image_locked = true;
+        self
+    }
+
     /// The node at this place is a head node.
     #[must_use]
     pub const fn head_node(mut self, at: usize) -> Self {
@@ -250,6 +277,8 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
+            image_locked: self.image_locked,
+            busy: false,
         })
     }
 
@@ -316,6 +345,7 @@ impl Builder {
             etcd_version: None,
             service: named("etcd"),
             owner: named("etcd:etcd"),
+            full_install: self.full_install,
             revision_bump: self.revision_bump,
             datanode_again: self.datanode_again,
             parallel: self.parallel,
@@ -357,6 +387,13 @@ impl Builder {
             } else {
                 Power::Up { ssh: true }
             },
+            step: None,
+            asking: false,
+            bmc_dead: false,
+            cleared_at_boot: (self.cleared_at_boot == Some(at))
+                .then(|| "/dev/sda".to_owned())
+                .into_iter()
+                .collect(),
             epoch: 1,
             disk,
             limited: etcd == Etcd::Failing,
