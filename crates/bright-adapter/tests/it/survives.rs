@@ -460,7 +460,7 @@ async fn not_permitted_by_its_profile() {
     for end in ENDS {
         let say = format!("cat {} {end}", fixture("not-permitted.txt").display());
         let fake = Fake::answering(&format!(
-            "{QUESTION} {say};;\n*removefrom*) {say};;\n*power*) {say};;"
+            "{QUESTION} {say};;\n*removefrom*) {say};;\n*power*) {say};;\n*interactions*) {say};;"
         ));
         let error = fake.cmsh.device(&node("node001")).await.unwrap_err();
         assert_eq!(
@@ -472,6 +472,9 @@ async fn not_permitted_by_its_profile() {
         for effect in [
             unassign(&["node001"]),
             ManagerEffect::PowerOn {
+                node: node("node001"),
+            },
+            ManagerEffect::ConfirmInstall {
                 node: node("node001"),
             },
         ] {
