@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn the_daemons_note() {
-        let says = ["ACTIVE\n", "PASSIVE", "BECOMEPASSIVE", "FENCING", "", "\0"].map(state_says);
         use Says::{Active, Nothing, Passive};
+        let says = ["ACTIVE\n", "PASSIVE", "BECOMEPASSIVE", "FENCING", "", "\0"].map(state_says);
         assert_eq!(says, [Active, Passive, Passive, Nothing, Nothing, Nothing]);
     }
 

@@ -175,8 +175,8 @@ fn two_clusters(etcdcluster: &str) -> Fake {
     with(&overlays, etcdcluster)
 }
 
-const NAMED: &str = r#"*k8s-admin-etcd*'get etcdcluster') echo kube-k8s-admin;;
-*k8s-user-etcd*'get etcdcluster') echo kube-k8s-user;;"#;
+const NAMED: &str = r"*k8s-admin-etcd*'get etcdcluster') echo kube-k8s-admin;;
+*k8s-user-etcd*'get etcdcluster') echo kube-k8s-user;;";
 
 async fn labelled(fake: &Fake, label: &str) -> Result<OverlayName, AdapterError> {
     fake.cmsh

@@ -151,13 +151,15 @@ impl<'ast> Visit<'ast> for Literals {
                 if format {
                     own.listen(&args);
                 } else {
-                    args.iter().for_each(|arg| own.visit_expr(arg));
+                    for arg in &args {
+                        own.visit_expr(arg);
+                    }
                 }
                 self.found.append(&mut own.found);
             }
             // `matches!(x, "pattern")`, or a macro's own definition.
             Err(_) => each_literal(mac.tokens.clone(), &mut |literal| {
-                self.visit_lit_str(literal)
+                self.visit_lit_str(literal);
             }),
         }
     }
