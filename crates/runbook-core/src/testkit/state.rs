@@ -43,6 +43,10 @@ pub(super) struct Records {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
 pub(super) struct NodeState {
     pub(super) name: NodeName,
     pub(super) member: MemberName,

@@ -234,9 +234,9 @@ impl Session {
         let image = args.first().cloned().or_else(|| self.at.object.clone());
         let view = self.view()?;
         let Some(image) = image else {
-            let word = |image: &String| match view.locked_images.contains(image) {
-                true => "yes".to_owned(),
-                false => "no".to_owned(),
+            let word = |image: &String| {
+                let locked = view.locked_images.contains(image);
+                if locked { "yes" } else { "no" }.to_owned()
             };
             let images = view.cluster.keys(Kind::SoftwareImage);
             let rows: Vec<Vec<String>> = images
