@@ -45,7 +45,7 @@ pub(super) struct Records {
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own about a node"
+    reason = "each is a fact of its own, and none excludes another"
 )]
 pub(super) struct NodeState {
     pub(super) name: NodeName,
@@ -141,6 +141,10 @@ pub(super) struct Store {
     pub(super) canaries: BTreeMap<String, String>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
 pub(super) struct State {
     pub(super) now: Duration,
     /// Which of two head nodes is the active one; none where there is only one.
