@@ -131,7 +131,11 @@ fn a_run_halts_at_each_fault_and_goes_on() {
         ),
         (fault("no-effect"), "deadline", still),
         (fault("session-ended"), "deadline", still),
-        (unreachable, "provisioning-failed", "INSTALLER_UNREACHABLE"),
+        (
+            unreachable,
+            "installer-unreachable",
+            "INSTALLER_UNREACHABLE",
+        ),
     ];
     let mut begun = false;
     for (scenario, code, words) in &halts {
