@@ -17,8 +17,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 /// Where the tool keeps its runs on the head node.
 pub(crate) const STATE: &str = "/var/lib/restore-runbook";
 
-const SPEC: &str = "/root/spec.yaml";
-const PLAN: &str = "/root/plan.json";
+pub(crate) const SPEC: &str = "/root/spec.yaml";
+pub(crate) const PLAN: &str = "/root/plan.json";
 
 /// A lab whose etcd holds data, with a snapshot of it, watched from outside.
 pub(crate) struct Cluster {

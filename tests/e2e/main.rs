@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod failover;
 mod harness;
 mod installer;
 mod interrupted;

@@ -295,8 +295,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "etcd-overlay",
-        "No overlay, or more than one, carries Etcd::Host.",
-        "Name the overlay: `overlay:` in the spec, --overlay for discover.",
+        "No overlay, or more than one, carries Etcd::Host for this cluster; or two overlays make members of one etcd cluster.",
+        "Name the overlay: `overlay:` in the spec, --overlay for discover; or its label, --cluster. Of two overlays with one etcd cluster let one list all members, and disable the other (priority -1).",
     ),
     code(
         "etcd-role",
@@ -342,6 +342,11 @@ pub(crate) const CODES: &[Explained] = &[
         "hash-differs",
         "HashKV of a member is not what the snapshot's proof predicted.",
         "Do not let the API servers connect. The member holds other data than the snapshot: compare it with the others, and look at who has written since.",
+    ),
+    code(
+        "head-changed",
+        "The cluster failed over to the other head node in the middle of the run, which has halted: what is in flight is left as it is, and nothing more is done from here.",
+        "Go on with `resume` at the head node that `cmha status` calls active. With a state directory on storage of both heads that is all; else the halt says how the run gets there.",
     ),
     code(
         "head-is-member",
@@ -457,6 +462,11 @@ pub(crate) const CODES: &[Explained] = &[
         "journal-other-plan",
         "The journal is of another plan than the one beside it.",
         "Resume with the plan in the run's own directory.",
+    ),
+    code(
+        "journal-overtaken",
+        "The journal is not as this process left it: somebody else has gone on with the run, or another file system shows in its place. This process stopped before its next step.",
+        "See `restore-runbook status` at the active head node; the run is gone on with there. Where nobody has, the storage under the journal was taken away or put back from a copy: `findmnt` of the state directory, then `resume`.",
     ),
     code(
         "journal-poisoned",
@@ -626,7 +636,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "quorum-answers",
         "A quorum of the old cluster still answers.",
-        "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that, from 9.2 on, is /cm/local/apps/cmd/scripts/cm-etcd-manage: begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
         "quota-near",
@@ -784,6 +794,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Finish the undo with `resume`, or begin it again with `undo`.",
     ),
     code(
+        "run-elsewhere",
+        "Another host was the last to work on the run, and it is not known here that nothing works on it there any more.",
+        "Make sure of it: that host is off or fenced, or its process is gone and the run was not resumed there since. Then say so with `--take-over HOST`.",
+    ),
+    code(
         "run-exists",
         "The plan has had its run.",
         "A plan is run once: go on with `resume`, or make a new plan.",
@@ -822,6 +837,11 @@ pub(crate) const CODES: &[Explained] = &[
         "service-unknown",
         "systemd on a node does not know etcd's unit, although the node has the role.",
         "Name the right unit in the spec: `systemctl list-units '*etcd*'` on the node shows it. Nothing was stopped.",
+    ),
+    code(
+        "shared-not-mounted",
+        "The cluster has two head nodes, and a path below /cm/shared or /home lies on this one's own disk: what shows there may be from before the last failover.",
+        "Look with `cmha status` and `findmnt /cm/shared`. Mount it, or name a place that is not below it.",
     ),
     code(
         "snapshot-beyond-limits",
@@ -1004,6 +1024,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The message names it and says why.",
     ),
     code(
+        "state-locks-local",
+        "The state directory lies on network storage that was mounted with locks of this host only, on a cluster with two head nodes.",
+        "Mount it with locks that the server keeps (NFS: without `nolock` and `local_lock`; Lustre: with `flock`), or name another --state-dir.",
+    ),
+    code(
         "state-unsafe",
         "A file that decides what is done could have been changed by others.",
         "Make sure that nobody has changed it, then take the right to write from group and others.",
@@ -1011,7 +1036,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "tls-missing",
         "A certificate or key for etcd is missing.",
-        "The message names the file and the option. On a BCM head node they lie below /etc/kubernetes/pki/LABEL.",
+        "The message names the file and the option. From Bright 10 on they lie below /etc/kubernetes/pki/LABEL, by the Kubernetes cluster's label; 9.x was seen to keep such files below /cm/local/apps/kubernetes/var/etc.",
     ),
     code(
         "tool-missing",

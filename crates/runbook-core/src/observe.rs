@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use crate::error::{AdapterError, Certainty};
 use crate::names::{AbsPath, NodeName};
 use crate::plan::{PlanError, list};
+use crate::platform::platform;
 use crate::ports::Ports;
 use crate::spec::{MemberSpec, Spec};
 use crate::world::{EtcdRole, Host, ObservedMember, RoleHolder, World};
@@ -84,6 +85,7 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         .iter()
         .map(|member| observe_one(ports, spec, &role, member));
     let members = try_join_all(members).await?;
+    let platform = Some(platform(ports, &members).await);
     let locked_images = locked_images(ports, spec).await;
     Ok(World {
         head,
@@ -92,6 +94,7 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         recorded,
         snapshot,
         members,
+        platform,
         locked_images,
     })
 }
@@ -267,6 +270,8 @@ pub fn drift(planned: &World, now: &World) -> Vec<Drift> {
         }
         // The plan itself asks for a lock to be lifted, and one put on later is told while a node waits.
         world.locked_images.clear();
+        // No step goes by the platform, and a question about it may fail at any time.
+        world.platform = None;
         serde_json::to_value(world).unwrap_or_default()
     };
     let mut found = Vec::new();

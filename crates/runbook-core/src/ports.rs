@@ -27,6 +27,7 @@ use crate::names::{
 use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
 };
+use crate::platform::{ApiServer, Platform};
 use crate::world::{
     BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, InstallerAsks, ListedMember,
     MemberStatus, PowerState, Provisioning, RecordedRevisions, RoleSource, Room, SeenSnapshot,
@@ -67,6 +68,8 @@ pub trait ClusterManager: Send + Sync {
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>>;
     /// The record of a node.
     async fn device(&self, node: &NodeName) -> PortResult<Device>;
+    /// Which Bright this is; its static pods are left out, they are asked of the nodes.
+    async fn platform(&self) -> PortResult<Platform>;
     /// `datanode` of a category, and the nodes that belong to it.
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)>;
     /// What the node's installer waits for leave to do.
@@ -111,6 +114,8 @@ pub trait Node: Send + Sync {
     ) -> PortResult<Option<SeenSnapshot>>;
     /// Room on the filesystem of a directory, and memory.
     async fn room(&self, node: &NodeName, dir: &AbsPath) -> PortResult<Room>;
+    /// What an API server on the node was told of etcd; none where none is seen.
+    async fn api_server(&self, node: &NodeName) -> PortResult<Option<ApiServer>>;
     /// Owner and mode of a tree.
     async fn tree(&self, node: &NodeName, tree: &AbsPath) -> PortResult<TreeState>;
 }

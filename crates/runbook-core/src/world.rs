@@ -11,6 +11,7 @@ use crate::identity::{ClusterId, MemberId};
 use crate::names::{
     AbsPath, CategoryName, EtcdUrl, MemberName, ModuleName, NodeName, OverlayName, RunId,
 };
+use crate::platform::Platform;
 use crate::version::EtcdVersion;
 
 /// Everything a plan depends on, as it was seen at one time.
@@ -32,6 +33,9 @@ pub struct World {
     pub snapshot: SnapshotProof,
     /// The members, in the spec's order.
     pub members: Vec<ObservedMember>,
+    /// Which Bright this is: told to a reviewer, and not compared. Absent in plans of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// Software images that are locked: a node whose image is among them is not provisioned. Looked at
     /// only where a node is to be wiped, and empty where it could not be seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

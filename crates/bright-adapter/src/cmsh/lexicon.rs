@@ -101,6 +101,7 @@ table! {
         Overlay = "configurationoverlay",
         SoftwareImage = "softwareimage",
         Roles = "roles",
+        Main = "main",
     }
     /// What a statement begins with.
     typed Verb "verb" {
@@ -114,6 +115,7 @@ table! {
         Commit = "commit",
         Reboot = "reboot",
         Power = "power",
+        VersionInfo = "versioninfo",
         InstallerInteractions = "installerinteractions",
         ProvisioningStatus = "provisioningstatus",
         IsLocked = "islocked",
@@ -152,6 +154,11 @@ table! {
     /// Roles.
     typed Role "role" {
         EtcdHost = "etcd::host",
+        ApiServer = "kubernetes::apiserver",
+    }
+    /// What a line of `versioninfo` begins with that tells the release.
+    read VersionLine "versioninfo" {
+        ClusterManager = "Cluster Manager",
     }
     /// How the product names what belongs to a Kubernetes cluster: `kube-default-etcd`.
     read Habit "habit" {
@@ -260,6 +267,7 @@ table! {
         Cmsh = "/cm/local/apps/cmd/bin/cmsh",
         Cmha = "/cm/local/apps/cmd/sbin/cmha",
         State = "/var/spool/cmd/state",
+        EtcdManage = "/cm/local/apps/cmd/scripts/cm-etcd-manage",
     }
     /// The levels of an event, a line of which is no answer.
     read EventLevel "event" {

@@ -9,6 +9,7 @@ mod head;
 mod installer;
 mod lexicon;
 mod noise;
+mod platform;
 mod read;
 mod roles;
 mod script;
@@ -24,6 +25,7 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
 use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::{Command, ManagerEffect};
+use runbook_core::platform::Platform;
 use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
 use runbook_core::world::{
     Device, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleSource,
@@ -181,6 +183,10 @@ impl ClusterManager for Cmsh {
 
     async fn device(&self, node: &NodeName) -> PortResult<Device> {
         self.read_device(node).await
+    }
+
+    async fn platform(&self) -> PortResult<Platform> {
+        self.read_platform().await
     }
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {

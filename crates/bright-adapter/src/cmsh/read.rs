@@ -33,6 +33,7 @@ pub(super) struct Overlay {
     /// Priority -1 disables an overlay (administrator manual 2.1.6).
     pub(super) enabled: bool,
     pub(super) etcd: bool,
+    pub(super) api_server: bool,
 }
 
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
@@ -219,12 +220,12 @@ impl Overlay {
             .parse()
             .map_err(|_| row.bad(Property::Priority, &format!("reads {}", shown(&priority))))?;
         let roles = row.items(Property::Roles)?;
+        let has = |wanted| roles.iter().any(|role| Role::of(role) == Some(wanted));
         Ok(Self {
             name: row.text(Property::Name)?,
             enabled: priority >= 0,
-            etcd: roles
-                .iter()
-                .any(|role| Role::of(role) == Some(Role::EtcdHost)),
+            etcd: has(Role::EtcdHost),
+            api_server: has(Role::ApiServer),
             row,
         })
     }

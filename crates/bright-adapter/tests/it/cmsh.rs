@@ -54,6 +54,7 @@ impl Fake {
         config.timeout = timeout;
         config.cmha = dir.path().join("cmha");
         config.state_file = dir.path().join("state");
+        config.etcd_manage = dir.path().join("cm-etcd-manage");
         let cmsh = Cmsh::new(config, Arc::new(log.clone()));
         Self { dir, log, cmsh }
     }
@@ -119,6 +120,29 @@ async fn the_role_and_its_holders() {
     assert_eq!(first.member.as_str(), "node001");
     assert_eq!(first.peer_url.as_str(), "https://10.141.0.1:2380");
     assert_eq!(first.sources, [RoleSource::OverlayNode(overlay())]);
+}
+
+#[tokio::test]
+async fn which_bright_it_is() {
+    let list = r#""configurationoverlay; list "*) echo '[{"name": "kube-default-master", "priority": 500, "allheadnodes": "no", "nodes": ["node001..node002"], "categories": [], "roles": ["Kubernetes::ApiServer", "Kubernetes::Controller"]}]';;"#;
+    let told = "'main; versioninfo') printf 'Product\\nCluster Manager   11.0\\nCMDaemon 3.1\\n';;";
+    let fake = Fake::answering(&format!("{told}\n{list}"));
+    std::fs::write(
+        fake.dir.path().join("cm-etcd-manage"),
+        "#!/bin/sh\nexit 1\n",
+    )
+    .unwrap();
+    let platform = fake.cmsh.platform().await.unwrap();
+    assert_eq!(platform.release.as_deref(), Some("11.0"));
+    let role = platform.api_server_role.as_ref().unwrap();
+    assert_eq!(role.overlay.as_str(), "kube-default-master");
+    assert_eq!(role.nodes, [node("node001"), node("node002")]);
+    assert!(platform.etcd_manage);
+    // A command that this cmsh does not know, and none of the rest.
+    let silent = Fake::answering("'main; versioninfo') echo 'unknown command' >&2; exit 1;;");
+    let platform = silent.cmsh.platform().await.unwrap();
+    assert_eq!((platform.release, platform.api_server_role), (None, None));
+    assert!(!platform.etcd_manage);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use runbook_core::error::AdapterError;
 use runbook_core::names::{AbsPath, ModuleName, NodeName};
+use runbook_core::platform::{Platform, platform};
 use runbook_core::ports::{NoLog, PortResult, Ports};
 use runbook_core::spec::Spec;
 use runbook_core::world::{HeadRole, Host, ObservedMember, RoleHolder, SnapshotProof};
@@ -38,6 +39,7 @@ struct Found {
     overlay: String,
     spool: AbsPath,
     members: Vec<ObservedMember>,
+    platform: Platform,
     snapshots: Vec<Candidate>,
     snapshot: Option<SnapshotProof>,
     head_modules: Vec<ModuleName>,
@@ -99,6 +101,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         overlay: role.overlay.to_string(),
         spool: role.spool.clone(),
         members: Vec::new(),
+        platform: Platform::default(),
         snapshots: candidates(Path::new(SNAPSHOTS), &mut problems),
         snapshot: None,
         head_modules: modules(MODULES.map(Path::new)),
@@ -112,6 +115,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         found.problems.extend(clears_at_boot(&member));
         found.members.push(member);
     }
+    found.platform = platform(ports, &found.members).await;
     if found.members.is_empty() {
         found.problems.push(format!(
             "overlay {} has Etcd::Host, but no node has it from there: list the members by hand",
@@ -312,8 +316,22 @@ fn report(found: &Found) -> String {
         found.overlay, found.spool
     )
     .ok();
+    writeln!(
+        page,
+        "  Bright     {}",
+        clean_line(&found.platform.to_string())
+    )
+    .ok();
     for member in &found.members {
         writeln!(page, "  member     {}", of_member(member)).ok();
+    }
+    if found.platform.etcd_manage {
+        let tool = format!("cm-etcd-manage --kube-cluster {} status", found.cluster);
+        writeln!(
+            page,
+            "  tool       {tool}: while a quorum answers, replacing single members is better"
+        )
+        .ok();
     }
     if let Some(proof) = &found.snapshot {
         let content = &proof.content;

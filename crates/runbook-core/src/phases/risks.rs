@@ -3,9 +3,10 @@
 use super::{Context, Member, reprovision};
 use crate::names::NodeName;
 use crate::plan::list;
+use crate::platform::{ApiServers, MANIFEST, Platform};
 use crate::spec::{DatanodeAgain, FullInstall};
 use crate::version::EtcdVersion;
-use crate::world::{Device, ObservedMember, RecordedRevisions};
+use crate::world::{Device, HeadRole, ObservedMember, RecordedRevisions};
 
 pub(super) fn risks(cx: &Context) -> Vec<String> {
     let mut risks = vec![
@@ -17,6 +18,8 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         risks.extend(wiping(cx));
     }
     risks.extend(window(cx));
+    risks.extend(cx.world.platform.as_ref().map(|p| api_servers(cx, p)));
+    risks.extend(two_heads(cx));
     let lowered = reprovision::lowered_categories(cx);
     let allowed = cx.spec.allow.category_datanode.iter();
     for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
@@ -150,4 +153,52 @@ fn lost(cx: &Context) -> String {
     format!(
         "Everything written to etcd after the snapshot, of revision {snapshot}, is lost; {known}. Kubernetes will end workloads that the snapshot does not know."
     )
+}
+
+/// What happens to the API servers, as far as anybody has written it down.
+fn api_servers(cx: &Context, platform: &Platform) -> String {
+    let look = format!(
+        "--etcd-servers must be there, and not empty: Verify looks at {}",
+        match platform.api_server_nodes().as_slice() {
+            [] => "none, for none was seen".to_owned(),
+            nodes => list(nodes),
+        }
+    );
+    match platform.api_servers() {
+        ApiServers::Services => format!(
+            "The API servers are services of Bright's role Kubernetes::ApiServer. While no node has Etcd::Host they are restarted with an empty --etcd-servers, and fail; once it is given back they should come up again with the members named; where they do not, the article has them started by hand in cmsh. {look}."
+        ),
+        ApiServers::StaticPods => format!(
+            "The API servers are kubeadm's static pods. What Bright does to them while no node has Etcd::Host is not documented. After the run look at {MANIFEST} on every control-plane node: {look}, and knows of no others. An empty one was seen after an upgrade by kubeadm.{}",
+            joins_again(cx, platform)
+        ),
+        ApiServers::Both => format!(
+            "There is a role Kubernetes::ApiServer as well as static pods of kubeadm; what Bright does to either while no node has Etcd::Host is not known for such a mix. {look}.{}",
+            joins_again(cx, platform)
+        ),
+        ApiServers::Unknown => "How the API servers are run was not seen: no overlay has Kubernetes::ApiServer, and no member that answers has a static pod of one. After the run see on each of them that --etcd-servers is not empty; Verify does not.".to_owned(),
+    }
+}
+
+/// A wiped control-plane node loses more than etcd's data.
+fn joins_again(cx: &Context, platform: &Platform) -> String {
+    let wiped = cx.members.iter().filter(|member| member.reprovision);
+    let wiped = wiped.map(Member::node);
+    let lost: Vec<_> = wiped
+        .filter(|node| platform.static_pods.contains(node))
+        .cloned()
+        .collect();
+    if lost.is_empty() {
+        return String::new();
+    }
+    format!(
+        " With the disk of {} go that manifest and the control plane's certificates there: the node has to join again (Bright's cm-kubeadm-manage), and whether Bright does that by itself is not known.",
+        list(&lost)
+    )
+}
+
+fn two_heads(cx: &Context) -> Option<String> {
+    (cx.world.head == HeadRole::Active).then(|| {
+        "There are two head nodes. After a failover the run halts before its next effect, and goes on with `resume` at the other head node, from the same state directory: one on storage of both, or a copy. A provisioning under way is lost with a failover and may have to be begun again.".to_owned()
+    })
 }

@@ -308,6 +308,13 @@ pub enum Check {
         /// The value; none when the key must be gone.
         value: Option<String>,
     },
+    /// The API server on the node was told of these members. What cannot be seen counts, and is said.
+    ApiServerTold {
+        /// The node.
+        node: NodeName,
+        /// The members.
+        members: Vec<(NodeName, EtcdUrl)>,
+    },
     /// An embedder's own question.
     Own {
         /// The handler's name.

@@ -301,6 +301,10 @@ impl fmt::Display for Check {
             } => {
                 write!(f, "{url} has no canary key any more")
             }
+            Self::ApiServerTold { node, .. } => write!(
+                f,
+                "--etcd-servers of the API server on {node} is not empty, and names members"
+            ),
             Self::Own { kind, params } => write!(f, "{kind} {params} is done"),
         }
     }

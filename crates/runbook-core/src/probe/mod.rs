@@ -227,6 +227,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
             client::key_reads(ports, url, key, value.as_deref()).await
         }
 
+        Check::ApiServerTold { node, members } => node::api_server_told(ports, node, members).await,
         Check::Own { kind, params } => own(ports, kind, params).await,
     }
 }

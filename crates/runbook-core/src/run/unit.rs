@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::failure::{failure, in_the_way, too_late, unsafe_now};
+use super::failure::{deposed, failure, in_the_way, too_late, unsafe_now};
+use super::head::{ASK_EVERY, Head};
 use super::{Run, RunError, bounded};
 use crate::error::{AdapterError, Certainty};
 use crate::event::{Event, EventSink, Failure, UnitRef};
 use crate::journal::{Baseline, Entry, Permit};
 use crate::machine::UnitState;
 use crate::names::NodeName;
-use crate::plan::{Action, Check, Unit};
+use crate::plan::{Action, Check, Phase, Unit};
 use crate::probe::{self, Finding};
 use crate::world::BootId;
 
@@ -26,6 +27,8 @@ pub(super) enum Came {
     /// A gate that was not waited for any longer because the run is to halt; nothing is recorded.
     Left,
     Failed(Failure),
+    /// This head node may not act any more; nothing is recorded of the unit, which is as it was left.
+    Deposed(Failure),
 }
 
 /// Takes a unit as far as it goes in this life.
@@ -44,7 +47,8 @@ pub(super) async fn drive<'a>(
         answers: AtomicU32::new(0),
     };
     let came = match work.through().await {
-        Ok(Came::Failed(failure)) => work.failed(failure),
+        Ok(Came::Failed(failure)) => work.failed_here(failure).await,
+        Ok(Came::Deposed(failure)) => Ok(work.deposed(failure)),
         other => other,
     };
     (unit, came)
@@ -156,13 +160,20 @@ impl Work<'_> {
             Ok(baseline) => baseline,
             Err(error) => return Ok(Came::Failed(Failure::from(&error))),
         };
+        // The last question before the intent: no effect leaves a head node that is not the active one.
+        match self.patiently(&[Check::HeadIsActive], None).await {
+            Finding::Holds(_) => {}
+            _ if self.stop.is_cancelled() => return Ok(Came::Left),
+            Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
+            other => return Ok(Came::Deposed(deposed(&other.seen()))),
+        }
         let at = self.run.ports.clock.wall();
         let permit = self.run.ledger().intend(at, &self.unit.id, baseline)?;
         self.events.event(Event::Acting {
             unit: self.name.clone(),
             what: action.to_string(),
         });
-        match self.perform(&permit, action).await {
+        match self.perform(&permit, action).await? {
             Ok(()) => self.wait(true).await,
             Err(error) => self.after_error(&error).await,
         }
@@ -190,7 +201,11 @@ impl Work<'_> {
         Some(member.host.as_ref()?.boot_id.clone())
     }
 
-    async fn perform(&self, permit: &Permit, action: &Action) -> Result<(), AdapterError> {
+    async fn perform(
+        &self,
+        permit: &Permit,
+        action: &Action,
+    ) -> Result<Result<(), AdapterError>, RunError> {
         let clock = &self.run.ports.clock;
         let mut tries = 0;
         loop {
@@ -203,8 +218,10 @@ impl Work<'_> {
                         error: error.chain(),
                     });
                     clock.sleep(self.poll()).await;
+                    // Another life may have begun meanwhile, and be past this.
+                    self.run.ledger().journal.still_ours()?;
                 }
-                other => return other,
+                other => return Ok(other),
             }
         }
     }
@@ -228,6 +245,7 @@ impl Work<'_> {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
+        let mut asked = since;
         let mut went_on = !acted;
         loop {
             let finding = self.look().await;
@@ -256,6 +274,13 @@ impl Work<'_> {
                 }
             }
             clock.sleep(self.poll()).await;
+            // After a failover nobody here may act on what is waited for.
+            if clock.monotonic().saturating_sub(asked) >= ASK_EVERY {
+                asked = clock.monotonic();
+                if let Head::Passive(failure) = self.run.head().await {
+                    return Ok(Came::Deposed(failure));
+                }
+            }
         }
     }
 
@@ -317,6 +342,27 @@ impl Work<'_> {
             reason,
         });
         Ok(Came::Through)
+    }
+
+    /// What fails because of a failover is no failure of the unit: a session that ended, a request that
+    /// was cut, a node that the other head takes care of now.
+    async fn failed_here(&self, failure: Failure) -> Result<Came, RunError> {
+        // Preflight's own question, whose answer is the failure.
+        if self.unit.phase == Phase::Preflight && failure.code == "head-passive" {
+            return self.failed(failure);
+        }
+        match self.run.head().await {
+            Head::Passive(by) => Ok(self.deposed(by)),
+            Head::NotDeposed => self.failed(failure),
+        }
+    }
+
+    fn deposed(&self, failure: Failure) -> Came {
+        self.events.event(Event::Failed {
+            unit: self.name.clone(),
+            failure: failure.clone(),
+        });
+        Came::Deposed(failure)
     }
 
     fn failed(&self, failure: Failure) -> Result<Came, RunError> {

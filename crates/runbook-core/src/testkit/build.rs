@@ -13,6 +13,7 @@ use super::{module, named, run_id};
 use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
+use crate::platform::{ApiServerRole, Platform};
 use crate::spec::{
     Allowances, DatanodeAgain, Deadlines, FullInstall, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
 };
@@ -62,6 +63,8 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    two_heads: bool,
+    platform: Platform,
     full_install: FullInstall,
     cleared_at_boot: Option<usize>,
     image_locked: bool,
@@ -87,6 +90,15 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            two_heads: false,
+            platform: Platform {
+                release: Some("9.2".into()),
+                api_server_role: Some(ApiServerRole {
+                    overlay: named("kube-default-master"),
+                    nodes: (0..members).map(node_name).collect(),
+                }),
+                ..Platform::default()
+            },
             full_install: FullInstall::DatanodeNo,
             cleared_at_boot: None,
             image_locked: false,
@@ -200,6 +212,13 @@ impl Builder {
         self
     }
 
+    /// There are two head nodes; the one in seat 0 is active, see [`World::fail_over`].
+    #[must_use]
+    pub const fn two_heads(mut self) -> Self {
+        self.two_heads = true;
+        self
+    }
+
     /// The spec has the installers' questions answered, and `datanode` never lowered.
     #[must_use]
     pub const fn confirm(mut self) -> Self {
@@ -235,6 +254,13 @@ impl Builder {
         self
     }
 
+    /// What the cluster manager says of itself; nodes in `static_pods` have the manifest of one.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = platform;
+        self
+    }
+
     /// The world.
     pub fn build(self) -> World {
         let spec = self.spec();
@@ -262,6 +288,7 @@ impl Builder {
         };
         World::from_state(State {
             now: Duration::ZERO,
+            active: self.two_heads.then_some(0),
             queue: Queue::default(),
             rng: Rng::new(self.seed),
             setup,
@@ -277,6 +304,7 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
+            etcd_servers_lost: false,
             image_locked: self.image_locked,
             busy: false,
         })
@@ -310,6 +338,7 @@ impl Builder {
             overlay: named("kube-default-etcd"),
             spool: named("/var/lib/etcd"),
             recorded: self.recorded,
+            platform: self.platform.clone(),
             version: self.version,
             image_has_spool: self.image_has_spool,
         }

@@ -10,6 +10,7 @@ use super::{World, named};
 use crate::journal::Permit;
 use crate::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
+use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult};
 use crate::spec::FullInstall;
 use crate::world::{
@@ -28,7 +29,7 @@ impl ClusterManager for World {
     }
 
     async fn head_role(&self) -> PortResult<HeadRole> {
-        self.ask("cmha status", |_| Ok(HeadRole::Single)).await
+        self.part_of(0).await
     }
 
     async fn etcd_overlay(&self, _: &ClusterLabel) -> PortResult<OverlayName> {
@@ -101,6 +102,16 @@ impl ClusterManager for World {
                 next_install_mode: state.records.mode[&name],
                 cleared_at_boot: node.cleared_at_boot.clone(),
                 installer: node.step,
+            })
+        })
+        .await
+    }
+
+    async fn platform(&self) -> PortResult<Platform> {
+        self.ask("the platform", |state| {
+            Ok(Platform {
+                static_pods: Vec::new(),
+                ..state.setup.platform.clone()
             })
         })
         .await

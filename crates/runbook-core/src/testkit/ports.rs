@@ -123,6 +123,11 @@ impl Clock for World {
 }
 
 impl World {
+    /// `--etcd-servers` of every API server is emptied, and stays so.
+    pub fn lose_etcd_servers(&self) {
+        self.state().etcd_servers_lost = true;
+    }
+
     /// The snapshot is gone from the head node.
     pub fn lose_snapshot(&self) {
         self.state().snapshot_lost = true;

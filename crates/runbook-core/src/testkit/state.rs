@@ -12,6 +12,7 @@ use super::work::Ticket;
 use crate::identity::ClusterId;
 use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName};
 use crate::plan::RestoreEffect;
+use crate::platform::Platform;
 use crate::spec::Spec;
 use crate::version::EtcdVersion;
 use crate::world::{
@@ -27,6 +28,7 @@ pub(super) struct Setup {
     pub(super) version: EtcdVersion,
     pub(super) snapshot: SnapshotProof,
     pub(super) recorded: Option<RecordedRevisions>,
+    pub(super) platform: Platform,
     /// Whether the image brings an empty directory at the spool path.
     pub(super) image_has_spool: bool,
 }
@@ -137,6 +139,8 @@ pub(super) struct Store {
 
 pub(super) struct State {
     pub(super) now: Duration,
+    /// Which of two head nodes is the active one; none where there is only one.
+    pub(super) active: Option<usize>,
     pub(super) queue: Queue,
     pub(super) rng: Rng,
     pub(super) setup: Setup,
@@ -154,6 +158,8 @@ pub(super) struct State {
     pub(super) violations: Vec<String>,
     /// Proofs of the snapshot since the run began.
     pub(super) snapshot_lost: bool,
+    /// Nobody tells the API servers of etcd any more.
+    pub(super) etcd_servers_lost: bool,
     pub(super) proofs: u32,
     /// The software image of every node is locked.
     pub(super) image_locked: bool,
