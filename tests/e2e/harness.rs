@@ -398,3 +398,9 @@ impl Slots {
         self.given.notify_one();
     }
 }
+
+/// A number that differs from run to run, told when a test fails.
+pub(crate) fn dice() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lab::Node;
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, dice, until};
 
 /// The unit whose intent, or for phases without effects whose record, tells that a phase is on.
 const MOMENTS: [(&str, &str); 9] = [
@@ -21,12 +21,6 @@ const MOMENTS: [(&str, &str); 9] = [
     ("datanode", "datanode/"),
     ("verify", "verify/"),
 ];
-
-/// A number that differs from run to run, told when a test fails.
-fn dice() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(std::process::id())
-}
 
 fn kill(mut child: Child) {
     child.kill().expect("SIGKILL");
