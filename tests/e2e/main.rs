@@ -13,6 +13,8 @@ mod harness;
 mod installer;
 mod interrupted;
 mod refused;
+mod scenarios;
 mod undo;
+mod versions;
 mod whole;
 mod window;

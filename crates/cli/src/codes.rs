@@ -295,8 +295,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "etcd-overlay",
-        "No overlay, or more than one, carries Etcd::Host.",
-        "Name the overlay: `overlay:` in the spec, --overlay for discover.",
+        "No overlay, or more than one, carries Etcd::Host for this cluster; or two overlays make members of one etcd cluster.",
+        "Name the overlay: `overlay:` in the spec, --overlay for discover; or its label, --cluster. Of two overlays with one etcd cluster let one list all members, and disable the other (priority -1).",
     ),
     code(
         "etcd-role",

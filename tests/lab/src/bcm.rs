@@ -49,6 +49,7 @@ wait
 const API_SERVER_UNIT: &str = "\
 [Unit]
 Description=Kubernetes API Server
+StartLimitIntervalSec=0
 
 [Service]
 EnvironmentFile=/cm/local/apps/kubernetes/var/etc/apiserver.env

@@ -35,11 +35,11 @@ impl Cmsh {
         if candidates.is_empty() {
             return Err(none());
         }
-        let what = format!(
-            "several overlays carry Etcd::Host, and {} of them are of cluster {label}: {}",
-            fitting.len(),
-            list(&candidates)
-        );
+        let all = list(&candidates);
+        let what = match fitting.len() {
+            0 => format!("several overlays carry Etcd::Host, and none is of cluster {label}: {all}"),
+            _ => format!("several overlays carry Etcd::Host for cluster {label}: {all}"),
+        };
         Err(refused(what).hint("say which: --cluster LABEL, or --overlay NAME"))
     }
 

@@ -7,6 +7,7 @@ use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
 use runbook_core::world::{InstallerAsks, PowerState, Provisioning};
 
+use super::answer::{Answer, Kind};
 use super::lexicon::{
     Argument, Boolean, Interaction, Mode, PowerWord, Provisioner, Verb, Word as _,
 };
@@ -27,9 +28,14 @@ impl Cmsh {
         let script = script.with(Argument::Nodes).name(node);
         let script = script.with(Argument::Status);
         match self.run(&script, false).await {
-            Ok(answer) => Ok(power(&answer.stdout).unwrap_or_else(|| {
-                PowerState::Silent(shown(&format!("{}\n{}", answer.stderr, answer.stdout)))
-            })),
+            Ok(answer) => match (power(&answer.stdout), answer.complaint()) {
+                (Some(state), _) => Ok(state),
+                // The daemon refuses, not the power control.
+                (None, Some(said)) if said.kind != Kind::Other => {
+                    answer.accepted().map(|answer| silent(&answer))
+                }
+                (None, _) => Ok(silent(&answer)),
+            },
             Err(failure @ Failure::Timeout(_)) => Ok(PowerState::Silent(failure.to_string())),
             Err(failure) => Err(self.failed(&script, failure)),
         }
@@ -58,6 +64,10 @@ impl Cmsh {
             locked_images: locked.map_or_else(|_| Vec::new(), |answer| locked_in(&answer.stdout)),
         })
     }
+}
+
+fn silent(answer: &Answer) -> PowerState {
+    PowerState::Silent(shown(&format!("{}\n{}", answer.stderr, answer.stdout)))
 }
 
 /// The rows of `Hostname Action` that are about this node.

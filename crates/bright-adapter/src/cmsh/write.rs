@@ -184,6 +184,9 @@ impl Cmsh {
 
     /// What a refused power-on means: a power control that does not answer needs somebody's hand.
     async fn without_power(&self, node: &NodeName, error: AdapterError) -> AdapterError {
+        if error.code != codes::CMSH_REFUSED {
+            return error;
+        }
         match self.read_power(node).await {
             Ok(PowerState::Silent(_)) => {
                 let what = format!("the power control of {node} does not answer");
@@ -206,18 +209,28 @@ impl Cmsh {
             }
             error
         })?;
-        if answer.status == Some(0) {
+        let said = answer.complaint();
+        let plain = said
+            .as_ref()
+            .is_none_or(|said| matches!(said.kind, Kind::Other | Kind::Absent));
+        if plain && answer.status == Some(0) {
             return Ok(());
         }
         let certainty = match self.read_installer_asks(node).await {
             Ok(InstallerAsks::Nothing) => return Ok(()),
             Ok(_) => Certainty::Refused,
-            Err(_) => Certainty::Unknown,
+            Err(_) if plain => Certainty::Unknown,
+            Err(_) => said.as_ref().map_or(Certainty::Unknown, refused),
         };
+        let said = said.unwrap_or_else(|| unsaid(&answer));
         let text = shown(&format!("{}\n{}", answer.stderr, answer.stdout));
         let what = format!("cmsh refused {:?}: {text}", script.text());
-        Err(AdapterError::new(codes::CMSH_REFUSED, certainty, what)
-            .hint("confirm it on the node's console, or mend what cmsh says; then resume"))
+        let error = said.error(certainty, what);
+        Err(if plain {
+            error.hint("confirm it on the node's console, or mend what cmsh says; then resume")
+        } else {
+            error
+        })
     }
 
     /// Power commands have nothing to read back: the boot id tells, later.

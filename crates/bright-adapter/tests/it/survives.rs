@@ -66,7 +66,7 @@ async fn echo_lines() {
     let plain = device(&format!("[ {} ]", row("node001", "[ UP ]")))
         .await
         .unwrap();
-    let list = "list -f hostname,type,category,ip,status,datanode,nextinstallmode -d {}";
+    let list = "list -f hostname,type,category,ip,status,datanode,nextinstallmode,blockdevicesclearedonnextboot -d {}";
     let printed = format!(
         "device\n[basecm]% device\n[basecm->device]% {list}\n[ {} ]\n[basecm->device]%\n",
         row("node001", "[ UP ]")
@@ -455,7 +455,7 @@ async fn not_permitted_by_its_profile() {
     for end in ENDS {
         let say = format!("cat {} {end}", fixture("not-permitted.txt").display());
         let fake = Fake::answering(&format!(
-            "{QUESTION} {say};;\n*removefrom*) {say};;\n*power*) {say};;"
+            "{QUESTION} {say};;\n*removefrom*) {say};;\n*power*) {say};;\n*interactions*) {say};;"
         ));
         let error = fake.cmsh.device(&node("node001")).await.unwrap_err();
         assert_eq!(
@@ -467,6 +467,9 @@ async fn not_permitted_by_its_profile() {
         for effect in [
             unassign(&["node001"]),
             ManagerEffect::PowerOn {
+                node: node("node001"),
+            },
+            ManagerEffect::ConfirmInstall {
                 node: node("node001"),
             },
         ] {
