@@ -42,6 +42,7 @@ pub(super) struct Records {
     pub(super) categories: BTreeMap<CategoryName, bool>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub(super) struct NodeState {
     pub(super) name: NodeName,
@@ -137,6 +138,7 @@ pub(super) struct Store {
     pub(super) canaries: BTreeMap<String, String>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct State {
     pub(super) now: Duration,
     /// Which of two head nodes is the active one; none where there is only one.
