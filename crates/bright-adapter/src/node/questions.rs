@@ -373,7 +373,7 @@ mod tests {
     }
 
     /// What the script makes of a manifest.
-    fn told(manifest: &str) -> Option<Option<ApiServer>> {
+    fn told(manifest: &str) -> Read<ApiServer> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kube-apiserver.yaml");
         std::fs::write(&path, manifest).unwrap();
@@ -382,7 +382,7 @@ mod tests {
             .output()
             .unwrap();
         assert!(done.status.success(), "{done:?}");
-        read_api_server(&String::from_utf8(done.stdout).unwrap())
+        read_api_server(&String::from_utf8(done.stdout).unwrap()).unwrap()
     }
 
     #[test]
@@ -391,7 +391,7 @@ mod tests {
             let text = format!(
                 "    - --etcd-servers-overrides=/events#https://x:1\n{line}\n    - --v=2\n"
             );
-            told(&text).unwrap().unwrap()
+            told(&text).unwrap()
         };
         let two = ["https://10.141.0.1:2379", "https://10.141.0.2:2379"];
         for line in [
