@@ -58,8 +58,10 @@
 //! # }
 //! ```
 
+pub mod bundle;
 mod cmsh;
 pub mod codes;
+pub mod doctor;
 mod node;
 mod process;
 pub mod programs;

@@ -260,6 +260,14 @@ impl Row {
             .ok_or_else(|| self.bad(column, "holds something that is no text"))
     }
 
+    /// The same, nothing also where this kind of object has no such property.
+    pub(crate) fn items_or_none(&self, column: &str) -> PortResult<Vec<String>> {
+        match self.cells.get(column) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(_) => self.items(column),
+        }
+    }
+
     /// A cell that lists nodes, ranges expanded.
     pub(crate) fn nodes(&self, column: &str) -> PortResult<Vec<String>> {
         let text = match self.cell(column)? {

@@ -4,7 +4,7 @@ mod answer;
 mod config;
 mod groups;
 mod head;
-mod read;
+pub(crate) mod read;
 mod roles;
 mod script;
 mod status;

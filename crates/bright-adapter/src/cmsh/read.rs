@@ -3,7 +3,7 @@
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::{CategoryName, NameError, NodeName, OverlayName};
 use runbook_core::ports::PortResult;
-use runbook_core::world::{Device, InstallMode};
+use runbook_core::world::{Device, DeviceStatus, InstallMode};
 
 use super::answer::Row;
 use super::script::Script;
@@ -13,25 +13,25 @@ use crate::text::shown;
 
 /// A row of `device; list`.
 #[derive(Debug)]
-pub(super) struct DeviceRow {
+pub(crate) struct DeviceRow {
     row: Row,
-    pub(super) hostname: String,
-    pub(super) head_node: bool,
+    pub(crate) hostname: String,
+    pub(crate) head_node: bool,
     /// Whether it has roles at all: switches and power distribution units have none.
-    pub(super) node: bool,
+    pub(crate) node: bool,
     /// Empty for a head node, which has none.
-    pub(super) category: String,
+    pub(crate) category: String,
     pub(super) ip: String,
 }
 
 /// A row of `configurationoverlay; list`.
 #[derive(Debug)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay {
     row: Row,
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Priority -1 disables an overlay (administrator manual 2.1.6).
-    pub(super) enabled: bool,
-    pub(super) etcd: bool,
+    pub(crate) enabled: bool,
+    pub(crate) etcd: bool,
 }
 
 /// The name `Etcd::Host`, which cmsh takes and prints in either case.
@@ -66,15 +66,19 @@ impl DeviceRow {
         })
     }
 
-    pub(super) fn name(&self) -> PortResult<NodeName> {
+    pub(crate) fn name(&self) -> PortResult<NodeName> {
         NodeName::new(self.hostname.as_str()).map_err(unusable)
     }
 
-    pub(super) fn datanode(&self) -> PortResult<bool> {
+    pub(crate) fn status(&self) -> PortResult<DeviceStatus> {
+        Ok(status::parse(&self.row.text("status")?))
+    }
+
+    pub(crate) fn datanode(&self) -> PortResult<bool> {
         self.row.flag("datanode")
     }
 
-    pub(super) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
+    pub(crate) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
         let text = self.row.text("nextinstallmode")?;
         match text.to_uppercase().as_str() {
             "" => Ok(None),
@@ -91,7 +95,7 @@ impl DeviceRow {
 }
 
 impl Cmsh {
-    pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
+    pub(crate) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
         let columns = "list -f hostname,type,category,ip,status,datanode,nextinstallmode -d {}";
         let script = Script::default().then("device").then(columns);
         let rows = self.ask(&script).await?.rows()?;
@@ -114,7 +118,7 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let status = status::parse(&device.row.text("status")?);
+        let status = device.status()?;
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
             let category = CategoryName::new("headnode").map_err(unusable)?;
@@ -138,16 +142,61 @@ impl Cmsh {
         })
     }
 
-    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+    /// `datanode` of every category, by name.
+    pub(crate) async fn categories(&self) -> PortResult<Vec<(String, bool)>> {
         let script = Script::default()
             .then("category")
             .then("list -f name,datanode -d {}");
-        for row in self.ask(&script).await?.rows()? {
-            if row.text("name")? == category.as_str() {
-                return row.flag("datanode");
-            }
-        }
-        Err(absent("category", category.as_str()))
+        let rows = self.ask(&script).await?.rows()?;
+        rows.iter()
+            .map(|row| Ok((row.text("name")?, row.flag("datanode")?)))
+            .collect()
+    }
+
+    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+        let categories = self.categories().await?;
+        let found = categories
+            .iter()
+            .find(|(name, _)| name == category.as_str());
+        found
+            .map(|(_, datanode)| *datanode)
+            .ok_or_else(|| absent("category", category.as_str()))
+    }
+
+    /// What `main versioninfo` says, as `Cluster Manager 11.0` (seen in the field).
+    pub(crate) async fn version(&self) -> PortResult<String> {
+        let script = Script::default().then("main versioninfo");
+        Ok(self.ask(&script).await?.stdout)
+    }
+
+    /// The block devices that the next boot of each node wipes, whatever its install mode and `datanode`
+    /// say (administrator manual 5.4.4).
+    pub(crate) async fn block_devices_to_clear(&self) -> PortResult<Vec<(String, Vec<String>)>> {
+        let columns = "list -f hostname,blockdevicesclearedonnextboot -d {}";
+        let script = Script::default().then("device").then(columns);
+        let rows = self.ask(&script).await?.rows()?;
+        rows.iter()
+            .map(|row| {
+                let column = "blockdevicesclearedonnextboot";
+                // A head node may lack it.
+                let devices = row.items_or_none(column)?;
+                Ok((row.text("hostname")?, devices))
+            })
+            .collect()
+    }
+
+    /// What the provisioning subsystem is at (administrator manual 5.4.7).
+    pub(crate) async fn provisioning(&self) -> PortResult<String> {
+        let script = Script::default()
+            .then("softwareimage")
+            .then("provisioningstatus");
+        Ok(self.ask(&script).await?.stdout)
+    }
+
+    /// What is said of locked images; the words are documented nowhere.
+    pub(crate) async fn image_locks(&self) -> PortResult<String> {
+        let script = Script::default().then("softwareimage").then("islocked");
+        Ok(self.ask(&script).await?.stdout)
     }
 
     pub(super) async fn read_category(
@@ -163,7 +212,7 @@ impl Cmsh {
         ))
     }
 
-    pub(super) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
+    pub(crate) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
         let columns = "list -f name,priority,allheadnodes,nodes,categories,roles -d {}";
         let script = Script::default().then("configurationoverlay").then(columns);
         let rows = self.ask(&script).await?.rows()?;
@@ -202,8 +251,14 @@ impl Overlay {
         })
     }
 
-    pub(super) fn nodes(&self) -> PortResult<Vec<String>> {
+    pub(crate) fn nodes(&self) -> PortResult<Vec<String>> {
         self.row.nodes("nodes")
+    }
+
+    /// Whether it carries a role.
+    pub(crate) fn has_role(&self, name: &str) -> bool {
+        let roles = self.row.items("roles").unwrap_or_default();
+        roles.iter().any(|role| role.eq_ignore_ascii_case(name))
     }
 
     pub(super) fn categories(&self) -> PortResult<Vec<String>> {

@@ -117,7 +117,7 @@ impl Cmsh {
         Ok(found)
     }
 
-    pub(super) async fn read_etcd_role(
+    pub(crate) async fn read_etcd_role(
         &self,
         named: Option<OverlayName>,
         asked: &[NodeName],
