@@ -127,8 +127,11 @@ MaxStartups 100
 MaxSessions 100
 ";
 
+/// Where the API server's static pod is described.
+const MANIFEST: &str = "etc/kubernetes/manifests/kube-apiserver.yaml";
+
 /// Builds the image of a lab; `etcd` says which binaries it carries.
-pub(crate) fn build(layout: &Layout, etcd: &Etcd) -> Result<()> {
+pub(crate) fn build(layout: &Layout, nodes: u8, etcd: &Etcd) -> Result<()> {
     let image = Tree::at(layout.image());
     for dir in DIRECTORIES {
         image.dir(dir, 0o755)?;
@@ -149,7 +152,23 @@ pub(crate) fn build(layout: &Layout, etcd: &Etcd) -> Result<()> {
     from_host(&image)?;
     system(&image, layout)?;
     certificates(&image, layout)?;
+    let manifest = api_server_manifest(nodes);
+    image.file(MANIFEST, manifest.as_bytes(), 0o600)?;
     binaries(&image, etcd)
+}
+
+/// The static pod of the API server, as kubeadm lays it down from Base Command Manager 10 on. No kubelet
+/// reads it here.
+fn api_server_manifest(nodes: u8) -> String {
+    let servers: Vec<String> = Node::first(nodes)
+        .into_iter()
+        .map(Node::client_url)
+        .collect();
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  containers:\n\
+         \x20 - command:\n    - kube-apiserver\n    - --etcd-servers={}\n    name: kube-apiserver\n",
+        servers.join(",")
+    )
 }
 
 fn from_host(image: &Tree) -> Result<()> {

@@ -124,7 +124,7 @@ fn build(layout: &Layout, spec: &Spec, group: &Group) -> Result<Lab> {
     fs::create_dir_all(layout.keys()).on("create", layout.keys())?;
     pki::ssh_key(&pki::root_key(layout), "root@head")?;
     Pki::of(layout).create()?;
-    image::build(layout, &spec.etcd)?;
+    image::build(layout, spec.nodes, &spec.etcd)?;
     net::create(&nodes)?;
     let machines: Vec<_> = nodes
         .iter()
