@@ -126,16 +126,22 @@ pub(crate) struct Seams {
     pub(crate) cmsh: CmshConfig,
 }
 
-/// The same ways as the ports of [`Real`] go, none of them slower than this for one question.
+/// The longest one question may take.
+pub(crate) struct Patience {
+    pub(crate) cmsh: Duration,
+    pub(crate) node: Duration,
+}
+
+/// The same ways as the ports of [`Real`] go.
 pub(crate) fn seams(
     options: &Global,
     purpose: &Purpose<'_>,
-    patience: Duration,
+    patience: &Patience,
 ) -> Result<Seams, Failure> {
     let mut ssh = ssh(options, purpose);
-    ssh.command_timeout = patience;
+    ssh.command_timeout = patience.node;
     let mut cmsh = cmsh(options);
-    cmsh.timeout = patience;
+    cmsh.timeout = patience.cmsh;
     Ok(Seams {
         programs: Arc::new(ThisHead),
         shell: Arc::new(Ssh::new(ssh, Arc::clone(&purpose.log))?),

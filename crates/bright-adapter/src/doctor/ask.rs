@@ -1,6 +1,8 @@
 //! Asking, with a note of the very commands that a finding rests on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use runbook_core::ports::{CommandEntry, CommandLog, EtcdTool, Output, PortResult
 use crate::cmsh::{Cmsh, CmshConfig};
 use crate::codes;
 use crate::node::SshNode;
-use crate::programs::{Call, Failure, Programs};
+use crate::programs::{Call, Failure, Finished, Programs};
 
 /// The longest a question to the head node itself may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,9 +38,9 @@ pub(super) struct Asker {
     config: CmshConfig,
     programs: Arc<dyn Programs>,
     shell: Arc<dyn Shell>,
+    /// The same programs, none of which is waited for twice.
+    patient: Arc<dyn Programs>,
     tool: ToolOver,
-    /// Once cmsh is missing or has hung, every further question would only cost its time-out again.
-    silent: AtomicBool,
 }
 
 /// The commands of one question.
@@ -73,34 +75,25 @@ impl Asker {
         shell: Arc<dyn Shell>,
         tool: ToolOver,
     ) -> Self {
+        let patient = Arc::new(Patient {
+            inner: Arc::clone(&programs),
+            silent: Mutex::default(),
+        });
         Self {
             config,
             programs,
             shell,
+            patient,
             tool,
-            silent: AtomicBool::new(false),
         }
     }
 
     /// Asks the cluster manager.
     pub(super) async fn cmsh<T>(&self, ask: impl AsyncFnOnce(&Cmsh) -> PortResult<T>) -> Asked<T> {
         let heard = Arc::new(Heard::default());
-        if self.silent.load(Ordering::Relaxed) {
-            let what = "not asked: cmsh gave no answer before";
-            return heard.ended(Err(AdapterError::new(
-                codes::CMSH_TIMEOUT,
-                Certainty::NotDone,
-                what,
-            )));
-        }
         let log: Arc<dyn CommandLog> = heard.clone();
-        let cmsh = Cmsh::new(self.config.clone(), log).with_programs(Arc::clone(&self.programs));
+        let cmsh = Cmsh::new(self.config.clone(), log).with_programs(Arc::clone(&self.patient));
         let got = ask(&cmsh).await;
-        if let Err(error) = &got
-            && [codes::CMSH_MISSING, codes::CMSH_TIMEOUT].contains(&error.code)
-        {
-            self.silent.store(true, Ordering::Relaxed);
-        }
         heard.ended(got)
     }
 
@@ -109,7 +102,7 @@ impl Asker {
         &self,
         ask: impl AsyncFnOnce(&SshNode<Noted>) -> PortResult<T>,
     ) -> Asked<T> {
-        let (nodes, heard) = self.noted(Arc::clone(&self.shell));
+        let (nodes, heard) = self.noted(Arc::clone(&self.shell), Over::Ssh);
         let got = ask(&SshNode::new(nodes)).await;
         heard.ended(got)
     }
@@ -120,7 +113,7 @@ impl Asker {
         ask: impl AsyncFnOnce(&SshNode<Noted>, &NodeName) -> PortResult<T>,
     ) -> Asked<T> {
         let here = Arc::new(Here(Arc::clone(&self.programs)));
-        let (nodes, heard) = self.noted(here);
+        let (nodes, heard) = self.noted(here, Over::Nothing);
         let got = match NodeName::new("head") {
             Ok(name) => ask(&SshNode::new(nodes), &name).await,
             Err(error) => Err(unusable(error)),
@@ -133,15 +126,33 @@ impl Asker {
         &self,
         ask: impl AsyncFnOnce(&dyn EtcdTool) -> PortResult<T>,
     ) -> Asked<T> {
-        let (shell, heard) = self.noted(Arc::clone(&self.shell));
+        let (shell, heard) = self.noted(Arc::clone(&self.shell), Over::Ssh);
         let got = ask(&*(self.tool)(shell)).await;
         heard.ended(got)
     }
 
-    fn noted(&self, shell: Arc<dyn Shell>) -> (Arc<Noted>, Arc<Heard>) {
+    fn noted(&self, shell: Arc<dyn Shell>, over: Over) -> (Arc<Noted>, Arc<Heard>) {
         let heard = Arc::new(Heard::default());
         let log = Arc::clone(&heard);
-        (Arc::new(Noted { shell, log }), heard)
+        (Arc::new(Noted { shell, over, log }), heard)
+    }
+}
+
+/// How a command gets to where it runs.
+#[derive(Debug, Clone, Copy)]
+enum Over {
+    Nothing,
+    Ssh,
+}
+
+impl Over {
+    /// What to type on the head node.
+    fn typed(self, node: &NodeName, argv: &[String]) -> Command {
+        let here = Command::on_head(argv.iter().map(String::as_str));
+        match self {
+            Self::Nothing => here,
+            Self::Ssh => Command::on_head(["ssh", &format!("root@{node}"), "--", &here.shell()]),
+        }
     }
 }
 
@@ -152,19 +163,50 @@ fn unusable(error: runbook_core::names::NameError) -> AdapterError {
 /// A shell whose questions are noted. It changes nothing, whoever asks.
 pub(crate) struct Noted {
     shell: Arc<dyn Shell>,
+    over: Over,
     log: Arc<Heard>,
 }
 
 #[async_trait]
 impl Shell for Noted {
     async fn query(&self, node: &NodeName, argv: &[String]) -> PortResult<Output> {
-        self.log
-            .note(&Command::on_node(node, argv.iter().map(String::as_str)));
+        self.log.note(&self.over.typed(node, argv));
         self.shell.query(node, argv).await
     }
 
     async fn effect(&self, _: &Permit, _: &NodeName, _: &[String]) -> PortResult<Output> {
         Err(changes_nothing())
+    }
+}
+
+/// Programs that are not waited for twice: one that hangs costs its time-out once, and not once per
+/// question.
+struct Patient {
+    inner: Arc<dyn Programs>,
+    silent: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Patient {
+    fn silent(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Programs for Patient {
+    async fn run(&self, call: &Call) -> Result<Finished, Failure> {
+        if self.silent().contains(&call.program) {
+            return Err(Failure::Timeout(call.timeout));
+        }
+        let done = self.inner.run(call).await;
+        if matches!(done, Err(Failure::Timeout(_))) {
+            self.silent().insert(call.program.clone());
+        }
+        done
+    }
+
+    async fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        self.inner.read(path, limit).await
     }
 }
 

@@ -45,11 +45,10 @@ impl Seen {
         Some(devices.iter().filter(|device| device.head_node).count())
     }
 
-    pub(super) fn members(&self) -> &[RoleHolder] {
-        self.role
-            .got
-            .as_ref()
-            .map_or(&[], |role| role.holders.as_slice())
+    pub(super) fn members(&self) -> impl Iterator<Item = &RoleHolder> {
+        let role = self.role.got.iter();
+        role.flat_map(|role| &role.holders)
+            .filter(|holder| !holder.sources.is_empty())
     }
 
     /// The nodes that an enabled overlay makes API servers of.
@@ -77,9 +76,9 @@ pub(super) async fn examine(
     findings.push(provisioning(&idle));
     let locks = asker.cmsh(async |cmsh| cmsh.image_locks().await).await;
     findings.push(image_lock(&locks));
-    let (named, nodes) = (settings.overlay.clone(), &settings.nodes);
+    let named = settings.overlay.clone();
     let role = asker
-        .cmsh(async |cmsh| cmsh.read_etcd_role(named, nodes).await)
+        .cmsh(async |cmsh| cmsh.read_etcd_role(named, &[]).await)
         .await;
     let clearing = asker
         .cmsh(async |cmsh| cmsh.block_devices_to_clear().await)
@@ -156,7 +155,7 @@ fn lists(
             // A list without nodes parses, and is not what is relied on.
             draft.if_so(
                 heads + nodes > 0,
-                format!("{heads} head nodes, {nodes} nodes"),
+                format!("head nodes: {heads}, other nodes: {nodes}"),
             )
         }
         Err(error) => draft.failed(error),
@@ -278,11 +277,7 @@ fn members(seen: &Seen, findings: &mut Vec<Finding>) {
         )),
         Err(fault) => properties.differs(fault),
     });
-    let members: Vec<&RoleHolder> = role
-        .holders
-        .iter()
-        .filter(|holder| !holder.sources.is_empty())
-        .collect();
+    let members: Vec<&RoleHolder> = seen.members().collect();
     let names = listed(members.iter().map(|holder| holder.node.as_str()));
     findings.push(count.if_so(
         members.len() % 2 == 1,

@@ -136,8 +136,18 @@ impl Doctor {
         let newest = backups::examine(self, &mut findings).await;
         let ca = certificates::examine(&self.asker, &self.settings, &mut findings).await;
         nodes::examine(self, &seen, newest.as_ref(), ca.as_deref(), &mut findings).await;
-        // Stable: what stands in one group stays in the order it was found in.
-        findings.sort_by_key(|finding| finding.group);
+        for check in CHECKS {
+            // No check is passed over in silence.
+            if findings.iter().all(|finding| finding.id != check.id) {
+                findings.push(
+                    check
+                        .made()
+                        .blocked("there is nothing known to check it on"),
+                );
+            }
+        }
+        let place = |finding: &Finding| CHECKS.iter().position(|check| check.id == finding.id);
+        findings.sort_by_key(place);
         Report {
             at: self.settings.at,
             findings,

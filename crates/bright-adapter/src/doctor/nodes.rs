@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use runbook_core::names::{AbsPath, EtcdUrl, NodeName, Owner, ServiceName};
 use runbook_core::ports::Node as _;
 use runbook_core::version::EtcdVersion;
-use runbook_core::world::{ServiceState, SpoolState, ToolVersions};
+use runbook_core::world::{SeenSnapshot, ServiceState, SpoolState, ToolVersions};
 
 use super::ask::Asked;
 use super::manager::{self, Seen};
@@ -34,6 +34,8 @@ const OF_A_MEMBER: [&Check; 5] = [
 struct Against<'a> {
     doctor: &'a Doctor,
     newest: Option<&'a Backup>,
+    /// How that backup looks from this head node.
+    here: Option<Asked<Option<SeenSnapshot>>>,
     authority: Option<&'a str>,
     /// The spool, where the role is known.
     spool: Option<AbsPath>,
@@ -56,7 +58,7 @@ pub(super) async fn examine(
     authority: Option<&str>,
     findings: &mut Vec<Finding>,
 ) {
-    let members: BTreeSet<&str> = seen.members().iter().map(|m| m.node.as_str()).collect();
+    let members: BTreeSet<&str> = seen.members().map(|m| m.node.as_str()).collect();
     let wanted = |name: &str| {
         let asked = &doctor.settings.nodes;
         asked.is_empty() || asked.iter().any(|node| node.as_str() == name)
@@ -64,16 +66,22 @@ pub(super) async fn examine(
     for name in members.iter().filter(|name| wanted(name)) {
         manager::node(seen, name, findings);
     }
+    let spool = seen.role.got.as_ref().ok().map(|role| role.spool.clone());
+    let mut here = None;
+    if let (Some(newest), Some(spool)) = (newest, &spool) {
+        let path = &newest.path;
+        let asked = doctor
+            .asker
+            .head(async |head, name| head.snapshot(name, path, spool).await);
+        here = Some(asked.await);
+    }
     let against = Against {
         doctor,
         newest,
+        here,
         authority,
-        spool: seen.role.got.as_ref().ok().map(|role| role.spool.clone()),
-        members: seen
-            .members()
-            .iter()
-            .map(|m| m.client_url.clone())
-            .collect(),
+        spool,
+        members: seen.members().map(|m| m.client_url.clone()).collect(),
     };
     // Without cmsh the nodes that are named can still be asked.
     let mut names: BTreeSet<String> = members.iter().map(|name| (*name).to_owned()).collect();
@@ -152,7 +160,9 @@ impl Against<'_> {
     async fn reached(&self, node: &NodeName, findings: &mut Vec<Finding>) -> bool {
         let asker = &self.doctor.asker;
         // Any question would do; this one's answer is needed by no other check.
-        let here = asker.node(async |nodes| nodes.clock(node).await).await;
+        let here = asker
+            .node(async |nodes| nodes.clock(node, node).await)
+            .await;
         let ssh = checks::SSH.of(node.as_str()).asked(&here);
         let key = checks::HOST_KEY.of(node.as_str()).asked(&here);
         match &here.got {
@@ -186,9 +196,15 @@ impl Against<'_> {
     /// The node's clock, between two looks at this one.
     async fn clock(&self, node: &NodeName) -> Finding {
         let asker = &self.doctor.asker;
-        let before = asker.head(async |head, name| head.clock(name).await).await;
-        let there = asker.node(async |nodes| nodes.clock(node).await).await;
-        let after = asker.head(async |head, name| head.clock(name).await).await;
+        let before = asker
+            .head(async |head, name| head.clock(name, node).await)
+            .await;
+        let there = asker
+            .node(async |nodes| nodes.clock(node, node).await)
+            .await;
+        let after = asker
+            .head(async |head, name| head.clock(name, node).await)
+            .await;
         let draft = checks::CLOCK.of(node.as_str()).asked(&there);
         match (before.got, there.got, after.got) {
             (Ok(before), Ok(there), Ok(after)) => {
@@ -310,19 +326,16 @@ impl Against<'_> {
     }
 
     async fn backup(&self, node: &NodeName, findings: &mut Vec<Finding>) {
-        let (Some(newest), Some(spool)) = (self.newest, &self.spool) else {
+        let (Some(newest), Some(spool), Some(here)) = (self.newest, &self.spool, &self.here) else {
             return;
         };
         let (asker, path) = (&self.doctor.asker, &newest.path);
-        let here = asker
-            .head(async |head, name| head.snapshot(name, path, spool).await)
-            .await;
         let there = asker
             .node(async |nodes| nodes.snapshot(node, path, spool).await)
             .await;
         let same = checks::BACKUP_ON_NODE.of(node.as_str()).asked(&there);
         let safe = checks::BACKUP_SURVIVES.of(node.as_str()).asked(&there);
-        match (here.got, there.got) {
+        match (&here.got, &there.got) {
             (Ok(Some(here)), Ok(Some(there))) => {
                 let alike = here.size_bytes == there.size_bytes && here.trailer == there.trailer;
                 let said = if alike {
@@ -341,7 +354,7 @@ impl Against<'_> {
             }
             (Ok(_), Ok(None)) => findings.push(same.differs(format!("{path} is not there"))),
             (Ok(None), Ok(Some(_))) => findings.push(same.unknown("it is gone on this head node")),
-            (Err(error), _) | (_, Err(error)) => findings.push(same.failed(&error)),
+            (Err(error), _) | (_, Err(error)) => findings.push(same.failed(error)),
         }
     }
 

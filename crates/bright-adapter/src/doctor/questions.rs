@@ -123,10 +123,12 @@ impl<S: Shell> SshNode<S> {
         self.ask(node, &what, &script, read).await
     }
 
-    /// Its clock, in seconds since 1970.
-    pub(super) async fn clock(&self, node: &NodeName) -> PortResult<i64> {
+    /// Its clock, in seconds since 1970, to be compared with another's: the name of the other makes the
+    /// question its own, so that a replay does not mix up what was asked at the same time.
+    pub(super) async fn clock(&self, node: &NodeName, other: &NodeName) -> PortResult<i64> {
         let read = |text: &str| text.strip_suffix('\n')?.parse().ok();
-        self.ask(node, "the time", "date +%s", read).await
+        let script = format!("{}date +%s", set(&[("other", other.as_str())]));
+        self.ask(node, "the time", &script, read).await
     }
 }
 

@@ -20,11 +20,14 @@ use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{doctor as render, json, thousands};
-use crate::wiring::{Purpose, Seams, certificates, seams};
+use crate::wiring::{Patience, Purpose, Seams, certificates, seams};
 
-/// The longest a question to cmsh or to a node may take: somebody watches. `cmha` needs up to half a
+/// The longest a question to cmsh and to a node may take: somebody watches. `cmha` needs up to half a
 /// minute after a head node has died.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Patience = Patience {
+    cmsh: Duration::from_secs(40),
+    node: Duration::from_secs(20),
+};
 
 pub(super) async fn doctor(cx: Context<'_>, args: &args::Doctor) -> Result<Exit, Failure> {
     let report = match &args.replay {
@@ -56,7 +59,7 @@ async fn examine(cx: Context<'_>, args: &args::Doctor) -> Result<Report, Failure
         programs,
         shell,
         cmsh,
-    } = seams(cx.options, &purpose, PATIENCE)?;
+    } = seams(cx.options, &purpose, &PATIENCE)?;
     cx.ui
         .note("asking the head node, cmsh and the nodes; nothing is changed …");
     let tool = RemoteTool::new(Arc::clone(&shell)).watched(purpose.watcher);

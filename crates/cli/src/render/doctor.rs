@@ -16,9 +16,6 @@ const FORMAT: u32 = 1;
 /// A line of text, indentation aside.
 const WIDTH: usize = 84;
 
-/// A command is shown up to here; the document has all of it.
-const COMMAND_CHARS: usize = 160;
-
 /// 0 only if all of it holds: what differs comes before what could not be checked.
 pub(crate) fn exit(report: &Report) -> Exit {
     if report.count(Outcome::Differs) > 0 {
@@ -111,13 +108,14 @@ fn troubles(page: &mut String, report: &Report, outcome: Outcome, style: Style) 
     for one in found {
         let finding = one.first;
         let about = clean_line(&one.about.join(", "));
-        writeln!(page, "\n  {}  {about}", paint(HEAD, &finding.id)).ok();
+        let id = paint(HEAD, &finding.id);
+        writeln!(page, "\n{}", format!("  {id}  {about}").trim_end()).ok();
         field(page, "seen", &finding.seen, Style::new());
         field(page, "believed", &finding.believed, FAINT);
         field(page, "means", &finding.means, Style::new());
         field(page, "do", &finding.todo, HINT);
         if let Some(command) = finding.asked.last() {
-            field(page, "asked", &short(command), FAINT);
+            field(page, "asked", shown(command), FAINT);
         }
     }
     page.push('\n');
@@ -133,15 +131,13 @@ fn field(page: &mut String, label: &str, text: &str, style: Style) {
     }
 }
 
-/// A command on one line: its beginning, where it is long.
-fn short(command: &str) -> String {
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let line = words.join(" ");
-    if line.chars().count() <= COMMAND_CHARS {
-        return line;
+/// A command, where a person would type it; the document has the scripts, too.
+fn shown(command: &str) -> &str {
+    if command.lines().count() == 1 {
+        command
+    } else {
+        "a script, which --format json shows"
     }
-    let line: String = line.chars().take(COMMAND_CHARS).collect();
-    format!("{line} …")
 }
 
 fn fine(page: &mut String, report: &Report, outcome: Outcome) {
