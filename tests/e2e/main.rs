@@ -13,3 +13,4 @@ mod interrupted;
 mod refused;
 mod undo;
 mod whole;
+mod window;

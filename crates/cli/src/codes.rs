@@ -371,7 +371,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "install-mode-full",
         "nextinstallmode is FULL on a node that the spec restores in place: the next reboot would wipe it.",
-        "Clear it (cmsh: device use NODE; set nextinstallmode; commit), or say `reprovision: yes`.",
+        "Clear it in cmsh (device; use NODE; clear nextinstallmode; commit), or say `reprovision: yes`.",
     ),
     code(
         "internal",

@@ -155,6 +155,7 @@
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod exposure;
 pub mod identity;
 pub mod journal;
 pub mod machine;

@@ -19,11 +19,12 @@ use unit::{Came, drive};
 
 use crate::digest::Digest;
 use crate::event::{Event, EventSink, Failure};
+use crate::exposure::exposed;
 use crate::journal::{
     Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, JournalError, JournalStore, Outcome, Permit,
 };
 use crate::machine::{IllegalEntry, Machine};
-use crate::names::{RunId, UnitId};
+use crate::names::{NodeName, RunId, UnitId};
 use crate::plan::{Phase, PlanError, SealedPlan, Unit};
 use crate::ports::Ports;
 
@@ -89,6 +90,8 @@ pub enum RunEnd {
         failures: Vec<(UnitId, Failure)>,
         /// What is still open in the phase it halted in.
         open: Vec<UnitId>,
+        /// Nodes on which a reboot may wipe restored data as things stand.
+        exposed: Vec<NodeName>,
     },
 }
 
@@ -344,6 +347,7 @@ impl Life<'_> {
             reason,
             failures: self.failures,
             open,
+            exposed: exposed(run.plan, &run.ledger().machine),
         })
     }
 }

@@ -46,6 +46,9 @@ pub struct Spec {
     /// How far to move the revision past the snapshot's, so that watchers notice the restore.
     #[serde(default)]
     pub revision_bump: RevisionBump,
+    /// When the members become data nodes again.
+    #[serde(default, skip_serializing_if = "DatanodeAgain::is_default")]
+    pub datanode_again: DatanodeAgain,
     /// How many members are worked on at once inside a phase.
     #[serde(default = "default_parallel")]
     pub parallel: u16,
@@ -72,6 +75,24 @@ pub struct MemberSpec {
     /// The member's peer URL, where it is not what the role advertises.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_url: Option<EtcdUrl>,
+}
+
+/// When the members become data nodes again, so that a FULL provisioning asks before it wipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatanodeAgain {
+    /// In the article's order: when etcd is up again. Until then a reboot may wipe restored data.
+    #[default]
+    AfterReassign,
+    /// As soon as the disks are provisioned: restored data never lies on a node that is no data node.
+    AfterReprovision,
+}
+
+impl DatanodeAgain {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How far the revision is moved.

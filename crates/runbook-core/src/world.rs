@@ -121,6 +121,9 @@ pub struct Device {
 }
 
 impl Device {
+    /// Stands for the category of a head node.
+    pub const HEAD_NODE: &'static str = "headnode";
+
     /// The value the node installer goes by: node OR category (administrator manual 5.4.4).
     pub const fn effective_datanode(&self) -> bool {
         self.datanode || self.category_datanode

@@ -23,6 +23,7 @@ fn halted(life: &Life) -> (Vec<(String, String)>, Vec<String>) {
         failures,
         open,
         reason,
+        ..
     }) = life
     else {
         panic!("{life:?}");

@@ -11,6 +11,7 @@ use runbook_core::ports::PortResult;
 use serde_json::Value;
 
 use super::groups;
+use super::lexicon::{Boolean, Complaint, Mark, Message, Property, Word as _};
 use crate::codes;
 use crate::text::shown;
 
@@ -42,25 +43,10 @@ impl Answer {
     ///
     /// `not found` is the one documented wording, the table the one documented form.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let words = [
-            "not found",
-            "no such",
-            "unknown",
-            "invalid",
-            "error",
-            "denied",
-            "refused",
-            "fail",
-            "cannot",
-            "could not",
-            "unable",
-            "not allowed",
-            "session ended",
-            "usage:",
-        ];
         let both = format!("{}\n{}", self.stderr, self.stdout);
         let lines: Vec<&str> = both.lines().map(str::trim).collect();
-        let table = |line: &str| line.split_whitespace().eq(["Code", "Field", "Message"]);
+        let head = Message::ValidationTable.text();
+        let table = |line: &str| line.split_whitespace().eq(head.split_whitespace());
         if let Some(at) = lines.iter().position(|line| table(line)) {
             return Some(shown(&lines[at..].join("\n")));
         }
@@ -68,7 +54,7 @@ impl Answer {
             .iter()
             .find(|line| {
                 let line = line.to_lowercase();
-                words.iter().any(|word| line.contains(word))
+                Complaint::ALL.iter().any(|word| word.is_in(&line))
             })
             .map(|line| shown(line))
     }
@@ -85,10 +71,11 @@ impl Answer {
         }
         let whole = self.complaint();
         let text = whole.unwrap_or_else(|| shown(&format!("{}\n{}", self.stderr, self.stdout)));
-        let absent = text.to_lowercase().contains("not found");
-        let status = self
-            .status
-            .map_or("a signal".into(), |s| format!("exit status {s}"));
+        let absent = Message::NotFound.is_in(&text.to_lowercase());
+        let status = match self.status {
+            Some(status) => format!("exit status {status}"),
+            None => format!("no exit status"),
+        };
         let what = format!("cmsh refused {:?} ({status}): {text}", self.script);
         let error = if absent {
             AdapterError::new(codes::CMSH_ABSENT, Certainty::Refused, what)
@@ -193,38 +180,38 @@ impl Answer {
 /// `hostname (key)` and `Data node` are printed where `hostname` and `datanode` were asked for.
 fn column_name(title: &str) -> String {
     let title = title.trim();
-    let title = title.strip_suffix("(key)").unwrap_or(title);
+    let title = title.strip_suffix(Mark::Key.text()).unwrap_or(title);
     title.split_whitespace().collect::<String>().to_lowercase()
 }
 
 impl Row {
-    fn cell(&self, column: &str) -> PortResult<&Value> {
+    fn cell(&self, column: Property) -> PortResult<&Value> {
         self.cells
-            .get(column)
+            .get(column.text())
             .ok_or_else(|| self.bad(column, "is missing"))
     }
 
-    pub(crate) fn bad(&self, column: &str, what: &str) -> AdapterError {
+    pub(crate) fn bad(&self, column: Property, what: &str) -> AdapterError {
         unreadable(
             &self.script,
-            &format!("cannot be used: column {column} {what}"),
+            &format!("cannot be used: column {} {what}", column.text()),
         )
     }
 
     /// A cell as text; a missing value is empty.
-    pub(crate) fn text(&self, column: &str) -> PortResult<String> {
+    pub(crate) fn text(&self, column: Property) -> PortResult<String> {
         match self.cell(column)? {
             Value::Null => Ok(String::new()),
             Value::String(text) => Ok(text.trim().to_owned()),
             Value::Number(number) => Ok(number.to_string()),
-            Value::Bool(value) => Ok(if *value { "yes" } else { "no" }.into()),
+            Value::Bool(value) => Ok(Boolean::from(*value).text().into()),
             Value::Array(_) | Value::Object(_) => Err(self.bad(column, "is no plain value")),
         }
     }
 
     /// A cell as text, empty also where this kind of object has no such property.
-    pub(crate) fn text_or_empty(&self, column: &str) -> PortResult<String> {
-        if self.cells.contains_key(column) {
+    pub(crate) fn text_or_empty(&self, column: Property) -> PortResult<String> {
+        if self.cells.contains_key(column.text()) {
             self.text(column)
         } else {
             Ok(String::new())
@@ -232,20 +219,16 @@ impl Row {
     }
 
     /// A boolean (administrator manual 2.5.3: yes, 1, on, true and their opposites).
-    pub(crate) fn flag(&self, column: &str) -> PortResult<bool> {
+    pub(crate) fn flag(&self, column: Property) -> PortResult<bool> {
         let text = self.text(column)?;
-        match text.to_lowercase().as_str() {
-            "yes" | "1" | "on" | "true" => Ok(true),
-            "no" | "0" | "off" | "false" => Ok(false),
-            _ => Err(self.bad(
-                column,
-                &format!("is neither yes nor no but {}", shown(&text)),
-            )),
-        }
+        Boolean::of(&text).map(Boolean::value).ok_or_else(|| {
+            let what = format!("is neither yes nor no but {}", shown(&text));
+            self.bad(column, &what)
+        })
     }
 
     /// A cell that holds several values: a JSON list, or a text of some separation.
-    pub(crate) fn items(&self, column: &str) -> PortResult<Vec<String>> {
+    pub(crate) fn items(&self, column: Property) -> PortResult<Vec<String>> {
         let Value::Array(items) = self.cell(column)? else {
             let text = self.text(column)?;
             let items = text
@@ -261,15 +244,15 @@ impl Row {
     }
 
     /// The same, nothing also where this kind of object has no such property.
-    pub(crate) fn items_or_none(&self, column: &str) -> PortResult<Vec<String>> {
-        match self.cells.get(column) {
+    pub(crate) fn items_or_none(&self, column: Property) -> PortResult<Vec<String>> {
+        match self.cells.get(column.text()) {
             None | Some(Value::Null) => Ok(Vec::new()),
             Some(_) => self.items(column),
         }
     }
 
     /// A cell that lists nodes, ranges expanded.
-    pub(crate) fn nodes(&self, column: &str) -> PortResult<Vec<String>> {
+    pub(crate) fn nodes(&self, column: Property) -> PortResult<Vec<String>> {
         let text = match self.cell(column)? {
             Value::Array(_) => self.items(column)?.join("\n"),
             _ => self.text(column)?,
@@ -297,9 +280,9 @@ mod tests {
     fn the_manuals_sample() {
         let text = r#"[ { "hostname (key)": "basecm11", "ip": "10.141.255.254", "mac": "FA:16:3E:D3:56:E0", "status": "[ UP ]" } ]"#;
         let rows = answer(text).rows().unwrap();
-        assert_eq!(rows[0].text("hostname").unwrap(), "basecm11");
-        assert_eq!(rows[0].text("status").unwrap(), "[ UP ]");
-        let error = rows[0].text("category").unwrap_err();
+        assert_eq!(rows[0].text(Property::Hostname).unwrap(), "basecm11");
+        assert_eq!(rows[0].text(Property::Status).unwrap(), "[ UP ]");
+        let error = rows[0].text(Property::Category).unwrap_err();
         assert!(error.what.contains("column category is missing"), "{error}");
         assert!(error.what.contains("device; list -f"), "{error}");
     }
@@ -331,14 +314,14 @@ mod tests {
 
     #[test]
     fn values_come_in_several_shapes() {
-        let text = r#"[{"nodes": ["node001", "node002"], "roles": "Etcd::Host, X", "all head nodes": "No", "priority": 500, "empty": null, "odd": {}}]"#;
+        let text = r#"[{"nodes": ["node001", "node002"], "roles": "Etcd::Host, X", "all head nodes": "No", "priority": 500, "ip": null, "spool": {}}]"#;
         let row = &answer(text).rows().unwrap()[0];
-        assert_eq!(row.nodes("nodes").unwrap(), ["node001", "node002"]);
-        assert_eq!(row.items("roles").unwrap(), ["Etcd::Host", "X"]);
-        assert!(!row.flag("allheadnodes").unwrap());
-        assert_eq!(row.text("priority").unwrap(), "500");
-        assert_eq!(row.text("empty").unwrap(), "");
-        assert!(row.text("odd").is_err() && row.flag("priority").is_err());
+        assert_eq!(row.nodes(Property::Nodes).unwrap(), ["node001", "node002"]);
+        assert_eq!(row.items(Property::Roles).unwrap(), ["Etcd::Host", "X"]);
+        assert!(!row.flag(Property::AllHeadNodes).unwrap());
+        assert_eq!(row.text(Property::Priority).unwrap(), "500");
+        assert_eq!(row.text(Property::Ip).unwrap(), "");
+        assert!(row.text(Property::Spool).is_err() && row.flag(Property::Priority).is_err());
     }
 
     #[test]

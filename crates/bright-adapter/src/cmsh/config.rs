@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::lexicon::{Place, Word as _};
+
 /// How to talk to the cluster manager.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -22,10 +24,10 @@ pub struct CmshConfig {
 impl Default for CmshConfig {
     fn default() -> Self {
         Self {
-            program: "/cm/local/apps/cmd/bin/cmsh".into(),
+            program: Place::Cmsh.text().into(),
             // Not in the manual's text; the place of Bright's other administration programs.
-            cmha: "/cm/local/apps/cmd/sbin/cmha".into(),
-            state_file: "/var/spool/cmd/state".into(),
+            cmha: Place::Cmha.text().into(),
+            state_file: Place::State.text().into(),
             timeout: Duration::from_secs(90),
             output_limit: 16 * 1024 * 1024,
         }

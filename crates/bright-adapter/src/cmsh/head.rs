@@ -6,8 +6,10 @@ use runbook_core::ports::PortResult;
 use runbook_core::world::HeadRole;
 
 use super::Cmsh;
+use super::lexicon::{Cmha, Part, Word as _};
+use super::noise::clean;
 use crate::codes;
-use crate::text::{clean, shown};
+use crate::text::shown;
 
 /// What one witness says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,18 +23,18 @@ enum Says {
 fn cmha_says(text: &str) -> Says {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty());
     let line = first.unwrap_or_default().to_lowercase();
-    match (line.contains("active"), line.contains("passive")) {
-        (true, false) if line.contains("master mode") => Says::Active,
+    match (Part::Active.is_in(&line), Part::Passive.is_in(&line)) {
+        (true, false) if Part::MasterMode.is_in(&line) => Says::Active,
         (false, true) => Says::Passive,
         _ => Says::Nothing,
     }
 }
 
 fn state_says(text: &str) -> Says {
-    match text.trim().to_uppercase().as_str() {
-        "ACTIVE" => Says::Active,
-        "PASSIVE" | "BECOMEPASSIVE" => Says::Passive,
-        _ => Says::Nothing,
+    match Part::of(text.trim()) {
+        Some(Part::Active) => Says::Active,
+        Some(Part::Passive | Part::BecomePassive) => Says::Passive,
+        Some(Part::MasterMode) | None => Says::Nothing,
     }
 }
 
@@ -52,7 +54,7 @@ fn decide(cmha: Says, state: Says, heads: Option<usize>) -> Option<HeadRole> {
 
 impl Cmsh {
     pub(crate) async fn read_head_role(&self) -> PortResult<HeadRole> {
-        let command = Command::on_head([&*self.config.cmha.to_string_lossy(), "status"]);
+        let command = Command::on_head([&*self.config.cmha.to_string_lossy(), Cmha::Status.text()]);
         // A cluster without a second head may have no cmha: that it cannot be run says nothing.
         let said = match self.execute(&self.config.cmha, command, false).await {
             Ok(done) => clean(&done.out()),

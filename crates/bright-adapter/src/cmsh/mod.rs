@@ -2,12 +2,16 @@
 
 mod answer;
 mod config;
+mod effect;
 mod groups;
 mod head;
+pub(crate) mod lexicon;
+mod noise;
 pub(crate) mod read;
 mod roles;
 mod script;
 mod status;
+pub(crate) mod survey;
 mod write;
 
 use std::path::Path;
@@ -23,12 +27,13 @@ use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
 
 use self::answer::Answer;
 pub use self::config::CmshConfig;
+use self::lexicon::{Opt, Word as _};
+use self::noise::clean;
 use self::script::Script;
 use crate::codes;
 use crate::process::logged;
 use crate::programs::{Call, Failure, Finished, Programs, ThisHead};
 use crate::ssh::Ssh;
-use crate::text::clean;
 
 /// The cluster manager behind `cmsh`.
 pub struct Cmsh {
@@ -75,7 +80,7 @@ impl Cmsh {
     /// manual 2.5.1).
     fn command(&self, script: &Script) -> Command {
         let program = self.config.program.to_string_lossy();
-        let options = ["-n", "--color=no", "--hide-events", "-q", "-c"];
+        let options = Opt::ALL.iter().map(|option| option.text());
         let words = std::iter::once(&*program).chain(options);
         Command::on_head(words.chain([script.text()]))
     }
@@ -137,7 +142,7 @@ impl Cmsh {
 #[async_trait]
 impl ClusterManager for Cmsh {
     fn render(&self, effect: &ManagerEffect) -> PortResult<Vec<Command>> {
-        Ok(vec![self.command(&script::of(effect)?)])
+        Ok(vec![self.command(&effect::script(effect)?)])
     }
 
     async fn perform(&self, _: &Permit, effect: &ManagerEffect) -> PortResult<()> {

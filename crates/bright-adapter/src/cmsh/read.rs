@@ -6,6 +6,7 @@ use runbook_core::ports::PortResult;
 use runbook_core::world::{Device, DeviceStatus, InstallMode};
 
 use super::answer::Row;
+use super::lexicon::{DeviceType, Install, Mode, Property, Role, Word as _};
 use super::script::Script;
 use super::{Cmsh, status};
 use crate::codes;
@@ -34,9 +35,6 @@ pub(crate) struct Overlay {
     pub(crate) etcd: bool,
 }
 
-/// The name `Etcd::Host`, which cmsh takes and prints in either case.
-pub(super) const ETCD_HOST: &str = "etcd::host";
-
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
     let what = format!("Bright knows no {what} {name}");
     AdapterError::new(codes::CMSH_ABSENT, Certainty::Refused, what)
@@ -53,15 +51,18 @@ pub(super) fn unusable(error: NameError) -> AdapterError {
 
 impl DeviceRow {
     fn read(row: Row) -> PortResult<Self> {
-        let kind = row.text("type")?.to_lowercase();
+        let kind = row.text(Property::Type)?;
         // Bright before 9 says MasterNode.
-        let head_node = matches!(kind.as_str(), "headnode" | "masternode");
+        let head_node = matches!(
+            DeviceType::of(&kind),
+            Some(DeviceType::HeadNode | DeviceType::MasterNode)
+        );
         Ok(Self {
-            hostname: row.text("hostname")?,
+            hostname: row.text(Property::Hostname)?,
             head_node,
-            node: kind.ends_with("node"),
-            category: row.text_or_empty("category")?,
-            ip: row.text_or_empty("ip")?,
+            node: DeviceType::SomeNode.ends(&kind),
+            category: row.text_or_empty(Property::Category)?,
+            ip: row.text_or_empty(Property::Ip)?,
             row,
         })
     }
@@ -71,33 +72,37 @@ impl DeviceRow {
     }
 
     pub(crate) fn status(&self) -> PortResult<DeviceStatus> {
-        Ok(status::parse(&self.row.text("status")?))
+        Ok(status::parse(&self.row.text(Property::Status)?))
     }
 
     pub(crate) fn datanode(&self) -> PortResult<bool> {
-        self.row.flag("datanode")
+        self.row.flag(Property::Datanode)
     }
 
     pub(crate) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
-        let text = self.row.text("nextinstallmode")?;
-        match text.to_uppercase().as_str() {
-            "" => Ok(None),
-            "AUTO" => Ok(Some(InstallMode::Auto)),
-            "FULL" => Ok(Some(InstallMode::Full)),
-            "MAIN" => Ok(Some(InstallMode::Main)),
-            "NOSYNC" => Ok(Some(InstallMode::Nosync)),
-            "SKIP" => Ok(Some(InstallMode::Skip)),
-            _ => Err(self
-                .row
-                .bad("nextinstallmode", &format!("reads {}", shown(&text)))),
+        let text = self.row.text(Property::NextInstallMode)?;
+        if text.is_empty() {
+            return Ok(None);
         }
+        let mode = Install::of(&text).map(InstallMode::from).map(Some);
+        mode.ok_or_else(|| {
+            let what = format!("reads {}", shown(&text));
+            self.row.bad(Property::NextInstallMode, &what)
+        })
     }
 }
 
 impl Cmsh {
     pub(crate) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
-        let columns = "list -f hostname,type,category,ip,status,datanode,nextinstallmode -d {}";
-        let script = Script::default().then("device").then(columns);
+        let script = Script::default().then(Mode::Device).list(&[
+            Property::Hostname,
+            Property::Type,
+            Property::Category,
+            Property::Ip,
+            Property::Status,
+            Property::Datanode,
+            Property::NextInstallMode,
+        ]);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
             .into_iter()
@@ -121,7 +126,7 @@ impl Cmsh {
         let status = device.status()?;
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
-            let category = CategoryName::new("headnode").map_err(unusable)?;
+            let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
             return Ok(Device {
                 category,
                 head_node: true,
@@ -145,12 +150,11 @@ impl Cmsh {
     /// `datanode` of every category, by name.
     pub(crate) async fn categories(&self) -> PortResult<Vec<(String, bool)>> {
         let script = Script::default()
-            .then("category")
-            .then("list -f name,datanode -d {}");
+            .then(Mode::Category)
+            .list(&[Property::Name, Property::Datanode]);
         let rows = self.ask(&script).await?.rows()?;
-        rows.iter()
-            .map(|row| Ok((row.text("name")?, row.flag("datanode")?)))
-            .collect()
+        let flag = |row: &Row| Ok((row.text(Property::Name)?, row.flag(Property::Datanode)?));
+        rows.iter().map(flag).collect()
     }
 
     pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
@@ -161,42 +165,6 @@ impl Cmsh {
         found
             .map(|(_, datanode)| *datanode)
             .ok_or_else(|| absent("category", category.as_str()))
-    }
-
-    /// What `main versioninfo` says, as `Cluster Manager 11.0` (seen in the field).
-    pub(crate) async fn version(&self) -> PortResult<String> {
-        let script = Script::default().then("main versioninfo");
-        Ok(self.ask(&script).await?.stdout)
-    }
-
-    /// The block devices that the next boot of each node wipes, whatever its install mode and `datanode`
-    /// say (administrator manual 5.4.4).
-    pub(crate) async fn block_devices_to_clear(&self) -> PortResult<Vec<(String, Vec<String>)>> {
-        let columns = "list -f hostname,blockdevicesclearedonnextboot -d {}";
-        let script = Script::default().then("device").then(columns);
-        let rows = self.ask(&script).await?.rows()?;
-        rows.iter()
-            .map(|row| {
-                let column = "blockdevicesclearedonnextboot";
-                // A head node may lack it.
-                let devices = row.items_or_none(column)?;
-                Ok((row.text("hostname")?, devices))
-            })
-            .collect()
-    }
-
-    /// What the provisioning subsystem is at (administrator manual 5.4.7).
-    pub(crate) async fn provisioning(&self) -> PortResult<String> {
-        let script = Script::default()
-            .then("softwareimage")
-            .then("provisioningstatus");
-        Ok(self.ask(&script).await?.stdout)
-    }
-
-    /// What is said of locked images; the words are documented nowhere.
-    pub(crate) async fn image_locks(&self) -> PortResult<String> {
-        let script = Script::default().then("softwareimage").then("islocked");
-        Ok(self.ask(&script).await?.stdout)
     }
 
     pub(super) async fn read_category(
@@ -213,8 +181,14 @@ impl Cmsh {
     }
 
     pub(crate) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
-        let columns = "list -f name,priority,allheadnodes,nodes,categories,roles -d {}";
-        let script = Script::default().then("configurationoverlay").then(columns);
+        let script = Script::default().then(Mode::Overlay).list(&[
+            Property::Name,
+            Property::Priority,
+            Property::AllHeadNodes,
+            Property::Nodes,
+            Property::Categories,
+            Property::Roles,
+        ]);
         let rows = self.ask(&script).await?.rows()?;
         let overlays: Vec<Overlay> = rows
             .into_iter()
@@ -236,37 +210,37 @@ impl Cmsh {
 
 impl Overlay {
     fn read(row: Row) -> PortResult<Self> {
-        let priority = row.text("priority")?;
+        let priority = row.text(Property::Priority)?;
         let priority: i64 = priority
             .parse()
-            .map_err(|_| row.bad("priority", &format!("reads {}", shown(&priority))))?;
-        let roles = row.items("roles")?;
+            .map_err(|_| row.bad(Property::Priority, &format!("reads {}", shown(&priority))))?;
+        let roles = row.items(Property::Roles)?;
         Ok(Self {
-            name: row.text("name")?,
+            name: row.text(Property::Name)?,
             enabled: priority >= 0,
             etcd: roles
                 .iter()
-                .any(|role| role.eq_ignore_ascii_case(ETCD_HOST)),
+                .any(|role| Role::of(role) == Some(Role::EtcdHost)),
             row,
         })
     }
 
     pub(crate) fn nodes(&self) -> PortResult<Vec<String>> {
-        self.row.nodes("nodes")
+        self.row.nodes(Property::Nodes)
     }
 
     /// Whether it carries a role.
-    pub(crate) fn has_role(&self, name: &str) -> bool {
-        let roles = self.row.items("roles").unwrap_or_default();
-        roles.iter().any(|role| role.eq_ignore_ascii_case(name))
+    pub(crate) fn has_role(&self, role: Role) -> bool {
+        let roles = self.row.items(Property::Roles).unwrap_or_default();
+        roles.iter().any(|name| Role::of(name) == Some(role))
     }
 
     pub(super) fn categories(&self) -> PortResult<Vec<String>> {
-        self.row.items("categories")
+        self.row.items(Property::Categories)
     }
 
     pub(super) fn all_head_nodes(&self) -> PortResult<bool> {
-        self.row.flag("allheadnodes")
+        self.row.flag(Property::AllHeadNodes)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use runbook_core::world::DeviceStatus;
 
+use super::lexicon::{Flag, State, Word as _};
+
 /// The most of a status that is kept.
 const KEPT_CHARS: usize = 120;
 
@@ -17,26 +19,28 @@ pub(crate) fn parse(text: &str) -> DeviceStatus {
     let state = inside
         .split('/')
         .map(str::trim)
-        .find(|word| !word.eq_ignore_ascii_case("CLOSED"))
+        .find(|word| Flag::of(word) != Some(Flag::Closed))
         .or_else(|| in_parentheses(behind))
         .unwrap_or(inside);
-    let word = state.to_ascii_uppercase().replace([' ', '-'], "_");
-    let told = || told(&word, behind);
-    match word.as_str() {
-        "UP" => DeviceStatus::Up,
-        "DOWN" => DeviceStatus::Down,
-        "BOOTING"
-        | "INSTALLING"
-        | "INSTALLER_CALLINGINIT"
-        | "INSTALLER_CALLING_INIT"
-        | "INSTALLER_REBOOTING"
-        | "INSTALLER_BURNING"
-        | "BURNING"
-        | "GOING_DOWN"
-        | "OPENING"
-        | "PENDING" => DeviceStatus::Booting(told()),
-        "INSTALLER_FAILED" | "INSTALLER_UNREACHABLE" => DeviceStatus::Failed(told()),
-        _ => DeviceStatus::Unknown(kept(text)),
+    let word = state.replace([' ', '-'], "_");
+    let Some(state) = State::of(&word) else {
+        return DeviceStatus::Unknown(kept(text));
+    };
+    let told = || told(&word.to_ascii_uppercase(), behind);
+    match state {
+        State::Up => DeviceStatus::Up,
+        State::Down => DeviceStatus::Down,
+        State::Booting
+        | State::Installing
+        | State::CallingInit
+        | State::CallingInitOfApi
+        | State::InstallerRebooting
+        | State::InstallerBurning
+        | State::Burning
+        | State::GoingDown
+        | State::Opening
+        | State::Pending => DeviceStatus::Booting(told()),
+        State::InstallerFailed | State::InstallerUnreachable => DeviceStatus::Failed(told()),
     }
 }
 

@@ -6,7 +6,8 @@ use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::PortResult;
 use runbook_core::world::InstallMode;
 
-use super::{Cmsh, script};
+use super::lexicon::{Boolean, Word as _};
+use super::{Cmsh, effect};
 use crate::codes;
 use crate::text::shown;
 
@@ -89,7 +90,7 @@ impl Cmsh {
     }
 
     async fn write_and_read(&self, effect: &ManagerEffect) -> PortResult<()> {
-        let script = script::of(effect)?;
+        let script = effect::script(effect)?;
         let result = self.run(&script, true).await;
         let seen = self.reads(effect).await;
         // The world decides: what reads back as wanted is done, whatever cmsh said.
@@ -166,8 +167,8 @@ impl Cmsh {
             }
             ManagerEffect::SetNextInstallMode { node, mode } => {
                 let is = self.device_row(node).await?.next_install_mode()?;
-                let word = is.map_or("empty".into(), |mode| mode.to_string());
-                Ok((is != *mode).then(|| format!("nextinstallmode of {node} reads {word}")))
+                let word = is.map_or(String::new(), |mode| mode.to_string());
+                Ok((is != *mode).then(|| format!("nextinstallmode of {node} reads {word:?}")))
             }
             ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. } => Ok(None),
         }
@@ -175,7 +176,7 @@ impl Cmsh {
 
     /// Power commands have nothing to read back: the boot id tells, later.
     async fn command_power(&self, effect: &ManagerEffect) -> PortResult<()> {
-        let script = script::of(effect)?;
+        let script = effect::script(effect)?;
         let answer = self.run(&script, true).await.map_err(|failure| {
             let mut error = self.failed(&script, failure);
             if error.code == codes::CMSH_TIMEOUT {
@@ -192,7 +193,7 @@ impl Cmsh {
         let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
         let what = format!("cmsh refused {:?}: {text}", script.text());
         Err(AdapterError::new(codes::CMSH_REFUSED, certainty, what)
-            .hint("see `device power status` in cmsh, and the node's console"))
+            .hint("see `device; power -n NODE status` in cmsh, and the node's console"))
     }
 }
 
@@ -201,6 +202,6 @@ fn told(nodes: &[NodeName], sentence: impl Fn(&str) -> String) -> Option<String>
     (!names.is_empty()).then(|| sentence(&names.join(", ")))
 }
 
-const fn yes_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
+fn yes_no(value: bool) -> &'static str {
+    Boolean::from(value).text()
 }

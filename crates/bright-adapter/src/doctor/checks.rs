@@ -57,7 +57,7 @@ checks! {
     PROVISIONING = "provisioning", Manager:
         "the provisioning subsystem is idle and takes requests",
         "a reprovisioned node waits behind what is in the queue",
-        "see `softwareimage; provisioningstatus -a` in cmsh; cancel what is stuck";
+        "see `softwareimage; provisioningstatus` in cmsh; cancel what is stuck";
     IMAGE_LOCK = "image-lock", Manager:
         "no software image is locked",
         "a locked image blocks the provisioning of its nodes",

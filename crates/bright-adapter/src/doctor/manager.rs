@@ -8,15 +8,14 @@ use runbook_core::world::{EtcdRole, RoleHolder, RoleSource};
 
 use super::ask::{Asked, Asker};
 use super::{Finding, Settings, checks, listed};
+use crate::cmsh::lexicon::Role;
 use crate::cmsh::read::{DeviceRow, Overlay};
+use crate::cmsh::survey::Queue;
 use crate::codes;
 use crate::text::shown;
 
 /// The releases for which something is known of cmsh.
 const KNOWN: [&str; 5] = ["9.0", "9.1", "9.2", "10", "11"];
-
-/// The role of API servers, in 9.x.
-const API_SERVER: &str = "kubernetes::apiserver";
 
 /// What cmsh had to say, for the checks that build on it.
 pub(super) struct Seen {
@@ -55,7 +54,7 @@ impl Seen {
     pub(super) fn api_servers(&self) -> BTreeSet<String> {
         let overlays = self.overlays.got.iter().flatten();
         overlays
-            .filter(|overlay| overlay.enabled && overlay.has_role(API_SERVER))
+            .filter(|overlay| overlay.enabled && overlay.has_role(Role::ApiServer))
             .flat_map(|overlay| overlay.nodes().unwrap_or_default())
             .collect()
     }
@@ -72,7 +71,7 @@ pub(super) async fn examine(
     let overlays = asker.cmsh(async |cmsh| cmsh.overlays().await).await;
     batch(&version, findings);
     lists(&devices, &categories, &overlays, findings);
-    let idle = asker.cmsh(async |cmsh| cmsh.provisioning().await).await;
+    let idle = asker.cmsh(async |cmsh| cmsh.queue().await).await;
     findings.push(provisioning(&idle));
     let locks = asker.cmsh(async |cmsh| cmsh.image_locks().await).await;
     findings.push(image_lock(&locks));
@@ -172,24 +171,16 @@ fn lists(
     });
 }
 
-/// `Provisioning subsystem status: idle, accepting requests`, and two counts (manual 5.4.7).
-fn provisioning(asked: &Asked<String>) -> Finding {
+fn provisioning(asked: &Asked<(Option<Queue>, String)>) -> Finding {
     let draft = checks::PROVISIONING.made().asked(asked);
-    let text = match &asked.got {
-        Ok(text) => text,
-        Err(error) => return unsure(draft, error),
-    };
-    let after = |key: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
-        line.map(|rest| rest.trim().to_lowercase())
-    };
-    let state = after("Provisioning subsystem status:");
-    let Some(state) = state else {
-        return draft.unknown(format!("no status is named in {text}"));
-    };
-    let busy = after("Nodes currently provisioning:").is_some_and(|count| count != "0");
-    let waiting = after("Nodes waiting to be provisioned:").is_some_and(|who| who != "<none>");
-    draft.if_so(state.contains("idle") && !busy && !waiting, text)
+    match &asked.got {
+        Err(error) => unsure(draft, error),
+        Ok((None, text)) => draft.unknown(format!("no status is named in {text}")),
+        Ok((Some(queue), text)) => {
+            let idle = queue.accepts && queue.busy_with.is_none() && queue.waiting.is_none();
+            draft.if_so(idle, text)
+        }
+    }
 }
 
 /// Nothing is known of the words; so only plain ones are taken for an answer.

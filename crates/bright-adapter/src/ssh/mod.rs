@@ -188,7 +188,7 @@ impl Ssh {
             Broken::Unreachable | Broken::StaleMaster => {
                 let what = format!("{node} does not answer over ssh: {said}");
                 AdapterError::new(codes::SSH_UNREACHABLE, not_done, what).hint(format!(
-                    "try `ssh root@{node} true`; see its power (`device power status` in cmsh) and its console"
+                    "try `ssh root@{node} true`; see its power (`device; power -n {node} status` in cmsh) and its console"
                 ))
             }
             Broken::HostKey => {

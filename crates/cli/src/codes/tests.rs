@@ -6,8 +6,9 @@ use super::*;
 
 /// Text with hyphens in the sources that is no error code.
 const NOT_CODES: &[&str] = &[
-    // A phase, and this program.
+    // A phase, a step, and this program.
     "move-spool",
+    "datanode-yes",
     "restore-runbook",
     // The short forms of a snapshot's verdict; each has its code with `snapshot-` in front.
     "beyond-limits",

@@ -450,6 +450,7 @@ const TAIL: &str = "\
 # service: etcd
 # owner: etcd:etcd
 # revision_bump: auto
+# datanode_again: after_reassign      # as the article has it; after_reprovision: before anything is restored
 # parallel: 3
 # deadlines: {quick_s: 60, stop_s: 120, reprovision_s: 3600, restore_s: 1800, start_s: 600, poll_s: 5}
 # Refusals to lift, each with a reason that the plan and the journal keep:

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use runbook_core::event::Failure as UnitFailure;
+use runbook_core::exposure::exposed;
 use runbook_core::journal::{Actor, Entry, History, Outcome};
-use runbook_core::names::{ClusterLabel, RunId, UnitId};
+use runbook_core::machine::Machine;
+use runbook_core::names::{ClusterLabel, NodeName, RunId, UnitId};
 use runbook_core::plan::{PlanKind, SealedPlan};
 use runbook_core::run::{Run, RunEnd};
 use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir};
@@ -17,6 +19,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, or_explained};
 use crate::progress::Progress;
 use crate::render::clock;
+use crate::render::status::reboot_danger;
 use crate::ui::{GOOD, HEAD, WARN, clean_line, paint};
 use crate::wiring::Wired;
 
@@ -112,13 +115,14 @@ impl Life<'_> {
         let end = self.work(&run, &progress).await;
         progress.clear();
         match end? {
-            None => Ok(self.left_in_flight()),
+            None => Ok(self.left_in_flight(&run.machine())),
             Some(RunEnd::Completed) => self.completed(since),
             Some(RunEnd::Halted {
                 reason,
                 failures,
                 open,
-            }) => self.halted(run, &reason, failures, &open),
+                exposed,
+            }) => self.halted(run, &reason, failures, &open, &exposed),
         }
     }
 
@@ -132,15 +136,22 @@ impl Life<'_> {
         }
     }
 
-    fn left_in_flight(&self) -> Exit {
+    fn left_in_flight(&self, machine: &Machine) -> Exit {
         let run = self.plan.run;
         self.cx.ui.note(&format!(
             "\nrun {run} was left with steps in flight; what they began may still come true"
         ));
+        self.warn_of_reboots(&exposed(self.plan, machine));
         self.cx.ui.hint(&format!(
             "look with `restore-runbook status {run}`, go on with `restore-runbook resume {run}`"
         ));
         Exit::InFlight
+    }
+
+    fn warn_of_reboots(&self, exposed: &[NodeName]) {
+        if let Some(danger) = reboot_danger(exposed, true) {
+            self.cx.ui.warning(&danger);
+        }
     }
 
     fn completed(&self, since: Instant) -> Result<Exit, Failure> {
@@ -181,6 +192,7 @@ impl Life<'_> {
         reason: &str,
         failures: Vec<(UnitId, UnitFailure)>,
         open: &[UnitId],
+        exposed: &[NodeName],
     ) -> Result<Exit, Failure> {
         let machine = run.machine();
         let nothing_changed = !self
@@ -209,6 +221,7 @@ impl Life<'_> {
             paint(HEAD, format!("run {id} has halted")),
             open.join(", ")
         ));
+        self.warn_of_reboots(exposed);
         self.cx.ui.hint(&format!(
             "look with `restore-runbook status {id}`, go on with `restore-runbook resume {id}`"
         ));

@@ -2,13 +2,31 @@
 
 use std::fmt::Write as _;
 
+use runbook_core::exposure::exposed;
 use runbook_core::journal::{Actor, Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
+use runbook_core::names::NodeName;
 use runbook_core::plan::{Action, ManagerEffect, Phase, PlanKind, SealedPlan, Unit};
 use serde_json::{Value, json};
 
 use super::wrap;
 use crate::ui::{BAD, FAINT, GOOD, HEAD, WARN, clean_line, paint};
+
+/// What a reboot of these nodes may do; none where there are none.
+pub(crate) fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> {
+    let way = if open {
+        "`resume` makes them data nodes before anything else"
+    } else {
+        "make them data nodes in cmsh: set datanode yes; commit"
+    };
+    let nodes: Vec<&str> = exposed.iter().map(NodeName::as_str).collect();
+    (!nodes.is_empty()).then(|| {
+        format!(
+            "a reboot may wipe restored data now: {} hold it and are no data nodes; do not reboot them; {way}",
+            nodes.join(", ")
+        )
+    })
+}
 
 /// A run as it stands.
 #[derive(Debug)]
@@ -59,7 +77,10 @@ impl Standing<'_> {
         ) {
             dangers.push("etcd is stopped, or about to be: no API server has an etcd, kubectl does not work, what crashes is not rescheduled".to_owned());
         }
-        let lowered = self.lowered();
+        let exposed = self.exposed();
+        dangers.extend(reboot_danger(&exposed, !self.machine.over()));
+        let mut lowered = self.lowered();
+        lowered.retain(|name| !exposed.iter().any(|node| node.as_str() == name));
         if !lowered.is_empty() {
             dangers.push(format!(
                 "datanode is off for {}: a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking; do not reboot it by hand",
@@ -73,6 +94,10 @@ impl Standing<'_> {
             );
         }
         dangers
+    }
+
+    fn exposed(&self) -> Vec<NodeName> {
+        exposed(self.plan, self.machine)
     }
 
     fn effect_stands(
@@ -334,6 +359,7 @@ impl Standing<'_> {
             "working": self.working,
             "past_no_return": self.past_no_return(),
             "dangers": self.dangers(),
+            "exposed": self.exposed(),
             "go_on": self.way_on(),
             "units": units,
         })

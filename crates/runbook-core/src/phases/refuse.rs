@@ -68,7 +68,7 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
             "install-mode-full",
             format!("nextinstallmode of {node} is FULL, but the spec restores it in place"),
             format!(
-                "clear it (cmsh: device use {node}; set nextinstallmode; commit), or say `reprovision: yes`"
+                "clear it (`device; use {node}; clear nextinstallmode; commit` in cmsh), or say `reprovision: yes`"
             ),
         ));
     }

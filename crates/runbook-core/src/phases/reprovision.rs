@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, Member, id, move_spool, not_here};
+use super::{Context, Member, datanode, id, move_spool, not_here};
 use crate::names::{CategoryName, UnitId};
 use crate::plan::{Action, Check, ManagerEffect, NodeEffect, Phase, Undo, Unit};
 use crate::world::InstallMode;
@@ -20,9 +20,12 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
         .map(|category| lower_category(cx, category))
         .collect();
     let first: Vec<UnitId> = units.iter().map(|unit| unit.id.clone()).collect();
+    let mut provisioned = Vec::new();
     for member in &cx.members {
         if member.reprovision {
-            units.extend(wipe(cx, member, &first));
+            let wipe = wipe(cx, member, &first);
+            provisioned.extend(wipe.last().map(|unit| unit.id.clone()));
+            units.extend(wipe);
         } else {
             let title = "wipe and provision the disk";
             units.push(not_here(
@@ -34,6 +37,7 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
             ));
         }
     }
+    units.extend(datanode::early(cx, &provisioned));
     units
 }
 

@@ -1,6 +1,9 @@
 //! What a reviewer has to know before approving, in words.
 
-use super::Context;
+use super::{Context, Member};
+use crate::names::NodeName;
+use crate::plan::list;
+use crate::spec::DatanodeAgain;
 use crate::version::EtcdVersion;
 use crate::world::RecordedRevisions;
 
@@ -11,8 +14,8 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     ];
     if cx.spec.reprovisions() {
         risks.push("From the first reboot on there is no way back: the disks named below are wiped, the moved spool with them.".into());
-        risks.push("From Reprovision until Datanode is done these nodes are no data nodes: a reboot with a changed disk, or a failed filesystem check, wipes them without asking, restored data included. Do not reboot them by hand.".into());
     }
+    risks.extend(window(cx));
     for (category, reason) in &cx.spec.allow.category_datanode {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
@@ -52,6 +55,31 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         ));
     }
     risks
+}
+
+/// When a reboot would wipe without asking, and what.
+fn window(cx: &Context) -> Option<String> {
+    let open = |member: &&Member| member.reprovision || !member.seen.device.effective_datanode();
+    let nodes: Vec<NodeName> = cx
+        .members
+        .iter()
+        .filter(open)
+        .map(|member| member.node().clone())
+        .collect();
+    if nodes.is_empty() {
+        return None;
+    }
+    let cause = "a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking";
+    Some(match cx.spec.datanode_again {
+        DatanodeAgain::AfterReassign => format!(
+            "From Restore until Datanode is done restored data lies on nodes that are no data nodes, {}: {cause}, restored data included. Do not reboot them by hand. A resumed run makes them data nodes first; `datanode_again: after_reprovision` in the spec does it before anything is restored.",
+            list(&nodes)
+        ),
+        DatanodeAgain::AfterReprovision if cx.spec.reprovisions() => format!(
+            "In Reprovision the nodes to be wiped are no data nodes: {cause}. They are data nodes again before anything is restored, as the spec asks (the article does it last)."
+        ),
+        DatanodeAgain::AfterReprovision => return None,
+    })
 }
 
 /// The recovery point: what is gone for good.

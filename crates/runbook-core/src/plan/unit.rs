@@ -279,6 +279,18 @@ impl Unit {
         }
     }
 
+    /// Whether it ends the time in which a reboot may wipe restored data: a resumed life does it first.
+    pub(crate) fn closes_window(&self) -> bool {
+        self.phase == Phase::Datanode
+            && matches!(
+                self.act,
+                Some(Action::Manager(
+                    ManagerEffect::SetDatanode { value: true, .. }
+                        | ManagerEffect::SetCategoryDatanode { value: true, .. }
+                ))
+            )
+    }
+
     /// Whether it cannot be taken back once it was begun: something is destroyed, or etcd may start.
     pub(crate) fn is_final(&self) -> bool {
         self.destructive || self.gives_role_to().is_some()

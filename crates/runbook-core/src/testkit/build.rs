@@ -13,7 +13,9 @@ use super::{module, named, run_id};
 use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
-use crate::spec::{Allowances, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec};
+use crate::spec::{
+    Allowances, DatanodeAgain, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
+};
 use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
 
@@ -60,6 +62,7 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    datanode_again: DatanodeAgain,
 }
 
 impl World {
@@ -80,6 +83,7 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            datanode_again: DatanodeAgain::default(),
         }
     }
 }
@@ -185,6 +189,13 @@ impl Builder {
     #[must_use]
     pub const fn missing_mount(mut self, at: usize) -> Self {
         self.missing_mount = Some(at);
+        self
+    }
+
+    /// When the spec makes the members data nodes again.
+    #[must_use]
+    pub const fn datanode_again(mut self, when: DatanodeAgain) -> Self {
+        self.datanode_again = when;
         self
     }
 
@@ -297,6 +308,7 @@ impl Builder {
             service: named("etcd"),
             owner: named("etcd:etcd"),
             revision_bump: self.revision_bump,
+            datanode_again: self.datanode_again,
             parallel: self.parallel,
             deadlines: Deadlines::default(),
             allow,

@@ -41,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use build::{Builder, Found};
+use disk::{Data, Thing};
 pub use effect::{Effect, Logged};
 pub use faults::Faults;
 pub use lives::{InFlight, Life, Lives, Mortal, Tear};
@@ -50,7 +51,7 @@ use crate::digest::Digest;
 use crate::journal::{
     Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, JournalError, MemoryStore, Permit,
 };
-use crate::names::{ModuleName, RunId, UnitId};
+use crate::names::{ModuleName, NodeName, RunId, UnitId};
 use crate::observe::{ObserveError, observe};
 use crate::plan::{Draft, PlanError, SealedPlan};
 use crate::spec::Spec;
@@ -171,6 +172,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The nodes that hold restored data and are no data nodes.
+    pub fn exposed(&self) -> BTreeSet<NodeName> {
+        let state = self.state();
+        let restored =
+            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let nodes = state.nodes.iter();
+        nodes
+            .filter(|node| node.disk.things().any(restored) && !state.is_data_node(node))
+            .map(|node| node.name.clone())
+            .collect()
     }
 
     /// Whether a restore has reached its goal: every member serves the snapshot, is a data node, and

@@ -169,6 +169,11 @@ impl State {
         self.records.overlay.contains(&self.nodes[at].name)
     }
 
+    /// Whether a FULL provisioning of the node asks first.
+    pub(super) fn is_data_node(&self, node: &NodeState) -> bool {
+        self.records.datanode[&node.name] || self.records.categories[&node.category]
+    }
+
     /// Remembers the records, for answers that come late.
     pub(super) fn remember(&mut self) {
         self.stale = Some((self.now, self.records.clone()));
@@ -248,7 +253,7 @@ impl State {
         if !full {
             return true;
         }
-        if self.records.datanode[&node.name] || self.records.categories[&node.category] {
+        if self.is_data_node(node) {
             self.log(Some(at), Effect::WaitsForConfirmation);
             return false;
         }

@@ -115,7 +115,7 @@ impl State {
         for (at, node) in self.nodes.iter().enumerate() {
             let name = &node.name;
             let mut say = |what: &str| missing.push(format!("{name}: {what}"));
-            if !self.records.datanode[name] && !self.records.categories[&node.category] {
+            if !self.is_data_node(node) {
                 say("no data node");
             }
             if self.records.mode[name].is_some() {
