@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod doctor;
 mod harness;
 mod interrupted;
 mod refused;
