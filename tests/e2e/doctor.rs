@@ -497,6 +497,14 @@ fn unseen(cluster: &Cluster, one: &Break) -> Option<String> {
     missed
 }
 
+/// What is asked at the same time ends in any order.
+fn in_order(mut finding: Value) -> Value {
+    if let Some(asked) = finding["asked"].as_array_mut() {
+        asked.sort_by_key(ToString::to_string);
+    }
+    finding
+}
+
 /// A bundle holds nothing of the house, and says the same as the doctor did: of a good lab, and of one
 /// with a node that is off, an unknown host key and a bomb.
 #[test]
@@ -516,7 +524,11 @@ fn a_bundle_replays() {
         let replayed = doctor(&cluster, &["--replay", &file]);
         assert_eq!(replayed.ran.code, said.ran.code, "{}", replayed.ran);
         let found = serde_json::to_value(&bundle.report.findings).expect("JSON");
-        assert_eq!(Value::from(replayed.findings), found);
+        let found = found.as_array().cloned().unwrap_or_default();
+        assert_eq!(replayed.findings.len(), found.len());
+        for (again, found) in replayed.findings.into_iter().zip(found) {
+            assert_eq!(in_order(again), in_order(found));
+        }
         cluster
             .tool(&["doctor", "--bundle", &file])
             .refused("bundle-exists");

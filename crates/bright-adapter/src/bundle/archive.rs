@@ -198,7 +198,11 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::read`].
     pub fn unpacked(packed: impl Read) -> Result<Self, BundleError> {
-        let plain = GzDecoder::new(packed).take(PLAIN_BYTES);
+        Self::unpacked_within(packed, PLAIN_BYTES)
+    }
+
+    fn unpacked_within(packed: impl Read, plain_bytes: u64) -> Result<Self, BundleError> {
+        let plain = GzDecoder::new(packed).take(plain_bytes);
         let mut found: [Option<String>; 3] = [None, None, None];
         let names = ["bundle.json", "exchanges.jsonl", "doctor.json"];
         let mut archive = Archive::new(plain);
@@ -260,4 +264,138 @@ fn value(of: &impl Serialize) -> Result<Value, BundleError> {
 
 fn back<T: DeserializeOwned>(value: Value) -> Result<T, BundleError> {
     serde_json::from_value(value).map_err(|error| BundleError::NotOne(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use runbook_core::names::AbsPath;
+
+    use super::*;
+
+    fn bundle() -> Bundle {
+        let pki = AbsPath::new("/etc/kubernetes/pki/default").unwrap();
+        Bundle {
+            tool: "test 1".into(),
+            settings: Settings::new(Timestamp::UNIX_EPOCH, &pki).unwrap(),
+            exchanges: Vec::new(),
+            proofs: Vec::new(),
+            report: Report {
+                at: Timestamp::UNIX_EPOCH,
+                findings: Vec::new(),
+                names: Vec::new(),
+            },
+        }
+    }
+
+    /// An archive of these entries.
+    fn archive(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
+        let mut builder = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for (name, kind, bytes) in entries {
+            let mut header = Header::new_ustar();
+            // Past the builder, which would refuse such a path.
+            header.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            builder.append(&header, *bytes).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn code(packed: &[u8]) -> &'static str {
+        Bundle::unpacked(packed).unwrap_err().code()
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_never_over_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.tgz");
+        bundle().write(&file).unwrap();
+        assert_eq!(Bundle::read(&file).unwrap(), bundle());
+        let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(bundle().write(&file).unwrap_err().code(), "bundle-exists");
+        let nowhere = dir.path().join("no/b.tgz");
+        assert_eq!(bundle().write(&nowhere).unwrap_err().code(), "bundle-io");
+        assert_eq!(
+            Bundle::read(dir.path()).unwrap_err().code(),
+            "bundle-not-one"
+        );
+    }
+
+    /// Other names, links and devices are passed over; nothing is ever unpacked.
+    #[test]
+    fn a_path_leads_nowhere() {
+        let regular = EntryType::Regular;
+        let strangers: &[(&str, EntryType, &[u8])] = &[
+            ("../../etc/passwd", regular, b"x"),
+            ("/bundle.json", regular, b"x"),
+            ("bundle.json", EntryType::Symlink, b""),
+            ("exchanges.jsonl", EntryType::Char, b""),
+        ];
+        assert_eq!(code(&archive(strangers)), "bundle-not-one");
+        let mut whole = strangers.to_vec();
+        let front = serde_json::to_vec(&Front {
+            format: FORMAT,
+            tool: "test 1".into(),
+            settings: bundle().settings,
+            proofs: Vec::new(),
+        });
+        let (front, report) = (
+            front.unwrap(),
+            serde_json::to_vec(&bundle().report).unwrap(),
+        );
+        whole.extend([
+            ("bundle.json", regular, &*front),
+            ("exchanges.jsonl", regular, b""),
+            ("doctor.json", regular, &*report),
+        ]);
+        assert_eq!(Bundle::unpacked(&*archive(&whole)).unwrap(), bundle());
+    }
+
+    #[test]
+    fn what_is_none_or_too_much_is_refused() {
+        let whole = bundle().packed().unwrap();
+        for end in [0, 1, 20, whole.len() / 2] {
+            assert_eq!(code(&whole[..end]), "bundle-not-one", "{end}");
+        }
+        let regular = EntryType::Regular;
+        let of = |front: &str| {
+            archive(&[
+                ("bundle.json", regular, front.as_bytes()),
+                ("exchanges.jsonl", regular, b""),
+                ("doctor.json", regular, b"{}"),
+            ])
+        };
+        assert_eq!(code(&of("{\"format\":2}")), "bundle-newer");
+        for front in [
+            "",
+            "[]",
+            "{}",
+            "{\"format\":0}",
+            "{\"format\":-1}",
+            "{\"format\":1}",
+        ] {
+            assert_eq!(code(&of(front)), "bundle-not-one", "{front}");
+        }
+    }
+
+    /// A small file that would be large: as much is read of it as may be, and no more.
+    #[test]
+    fn a_bomb_does_not_go_off() {
+        const LIMIT: u64 = 1 << 20;
+        let mut header = Header::new_ustar();
+        header.set_path("bundle.json").unwrap();
+        header.set_size(LIMIT * 1000);
+        header.set_cksum();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(header.as_bytes()).unwrap();
+        let spaces = vec![b' '; 2 * usize::try_from(LIMIT).unwrap()];
+        encoder.write_all(&spaces).unwrap();
+        let bomb = encoder.finish().unwrap();
+        assert!(bomb.len() < 10_000);
+        let refused = Bundle::unpacked_within(&*bomb, LIMIT).unwrap_err();
+        assert_eq!(refused.code(), "bundle-too-large");
+    }
 }
