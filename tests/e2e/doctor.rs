@@ -124,12 +124,12 @@ const BREAKS: &[Break] = &[
     wrapped(
         "list-overlays",
         "is no JSON",
-        r#"wrap 'configurationoverlay\;\ list*' 'real "\$@" | head -n 5'"#,
+        r#"wrap 'configurationoverlay\;\ list*' 'real "$@" | head -n 5'"#,
     ),
     wrapped(
         "provisioning",
         "node002",
-        r#"wrap '*provisioningstatus' 'real "\$@" | sed "s/<none>/node002/"'"#,
+        r#"wrap '*provisioningstatus' 'real "$@" | sed "s/<none>/node002/"'"#,
     ),
     wrapped(
         "image-lock",
@@ -140,12 +140,12 @@ const BREAKS: &[Break] = &[
     wrapped(
         "etcd-overlay",
         "kube-second-etcd",
-        r#"wrap 'configurationoverlay\;\ list*' 'real "\$@" | sed "1s/.*/[{\"name (key)\":\"kube-second-etcd\",\"priority\":\"500\",\"allheadnodes\":\"no\",\"nodes\":[],\"categories\":[],\"roles\":[\"Etcd::Host\"]},/"'"#,
+        r#"wrap 'configurationoverlay\;\ list*' 'real "$@" | sed "1s/.*/[{\"name (key)\":\"kube-second-etcd\",\"priority\":\"500\",\"allheadnodes\":\"no\",\"nodes\":[],\"categories\":[],\"roles\":[\"Etcd::Host\"]},/"'"#,
     ),
     wrapped(
         "overlay-priority",
         "kube-second-etcd",
-        r#"wrap 'configurationoverlay\;\ list*' 'real "\$@" | sed "1s/.*/[{\"name (key)\":\"kube-second-etcd\",\"priority\":\"-1\",\"allheadnodes\":\"no\",\"nodes\":[],\"categories\":[],\"roles\":[\"Etcd::Host\"]},/"'"#,
+        r#"wrap 'configurationoverlay\;\ list*' 'real "$@" | sed "1s/.*/[{\"name (key)\":\"kube-second-etcd\",\"priority\":\"-1\",\"allheadnodes\":\"no\",\"nodes\":[],\"categories\":[],\"roles\":[\"Etcd::Host\"]},/"'"#,
     ),
     wrapped(
         "member-properties",
@@ -253,9 +253,9 @@ const BREAKS: &[Break] = &[
     broken(
         "etcd-unit",
         "node003",
-        "there is no unit",
-        "ssh node003 'mv /etc/systemd/system/etcd.service /root/away; systemctl daemon-reload'",
-        "ssh node003 'mv /root/away /etc/systemd/system/etcd.service; systemctl daemon-reload'",
+        "does not run",
+        "ssh node003 'cd /etc/systemd/system; mv etcd.service /root/away; ln -s /dev/null etcd.service; systemctl daemon-reload; systemctl stop etcd'",
+        "ssh node003 'mv /root/away /etc/systemd/system/etcd.service; systemctl daemon-reload; systemctl reset-failed etcd; systemctl start etcd'",
     ),
     broken(
         "etcd-owner",
@@ -372,7 +372,7 @@ const BREAKS: &[Break] = &[
     wrapped(
         "state-directory",
         "lies on",
-        r#"wrap 'device\;\ list*' 'real "\$@" | sed "1s/.*/[{\"hostname (key)\":\"head2\",\"type\":\"HeadNode\",\"status\":\"[ UP ]\",\"datanode\":\"no\",\"nextinstallmode\":\"\"},/"'"#,
+        r#"wrap 'device\;\ list*' 'real "$@" | sed "1s/.*/[{\"hostname (key)\":\"head2\",\"type\":\"HeadNode\",\"status\":\"[ UP ]\",\"datanode\":\"no\",\"nextinstallmode\":\"\"},/"'"#,
     ),
     Break {
         outcome: "holds",
@@ -478,8 +478,8 @@ fn unseen(cluster: &Cluster, one: &Break) -> Option<String> {
         let finding = said.finding(one.check, one.about);
         let text = finding.map_or("", |f| f["seen"].as_str().unwrap_or_default());
         let as_expected = finding.is_some_and(|f| f["outcome"] == one.outcome);
-        let code = if one.outcome == "differs" { 9 } else { 10 };
-        if as_expected && text.contains(one.seen) && said.ran.code == Some(code) {
+        let told = (one.outcome == "differs") == (said.ran.code == Some(9));
+        if as_expected && text.contains(one.seen) && told {
             break None;
         }
         if begun.elapsed() > PATIENCE {
