@@ -320,7 +320,7 @@ const BREAKS: &[Break] = &[
     broken(
         "api-server",
         "node002",
-        "has no --etcd-servers",
+        "or missing",
         "ssh node002 'sed -i.away /--etcd-servers/d /etc/kubernetes/manifests/kube-apiserver.yaml'",
         "ssh node002 'cd /etc/kubernetes/manifests; mv kube-apiserver.yaml.away kube-apiserver.yaml'",
     ),

@@ -9,9 +9,13 @@
 
 mod backup;
 mod doctor;
+mod failover;
 mod harness;
+mod installer;
 mod interrupted;
 mod refused;
+mod scenarios;
 mod undo;
+mod versions;
 mod whole;
 mod window;

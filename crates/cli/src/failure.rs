@@ -6,6 +6,7 @@ use bright_adapter::bundle::BundleError;
 use etcd_adapter::backup::{BackupError, Fault};
 use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
+use runbook_core::journal::JournalError;
 use runbook_core::observe::ObserveError;
 use runbook_core::plan::PlanError;
 use runbook_core::run::RunError;
@@ -203,6 +204,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Plan(error) => error.into(),
+            RunError::Journal(JournalError::Overtaken { .. }) => {
+                Self::of(Exit::Locked, error.code(), &error, error.hint())
+            }
             other => Self::of(Exit::Record, other.code(), &other, other.hint()),
         }
     }

@@ -100,6 +100,13 @@ mod tests {
     }
 
     #[test]
+    fn the_daemons_note() {
+        use Says::{Active, Nothing, Passive};
+        let says = ["ACTIVE\n", "PASSIVE", "BECOMEPASSIVE", "FENCING", "", "\0"].map(state_says);
+        assert_eq!(says, [Active, Passive, Passive, Nothing, Nothing, Nothing]);
+    }
+
+    #[test]
     fn witnesses_must_not_contradict_each_other() {
         use Says::{Active, Nothing, Passive};
         assert_eq!(decide(Active, Passive, Some(2)), None);

@@ -33,6 +33,7 @@ pub(crate) struct Overlay {
     /// Priority -1 disables an overlay (administrator manual 2.1.6).
     pub(crate) enabled: bool,
     pub(crate) etcd: bool,
+    pub(crate) api_server: bool,
 }
 
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
@@ -55,12 +56,12 @@ impl DeviceRow {
         // Bright before 9 says MasterNode.
         let head_node = matches!(
             DeviceType::of(&kind),
-            Some(DeviceType::HeadNode | DeviceType::MasterNode)
+            Some(DeviceType::Head | DeviceType::Master)
         );
         Ok(Self {
             hostname: row.text(Property::Hostname)?,
             head_node,
-            node: DeviceType::SomeNode.ends(&kind),
+            node: DeviceType::Any.ends(&kind),
             category: row.text_or_empty(Property::Category)?,
             ip: row.text_or_empty(Property::Ip)?,
             row,
@@ -71,8 +72,8 @@ impl DeviceRow {
         NodeName::new(self.hostname.as_str()).map_err(unusable)
     }
 
-    pub(crate) fn status(&self) -> PortResult<DeviceStatus> {
-        Ok(status::parse(&self.row.text(Property::Status)?))
+    pub(crate) fn status(&self) -> PortResult<(DeviceStatus, Vec<String>)> {
+        Ok(status::parse(&self.row.printed(Property::Status)?))
     }
 
     pub(crate) fn datanode(&self) -> PortResult<bool> {
@@ -92,6 +93,14 @@ impl DeviceRow {
     }
 }
 
+impl DeviceRow {
+    /// An empty list may be no column at all.
+    pub(crate) fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+        let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
+        Ok(devices.iter().map(|device| shown(device)).collect())
+    }
+}
+
 impl Cmsh {
     pub(crate) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
         let script = Script::default().then(Mode::Device).list(&[
@@ -102,6 +111,7 @@ impl Cmsh {
             Property::Status,
             Property::Datanode,
             Property::NextInstallMode,
+            Property::ClearedAtBoot,
         ]);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
@@ -123,7 +133,8 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let status = device.status()?;
+        let (status, flags) = device.status()?;
+        let installer = status::installer(&status);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
             let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
@@ -131,9 +142,12 @@ impl Cmsh {
                 category,
                 head_node: true,
                 status,
+                flags,
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
+                cleared_at_boot: Vec::new(),
+                installer: None,
             });
         }
         let category = CategoryName::new(device.category.as_str()).map_err(unusable)?;
@@ -142,8 +156,11 @@ impl Cmsh {
             category,
             head_node: false,
             status,
+            flags,
             datanode: device.datanode()?,
             next_install_mode: device.next_install_mode()?,
+            cleared_at_boot: device.cleared_at_boot()?,
+            installer,
         })
     }
 
@@ -215,24 +232,18 @@ impl Overlay {
             .parse()
             .map_err(|_| row.bad(Property::Priority, &format!("reads {}", shown(&priority))))?;
         let roles = row.items(Property::Roles)?;
+        let has = |wanted| roles.iter().any(|role| Role::of(role) == Some(wanted));
         Ok(Self {
             name: row.text(Property::Name)?,
             enabled: priority >= 0,
-            etcd: roles
-                .iter()
-                .any(|role| Role::of(role) == Some(Role::EtcdHost)),
+            etcd: has(Role::EtcdHost),
+            api_server: has(Role::ApiServer),
             row,
         })
     }
 
     pub(crate) fn nodes(&self) -> PortResult<Vec<String>> {
         self.row.nodes(Property::Nodes)
-    }
-
-    /// Whether it carries a role.
-    pub(crate) fn has_role(&self, role: Role) -> bool {
-        let roles = self.row.items(Property::Roles).unwrap_or_default();
-        roles.iter().any(|name| Role::of(name) == Some(role))
     }
 
     pub(super) fn categories(&self) -> PortResult<Vec<String>> {

@@ -3,8 +3,7 @@
 use runbook_core::ports::PortResult;
 
 use super::Cmsh;
-use super::answer::Row;
-use super::lexicon::{Mode, Property, Provisioner, Verb, Word as _};
+use super::lexicon::{Mode, Provisioner, Verb, Word as _};
 use super::script::Script;
 
 /// What the provisioning subsystem is at.
@@ -21,21 +20,8 @@ pub(crate) struct Queue {
 impl Cmsh {
     /// What is said of this release, as `Cluster Manager 11.0`.
     pub(crate) async fn version(&self) -> PortResult<String> {
-        let script = Script::default().then(Mode::Main).with(Verb::VersionInfo);
+        let script = Script::default().then(Mode::Main).then(Verb::VersionInfo);
         Ok(self.ask(&script).await?.stdout)
-    }
-
-    /// The block devices that the next boot of each node wipes, whatever its install mode and `datanode`
-    /// say (administrator manual 5.4.4). A head node may lack the property.
-    pub(crate) async fn block_devices_to_clear(&self) -> PortResult<Vec<(String, Vec<String>)>> {
-        let columns = [Property::Hostname, Property::ClearedAtBoot];
-        let script = Script::default().then(Mode::Device).list(&columns);
-        let rows = self.ask(&script).await?.rows()?;
-        let of = |row: &Row| {
-            let devices = row.items_or_none(Property::ClearedAtBoot)?;
-            Ok((row.text(Property::Hostname)?, devices))
-        };
-        rows.iter().map(of).collect()
     }
 
     /// The provisioning subsystem (administrator manual 5.4.7), and its words; none where no status is in

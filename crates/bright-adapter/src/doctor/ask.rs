@@ -88,6 +88,11 @@ impl Asker {
         }
     }
 
+    /// Where the vendor's script for single members would be.
+    pub(super) fn etcd_manage(&self) -> String {
+        self.config.etcd_manage.to_string_lossy().into_owned()
+    }
+
     /// Asks the cluster manager.
     pub(super) async fn cmsh<T>(&self, ask: impl AsyncFnOnce(&Cmsh) -> PortResult<T>) -> Asked<T> {
         let heard = Arc::new(Heard::default());

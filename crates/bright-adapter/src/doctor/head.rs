@@ -8,9 +8,6 @@ use super::ask::Asker;
 use super::manager::Seen;
 use super::{Finding, Settings, checks};
 
-/// The vendor's script for single members (KB "Etcd membership reconfiguration in BCM 10+").
-const MEMBER_SCRIPT: &str = "/cm/local/apps/cmd/scripts/cm-etcd-manage";
-
 pub(super) async fn examine(
     asker: &Asker,
     settings: &Settings,
@@ -27,7 +24,7 @@ pub(super) async fn examine(
     });
     state_directory(asker, settings, seen, findings).await;
     let there = asker
-        .head(async |head, name| match AbsPath::new(MEMBER_SCRIPT) {
+        .head(async |head, name| match AbsPath::new(asker.etcd_manage()) {
             Ok(path) => head.exists(name, &path).await,
             Err(_) => Ok(false),
         })

@@ -8,7 +8,7 @@ use runbook_core::world::{EtcdRole, RoleHolder, RoleSource};
 
 use super::ask::{Asked, Asker};
 use super::{Finding, Settings, checks, listed};
-use crate::cmsh::lexicon::Role;
+use crate::cmsh::platform;
 use crate::cmsh::read::{DeviceRow, Overlay};
 use crate::cmsh::survey::Queue;
 use crate::codes;
@@ -21,7 +21,6 @@ const KNOWN: [&str; 5] = ["9.0", "9.1", "9.2", "10", "11"];
 pub(super) struct Seen {
     pub(super) devices: Asked<Vec<DeviceRow>>,
     pub(super) categories: Asked<Vec<(String, bool)>>,
-    pub(super) clearing: Asked<Vec<(String, Vec<String>)>>,
     pub(super) role: Asked<EtcdRole>,
     overlays: Asked<Vec<Overlay>>,
 }
@@ -54,7 +53,7 @@ impl Seen {
     pub(super) fn api_servers(&self) -> BTreeSet<String> {
         let overlays = self.overlays.got.iter().flatten();
         overlays
-            .filter(|overlay| overlay.enabled && overlay.has_role(Role::ApiServer))
+            .filter(|overlay| overlay.enabled && overlay.api_server)
             .flat_map(|overlay| overlay.nodes().unwrap_or_default())
             .collect()
     }
@@ -79,13 +78,9 @@ pub(super) async fn examine(
     let role = asker
         .cmsh(async |cmsh| cmsh.read_etcd_role(named, &[]).await)
         .await;
-    let clearing = asker
-        .cmsh(async |cmsh| cmsh.block_devices_to_clear().await)
-        .await;
     let seen = Seen {
         devices,
         categories,
-        clearing,
         role,
         overlays,
     };
@@ -123,13 +118,8 @@ fn batch(version: &Asked<String>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// `Cluster Manager   11.0`, as it was seen in the field.
 fn release(draft: super::Draft, text: &str) -> Finding {
-    let line = text
-        .lines()
-        .find(|line| line.to_lowercase().contains("cluster manager"));
-    let number = line.and_then(|line| line.split_whitespace().last());
-    let Some(number) = number.filter(|n| n.starts_with(|c: char| c.is_ascii_digit())) else {
+    let Some(number) = platform::release(text) else {
         return draft.unknown(format!("no release is named in {}", shown(text)));
     };
     let is = |known: &str| {
@@ -345,16 +335,13 @@ pub(super) fn node(seen: &Seen, name: &str, findings: &mut Vec<Finding>) {
             .differs(format!("nextinstallmode is {mode}")),
         Err(error) => draft.failed(&error),
     });
-    let draft = checks::BLOCK_DEVICES.of(name).asked(&seen.clearing);
-    findings.push(match &seen.clearing.got {
-        Err(error) => unsure(draft, error),
-        Ok(rows) => match rows.iter().find(|(host, _)| host == name) {
-            None => draft.unknown("the node is not listed"),
-            Some((_, devices)) if devices.is_empty() => draft.holds("none"),
-            Some((_, devices)) => draft
-                .todo(checks::BLOCK_DEVICES.todo.replace("NODE", name))
-                .differs(devices.join(", ")),
-        },
+    let draft = checks::BLOCK_DEVICES.of(name).asked(&seen.devices);
+    findings.push(match device.cleared_at_boot() {
+        Ok(devices) if devices.is_empty() => draft.holds("none"),
+        Ok(devices) => draft
+            .todo(checks::BLOCK_DEVICES.todo.replace("NODE", name))
+            .differs(devices.join(", ")),
+        Err(error) => draft.failed(&error),
     });
 }
 
@@ -362,7 +349,10 @@ fn status(seen: &Seen, name: &str, device: &DeviceRow) -> Finding {
     use runbook_core::world::DeviceStatus;
     let draft = checks::DEVICE_STATUS.of(name).asked(&seen.devices);
     match device.status() {
-        Ok(status) => draft.if_so(status == DeviceStatus::Up, status.to_string()),
+        Ok((status, flags)) => {
+            let said: Vec<String> = [status.to_string()].into_iter().chain(flags).collect();
+            draft.if_so(status == DeviceStatus::Up, said.join(", "))
+        }
         Err(error) => draft.failed(&error),
     }
 }

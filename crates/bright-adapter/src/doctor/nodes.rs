@@ -4,19 +4,17 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use runbook_core::names::{AbsPath, EtcdUrl, NodeName, Owner, ServiceName};
+use runbook_core::platform::ApiServer;
 use runbook_core::ports::Node as _;
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::{SeenSnapshot, ServiceState, SpoolState, ToolVersions};
 
 use super::ask::Asked;
 use super::manager::{self, Seen};
-use super::questions::{ApiServer, Backup};
-use super::report::Check;
+use super::questions::Backup;
+use super::report::{Check, Draft};
 use super::{Doctor, Finding, certificates, checks, listed};
 use crate::codes;
-
-/// Where kubeadm keeps the static pod of the API server, from 10 on.
-const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
 /// Clocks may differ by this much, in seconds.
 const SKEW_S: i64 = 5;
@@ -48,7 +46,7 @@ struct Examined {
     findings: Vec<Finding>,
     version: Option<EtcdVersion>,
     /// Whether an API server was looked for and found; none when nobody could look.
-    api_servers: Option<bool>,
+    api_server: Option<bool>,
 }
 
 pub(super) async fn examine(
@@ -119,7 +117,7 @@ fn same_version(nodes: &[NodeName], examined: &[Examined]) -> Option<Finding> {
 
 /// Nodes could be asked, and none of them has an API server: it is elsewhere, and nobody looked.
 fn no_api_server(examined: &[Examined]) -> Option<Finding> {
-    let looked: Vec<bool> = examined.iter().filter_map(|one| one.api_servers).collect();
+    let looked: Vec<bool> = examined.iter().filter_map(|one| one.api_server).collect();
     (!looked.is_empty() && !looked.contains(&true)).then(|| {
         checks::API_SERVER
             .made()
@@ -152,7 +150,7 @@ impl Against<'_> {
             done.findings.push(self.certificate(node).await);
             self.backup(node, &mut done.findings).await;
         }
-        self.api_servers(node, &mut done).await;
+        self.api_server(node, &mut done).await;
         done
     }
 
@@ -358,50 +356,42 @@ impl Against<'_> {
         }
     }
 
-    async fn api_servers(&self, node: &NodeName, done: &mut Examined) {
+    async fn api_server(&self, node: &NodeName, done: &mut Examined) {
         let asked = self
             .doctor
             .asker
-            .node(async |nodes| nodes.api_servers(node, MANIFEST).await)
+            .node(async |nodes| nodes.api_server(node).await)
             .await;
         let draft = checks::API_SERVER.of(node.as_str()).asked(&asked);
         match asked.got {
             Err(error) => done.findings.push(draft.failed(&error)),
             Ok(found) => {
-                done.api_servers = Some(!found.is_empty());
-                if !found.is_empty() {
-                    done.findings.push(match self.wrong(&found) {
-                        Some(wrong) => draft.differs(wrong),
-                        None => draft.holds(described(&found)),
-                    });
-                }
+                done.api_server = Some(found.is_some());
+                done.findings
+                    .extend(found.map(|server| self.judge(draft, &server)));
             }
         }
     }
 
-    /// What is wrong with the API servers of a node.
-    fn wrong(&self, servers: &[ApiServer]) -> Option<String> {
-        servers.iter().find_map(|server| {
-            let which = if server.manifest {
-                MANIFEST
-            } else {
-                "the running API server"
-            };
-            let Some(list) = &server.etcd_servers else {
-                return Some(format!("{which} has no --etcd-servers"));
-            };
-            if list.trim().is_empty() {
-                return Some(format!("--etcd-servers of {which} is EMPTY"));
-            }
-            let strangers: Vec<&str> = list
-                .split(',')
-                .filter(|url| !self.names_a_member(url))
-                .collect();
-            (!strangers.is_empty()).then(|| {
-                let who = listed(strangers);
-                format!("--etcd-servers of {which} names what is no member: {who}")
-            })
-        })
+    fn judge(&self, draft: Draft, server: &ApiServer) -> Finding {
+        let world = if server.static_pod {
+            "static pod (10 and later)"
+        } else {
+            "service (up to 9.2)"
+        };
+        let servers = || server.etcd_servers.iter().map(String::as_str);
+        if server.etcd_servers.is_empty() {
+            return draft.differs(format!("{world}: --etcd-servers is EMPTY or missing"));
+        }
+        let strangers: Vec<&str> = servers().filter(|url| !self.names_a_member(url)).collect();
+        if strangers.is_empty() {
+            draft.holds(format!("{world}: {}", listed(servers())))
+        } else {
+            let who = listed(strangers);
+            draft.differs(format!(
+                "{world}: --etcd-servers names what is no member: {who}"
+            ))
+        }
     }
 
     /// Loopback is the member on the same node. Where the members are not known, anybody may be one.
@@ -418,21 +408,6 @@ impl Against<'_> {
                 .iter()
                 .any(|member| port(member) && (here || member.host() == host))
     }
-}
-
-fn described(servers: &[ApiServer]) -> String {
-    let one = |server: &ApiServer| {
-        let which = if server.manifest {
-            "static pod (10 and later)"
-        } else {
-            "running"
-        };
-        format!(
-            "{which}: {}",
-            server.etcd_servers.clone().unwrap_or_default()
-        )
-    };
-    servers.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn unusable(error: runbook_core::names::NameError) -> runbook_core::error::AdapterError {

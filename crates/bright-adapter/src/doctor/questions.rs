@@ -29,19 +29,6 @@ if ! there "$dir"; then echo absent; exit 0; fi
 find -H "$dir" -maxdepth 1 -type f ! -name '.*' ! -name '*.part' ! -name '*.json' -printf '%T@ %s %f\n' | sort -rn | head -n "$most"
 echo end"#;
 
-const API_SERVER: &str = r#"
-if there "$manifest"; then
-  echo manifest
-  grep -o -- '--etcd-servers=[^" ]*' "$manifest" || [ $? -eq 1 ]
-fi
-for process in /proc/[0-9]*; do
-  if read -r name <"$process/comm" && [ "$name" = kube-apiserver ]; then
-    echo process
-    tr '\0' '\n' <"$process/cmdline" | grep -o -- '^--etcd-servers=.*' || [ $? -eq 1 ]
-  fi
-done 2>/dev/null
-echo end"#;
-
 const STORAGE: &str = r#"
 until there "$dir"; do dir=${dir%/*}; dir=${dir:-/}; done
 df --output=fstype -- "$dir" | tail -n 1"#;
@@ -61,14 +48,6 @@ pub(super) struct Backup {
     pub(super) path: AbsPath,
     pub(super) size_bytes: u64,
     pub(super) modified: Timestamp,
-}
-
-/// What an API server is given as `--etcd-servers`; none where the option is missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ApiServer {
-    /// From the static pod's manifest, and not from a process.
-    pub(super) manifest: bool,
-    pub(super) etcd_servers: Option<String>,
 }
 
 impl<S: Shell> SshNode<S> {
@@ -94,17 +73,6 @@ impl<S: Shell> SshNode<S> {
         let script = format!("{values}{LOOK}{BACKUPS}");
         let what = format!("the backups in {dir}");
         self.ask(node, &what, &script, |text| read_backups(dir, text))
-            .await
-    }
-
-    /// The API servers of a node.
-    pub(super) async fn api_servers(
-        &self,
-        node: &NodeName,
-        manifest: &str,
-    ) -> PortResult<Vec<ApiServer>> {
-        let script = format!("{}{LOOK}{API_SERVER}", set(&[("manifest", manifest)]));
-        self.ask(node, "its API servers", &script, read_api_servers)
             .await
     }
 
@@ -186,24 +154,6 @@ fn read_backups(dir: &AbsPath, text: &str) -> Read<Option<Vec<Backup>>> {
     Some(Some(found))
 }
 
-fn read_api_servers(text: &str) -> Read<Vec<ApiServer>> {
-    let mut found: Vec<ApiServer> = Vec::new();
-    for line in text.strip_suffix("end\n")?.lines() {
-        match line.strip_prefix("--etcd-servers=") {
-            Some(servers) => found.last_mut()?.etcd_servers = Some(servers.to_owned()),
-            None => found.push(ApiServer {
-                manifest: match line {
-                    "manifest" => true,
-                    "process" => false,
-                    _ => return None,
-                },
-                etcd_servers: None,
-            }),
-        }
-    }
-    Some(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,22 +184,5 @@ mod tests {
         assert_eq!(found[0].path.as_str(), "/b/etcd-1.db");
         assert_eq!(read_backups(&dir, "absent\n"), Some(None));
         assert_eq!(read_backups(&dir, "1 2 x\n"), None, "cut short");
-    }
-
-    #[test]
-    fn what_api_servers_are_given() {
-        let text = "manifest\n--etcd-servers=\nprocess\nprocess\n--etcd-servers=https://10.0.0.1:2379\nend\n";
-        let given: Vec<_> = read_api_servers(text)
-            .unwrap()
-            .into_iter()
-            .map(|server| (server.manifest, server.etcd_servers))
-            .collect();
-        let expected = [
-            (true, Some(String::new())),
-            (false, None),
-            (false, Some("https://10.0.0.1:2379".to_owned())),
-        ];
-        assert_eq!(given, expected);
-        assert_eq!(read_api_servers("--etcd-servers=x\nend\n"), None);
     }
 }

@@ -4,8 +4,12 @@
 mod cmsh;
 mod doctor;
 #[cfg(test)]
+mod holders;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod ssh;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod survives;

@@ -5,6 +5,7 @@ mod backup;
 mod discover;
 mod doctor;
 mod folder;
+mod heads;
 mod life;
 mod meta;
 mod pick;
@@ -139,5 +140,7 @@ fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
     Ok(state)
 }
 
+#[cfg(test)]
+mod failover_tests;
 #[cfg(test)]
 mod tests;
