@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bright_adapter::bundle::Bundle;
+use lab::{Bcm, LabOptions};
 use serde_json::Value;
 
 use crate::harness::{Cluster, Ran, until};
@@ -375,13 +376,13 @@ const BREAKS: &[Break] = &[
         r#"wrap 'device\;\ list*' 'real "$@" | sed "1s/.*/[{\"hostname (key)\":\"head2\",\"type\":\"HeadNode\",\"status\":\"[ UP ]\",\"datanode\":\"no\",\"nextinstallmode\":\"\"},/"'"#,
     ),
     Break {
-        outcome: "holds",
+        outcome: "does-not-apply",
         ..broken(
             "cm-etcd-manage",
             "",
-            "it is there",
-            "mkdir -p /cm/local/apps/cmd/scripts; : >/cm/local/apps/cmd/scripts/cm-etcd-manage",
-            "rm /cm/local/apps/cmd/scripts/cm-etcd-manage",
+            "it is not there",
+            "mv /cm/local/apps/cmd/scripts/cm-etcd-manage /root/away",
+            "mv /root/away /cm/local/apps/cmd/scripts/cm-etcd-manage",
         )
     },
     // The last: the node stays off.
@@ -441,7 +442,10 @@ fn on_head(cluster: &Cluster, script: &str) {
 }
 
 fn cluster_with_a_backup() -> Cluster {
-    let cluster = Cluster::of(3);
+    let cluster = Cluster::with(LabOptions {
+        bcm: Bcm::V10,
+        ..LabOptions::default()
+    });
     // The harness has put a snapshot there already; the backup is newer, and has a manifest.
     on_head(
         &cluster,
