@@ -20,7 +20,7 @@ pub(crate) struct Queue {
 impl Cmsh {
     /// What is said of this release, as `Cluster Manager 11.0`.
     pub(crate) async fn version(&self) -> PortResult<String> {
-        let script = Script::default().then(Mode::Main).then(Verb::VersionInfo);
+        let script = Script::default().then(Mode::Main).with(Verb::VersionInfo);
         Ok(self.ask(&script).await?.stdout)
     }
 
