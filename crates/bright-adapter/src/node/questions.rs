@@ -9,7 +9,7 @@ use super::scripts::{GUARD_MARK, LOOK, set};
 use crate::text::shown;
 
 /// What a reader of an answer says when it cannot read it.
-pub(super) type Read<T> = Option<T>;
+pub(crate) type Read<T> = Option<T>;
 
 const SPOOL: &str = r#"
 if ! there "$path"; then echo absent
@@ -91,12 +91,15 @@ const SHARED: [&str; 19] = [
 /// whatever is mounted where (administrator manual 5.4.4).
 const ON_DISK: [&str; 6] = ["btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs"];
 
+/// Whether a file system is one of other machines.
+pub(crate) fn is_shared(kind: &str) -> bool {
+    SHARED.contains(&kind) || kind.starts_with("fuse.")
+}
+
 /// Whether a file system outlives a FULL provisioning of the node. In memory, layered over another, or
 /// unknown: not that anybody knows.
 fn survives_wipe(kind: &str, device_is_here: bool) -> bool {
-    SHARED.contains(&kind)
-        || kind.starts_with("fuse.")
-        || (ON_DISK.contains(&kind) && !device_is_here)
+    is_shared(kind) || (ON_DISK.contains(&kind) && !device_is_here)
 }
 
 const ROOM: &str = r#"
