@@ -342,8 +342,9 @@ pub(super) fn node(seen: &Seen, name: &str, findings: &mut Vec<Finding>) {
     });
     let draft = checks::BLOCK_DEVICES.of(name).asked(&seen.devices);
     findings.push(match device.cleared_at_boot() {
-        Ok(devices) if devices.is_empty() => draft.holds("none"),
-        Ok(devices) => draft
+        Ok(None) => draft.blocked("cmsh does not know the property"),
+        Ok(Some(devices)) if devices.is_empty() => draft.holds("none"),
+        Ok(Some(devices)) => draft
             .todo(checks::BLOCK_DEVICES.todo.replace("NODE", name))
             .differs(devices.join(", ")),
         Err(error) => draft.failed(&error),

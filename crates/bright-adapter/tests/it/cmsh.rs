@@ -401,6 +401,24 @@ async fn what_keeps_a_node_from_being_provisioned() {
     assert!(Fake::new().cmsh.provisioning().await.is_err());
 }
 
+/// A release without `blockdevicesclearedonnextboot`: the rest is had all the same, and nobody takes it
+/// for an empty list.
+#[tokio::test]
+async fn a_property_that_is_only_good_to_know() {
+    for refusal in [
+        "echo 'Unknown parameter: x' >&2; exit 1",
+        "echo 'No such property: x'; exit 0",
+    ] {
+        let fake = Fake::answering(&format!(
+            r#""device; list "*blockdevices*) {refusal};;
+"device; list "*) echo '[{{"hostname (key)": "node001", "type": "PhysicalNode", "category": "default", "ip": "", "status": "[ UP ]", "datanode": "yes", "nextinstallmode": ""}}]';;"#
+        ));
+        let device = fake.cmsh.device(&node("node001")).await.unwrap();
+        assert_eq!(device.cleared_at_boot, None);
+        assert!(device.datanode && device.clears_at_boot().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn what_the_installer_of_a_device_says() {
     let devices = |status: &str, cleared: &str| {
@@ -415,11 +433,11 @@ async fn what_the_installer_of_a_device_says() {
     let fake = Fake::answering(&asking);
     let device = fake.cmsh.device(&node("node001")).await.unwrap();
     assert_eq!(device.installer, Some(InstallerStep::WaitsForUser));
-    assert_eq!(device.cleared_at_boot, ["/dev/sda", "/dev/sdb"]);
+    assert_eq!(device.clears_at_boot(), ["/dev/sda", "/dev/sdb"]);
     let fake = Fake::answering(&devices("[ INSTALLER_UNREACHABLE ]", "[]"));
     let device = fake.cmsh.device(&node("node001")).await.unwrap();
     assert!(matches!(device.status, DeviceStatus::Unreachable(_)));
-    assert!(device.installer.is_none() && device.cleared_at_boot.is_empty());
+    assert!(device.installer.is_none() && device.clears_at_boot().is_empty());
 }
 
 #[tokio::test]
