@@ -210,14 +210,12 @@ fn unsure(draft: super::Draft, error: &AdapterError) -> Finding {
 fn etcd_overlays(settings: &Settings, seen: &Seen, findings: &mut Vec<Finding>) {
     let one = checks::ETCD_OVERLAY.made().asked(&seen.overlays);
     let disabled = checks::OVERLAY_PRIORITY.made().asked(&seen.overlays);
-    let overlays: Vec<&Overlay> = match &seen.overlays.got {
-        Ok(overlays) => overlays.iter().filter(|overlay| overlay.etcd).collect(),
-        Err(_) => {
-            findings.push(one.blocked("the overlays cannot be listed"));
-            findings.push(disabled.blocked("the overlays cannot be listed"));
-            return;
-        }
+    let Ok(overlays) = &seen.overlays.got else {
+        findings.push(one.blocked("the overlays cannot be listed"));
+        findings.push(disabled.blocked("the overlays cannot be listed"));
+        return;
     };
+    let overlays: Vec<&Overlay> = overlays.iter().filter(|overlay| overlay.etcd).collect();
     let name = |overlay: &&&Overlay| -> String { overlay.name.clone() };
     let enabled: Vec<String> = overlays
         .iter()
