@@ -147,6 +147,7 @@ const fn nothing_cleared() -> Option<Vec<String>> {
     Some(Vec::new())
 }
 
+#[expect(clippy::ref_option, reason = "serde's signature")]
 fn is_nothing_cleared(devices: &Option<Vec<String>>) -> bool {
     devices.as_ref().is_some_and(Vec::is_empty)
 }

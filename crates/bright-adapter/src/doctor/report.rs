@@ -130,7 +130,11 @@ pub(super) struct Draft {
 }
 
 /// Errors that say: there was an answer, and it is not the one believed in.
-const ANSWERED: [&str; 8] = [
+const ANSWERED: [&str; 12] = [
+    codes::CMSH_MISSING,
+    codes::CMSH_NOT_RUNNABLE,
+    codes::CMSH_NOT_PERMITTED,
+    codes::CMSH_SESSION_ENDED,
     codes::CMSH_ANSWER,
     codes::CMSH_ABSENT,
     codes::CMSH_REFUSED,

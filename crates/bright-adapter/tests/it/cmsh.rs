@@ -125,7 +125,7 @@ async fn the_role_and_its_holders() {
 #[tokio::test]
 async fn which_bright_it_is() {
     let list = r#""configurationoverlay; list "*) echo '[{"name": "kube-default-master", "priority": 500, "allheadnodes": "no", "nodes": ["node001..node002"], "categories": [], "roles": ["Kubernetes::ApiServer", "Kubernetes::Controller"]}]';;"#;
-    let told = "'main; versioninfo') printf 'Product\\nCluster Manager   11.0\\nCMDaemon 3.1\\n';;";
+    let told = "'main versioninfo') printf 'Product\\nCluster Manager   11.0\\nCMDaemon 3.1\\n';;";
     let fake = Fake::answering(&format!("{told}\n{list}"));
     std::fs::write(
         fake.dir.path().join("cm-etcd-manage"),
@@ -139,7 +139,7 @@ async fn which_bright_it_is() {
     assert_eq!(role.nodes, [node("node001"), node("node002")]);
     assert!(platform.etcd_manage);
     // A command that this cmsh does not know, and none of the rest.
-    let silent = Fake::answering("'main; versioninfo') echo 'unknown command' >&2; exit 1;;");
+    let silent = Fake::answering("'main versioninfo') echo 'unknown command' >&2; exit 1;;");
     let platform = silent.cmsh.platform().await.unwrap();
     assert_eq!((platform.release, platform.api_server_role), (None, None));
     assert!(!platform.etcd_manage);
