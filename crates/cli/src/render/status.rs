@@ -417,6 +417,7 @@ mod tests {
                 machine: lives.machine().unwrap(),
                 working: None,
                 place: String::new(),
+                remarks: Vec::new(),
             };
             standing.dangers().join("\n")
         };
