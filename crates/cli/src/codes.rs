@@ -606,7 +606,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "not-safe",
         "What must be true right before a step is not true. Nothing was done for this step.",
-        "Something has changed since the plan was made. Mend what the message says, then resume.",
+        "Something has changed since the plan was made. Mend what the message says, then resume. Where a node has lost its disk once more after its restore began, abandon the run and make a new plan; the hint has its `allow`.",
     ),
     code(
         "output",

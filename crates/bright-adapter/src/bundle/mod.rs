@@ -6,6 +6,7 @@
 //!
 //! A bundle comes from a stranger: it is read in memory, within bounds, and never unpacked to disk.
 
+mod address;
 mod archive;
 mod record;
 mod redact;

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
+use super::address::{Part, address_runs, parts, runs};
+
 const SECRET: &str = "[redacted]";
 
 /// Names of machines that name nobody, and are words of scripts.
@@ -48,6 +50,8 @@ pub struct Redactor {
     stems: BTreeMap<String, String>,
     /// Names without a number, and domains.
     words: BTreeMap<String, String>,
+    /// Fully qualified names behind `://` and `@`.
+    hosts: BTreeMap<String, String>,
     addresses: BTreeMap<IpAddr, IpAddr>,
     macs: BTreeMap<String, String>,
 }
@@ -103,6 +107,9 @@ impl Redactor {
     }
 
     fn learn_text(&mut self, text: &str) {
+        for name in named_hosts(text) {
+            self.hosts.insert(name, String::new());
+        }
         for (from, to) in address_runs(text) {
             for part in parts(&text[from..to]) {
                 match part {
@@ -126,6 +133,17 @@ impl Redactor {
                 IpAddr::V6(_) => Ipv6Addr::from_bits((0xfd00 << 112) + u128::from(n)).into(),
             };
         }
+        // Of a machine that is known only the domain is new.
+        let hosts = std::mem::take(&mut self.hosts).into_keys().map(|name| {
+            let (host, domain) = name.split_once('.').unwrap_or((&name, ""));
+            let known = self.without_names(host) != host || PLAIN.contains(&host);
+            if known { domain.to_owned() } else { name }
+        });
+        let hosts: BTreeSet<String> = hosts
+            .filter(|name| !self.words.contains_key(name))
+            .collect();
+        let named = |(n, name)| (name, format!("u{}.example", letters(n)));
+        self.words.extend(hosts.into_iter().enumerate().map(named));
         for (n, pseudonym) in (1_u32..).zip(self.macs.values_mut()) {
             let [a, b, c, d] = n.to_be_bytes();
             *pseudonym = format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
@@ -213,6 +231,24 @@ impl Redactor {
     }
 }
 
+/// Names of hosts with a domain in URLs and behind an at sign, in lower case.
+fn named_hosts(text: &str) -> Vec<String> {
+    let starts = ["://", "@"].into_iter().flat_map(|mark| {
+        let found = text.match_indices(mark);
+        found.map(move |(at, _)| &text[at + mark.len()..])
+    });
+    let names = starts.map(|behind| {
+        let is = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let end = behind.find(|c| !is(c)).unwrap_or(behind.len());
+        behind[..end].trim_end_matches('.').to_ascii_lowercase()
+    });
+    let qualified = |name: &String| {
+        let last = name.rsplit_once('.').map_or("", |(_, last)| last);
+        last.starts_with(|c: char| c.is_ascii_alphabetic())
+    };
+    names.filter(qualified).collect()
+}
+
 /// What stands behind a name; host names are the same in either case.
 fn behind<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (begin, behind) = text.split_at_checked(name.len())?;
@@ -239,120 +275,6 @@ fn letters(mut n: usize) -> String {
         }
     }
     text.iter().rev().map(|b| char::from(*b)).collect()
-}
-
-enum Part<'a> {
-    Address(IpAddr),
-    Mac(&'a str),
-    Other(&'a str),
-}
-
-/// The longest stretches of such characters, no letter or digit beside them.
-fn runs(text: &str, is: impl Fn(char) -> bool) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let (mut begun, mut before) = (None, ' ');
-    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
-        match (begun, is(c)) {
-            (None, true) => begun = Some((at, before)),
-            (Some((from, before)), false) => {
-                let beside = |c: char| c.is_alphanumeric();
-                if !beside(before) && !beside(c) {
-                    found.push((from, at));
-                }
-                begun = None;
-            }
-            _ => {}
-        }
-        before = c;
-    }
-    found
-}
-
-const fn is_between(c: char) -> bool {
-    matches!(c, ':' | '.')
-}
-
-/// Where addresses may stand: also right behind a word and its colon, `addr:10.1.2.3`, or before one.
-fn address_runs(text: &str) -> Vec<(usize, usize)> {
-    let is = |c: char| c.is_ascii_hexdigit() || is_between(c);
-    let mut found = Vec::new();
-    let mut done = 0;
-    while let Some(at) = text[done..].find(is) {
-        let mut from = done + at;
-        let mut to = text[from..].find(|c| !is(c)).map_or(text.len(), |n| from + n);
-        done = to;
-        // What belongs to the word beside it is cut off.
-        if text[..from].ends_with(char::is_alphanumeric) {
-            from = text[from..to].find(is_between).map_or(to, |n| from + n + 1);
-        }
-        if text[to..].starts_with(char::is_alphanumeric) {
-            to = text[from..to].rfind(is_between).map_or(from, |n| from + n);
-        }
-        if from < to {
-            found.push((from, to));
-        }
-    }
-    found
-}
-
-/// Takes a stretch apart: addresses, with ports or without, and what stands between them.
-fn parts(run: &str) -> Vec<Part<'_>> {
-    let mut found = Vec::new();
-    let mut rest = run;
-    while !rest.is_empty() {
-        let end = rest.find("..").unwrap_or(rest.len());
-        let (piece, behind) = rest.split_at(end);
-        let bare = match piece.trim_end_matches(is_between) {
-            // An address may end with two colons, and with nothing less.
-            bare if piece[bare.len()..].starts_with("::") => &piece[..bare.len() + 2],
-            bare => bare,
-        };
-        found.extend(piece_parts(bare));
-        let between = behind.len() - behind.trim_start_matches('.').len();
-        found.push(Part::Other(&rest[bare.len()..end + between]));
-        rest = &behind[between..];
-    }
-    found
-}
-
-fn piece_parts(run: &str) -> Vec<Part<'_>> {
-    if is_mac(run) {
-        return vec![Part::Mac(run)];
-    }
-    if let Ok(address) = run.parse::<Ipv6Addr>() {
-        return vec![if address.is_loopback() || address.is_unspecified() {
-            Part::Other(run)
-        } else {
-            Part::Address(address.into())
-        }];
-    }
-    let mut found = Vec::new();
-    let mut rest = run;
-    while !rest.is_empty() {
-        let end = rest.find(':').unwrap_or(rest.len());
-        let (word, behind) = rest.split_at(end);
-        let bare = word.trim_end_matches('.');
-        match bare.parse::<Ipv4Addr>() {
-            Ok(address) if !address.is_loopback() && !address.is_unspecified() => {
-                found.push(Part::Address(address.into()));
-                found.push(Part::Other(&word[bare.len()..]));
-            }
-            _ => found.push(Part::Other(word)),
-        }
-        let between = behind.len() - behind.trim_start_matches([':', '.']).len();
-        found.push(Part::Other(&behind[..between]));
-        rest = &behind[between..];
-    }
-    found
-}
-
-/// InfiniBand's are longer than Ethernet's.
-fn is_mac(text: &str) -> bool {
-    let pairs: Vec<&str> = text.split(':').collect();
-    pairs.len() >= 6
-        && pairs
-            .iter()
-            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Keys and certificates alike: their dates are in the answers, nothing else of them is needed.
@@ -525,7 +447,10 @@ mod tests {
             ("at fd12:34::1: refused", "at fd00::1: refused"),
             ("fd12:34::1. fd12:34::1:", "fd00::1. fd00::1:"),
             ("fd12:34::1..fd12:34::2", "fd00::1..fd00::2"),
-            ("[fd12:34::1]:2379 fe80::1%eth0", "[fd00::1]:2379 fd00::2%eth0"),
+            (
+                "[fd12:34::1]:2379 fe80::1%eth0",
+                "[fd00::1]:2379 fd00::2%eth0",
+            ),
             ("net fd12:34:: is", "net fd00::1 is"),
             ("mac:FA:16:3E:D3:56:E0: x", "mac:02:00:00:00:00:01: x"),
             (
@@ -533,6 +458,14 @@ mod tests {
                 "02:00:00:00:00:01",
             ),
             ("NODE001 Node001.", "n001 n001."),
+            (
+                "https://etcd9.acme.example:2379 jdoe@acme.example ETCD9.acme.example, not etcd9",
+                "https://ub.example:2379 jdoe@ua.example ub.example, not etcd9",
+            ),
+            (
+                "root@node001.acme.example: denied",
+                "root@n001.ua.example: denied",
+            ),
             (
                 "v3.4.23 3.4.23-1 Etcd::Host Kubernetes::ApiServer Etcd::Ca 07:14:05:",
                 "v3.4.23 3.4.23-1 Etcd::Host Kubernetes::ApiServer Etcd::Ca 07:14:05:",
@@ -555,8 +488,8 @@ mod tests {
                 "password: \"[redacted]\" x",
             ),
             (
-                "https://root:hun@ter2@etcd.example:2379/x http://a/@b",
-                "https://[redacted]@etcd.example:2379/x http://a/@b",
+                "https://root:hun@ter2@etcd.acme.example:2379/x http://a/@b",
+                "https://[redacted]@etcd.ua.example:2379/x http://a/@b",
             ),
             (
                 "{\"token\": \"abc\", \"a\": 1}",

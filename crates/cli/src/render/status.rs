@@ -1,12 +1,14 @@
 //! Where a run stands, read from its directory alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use runbook_core::exposure::exposed;
 use runbook_core::journal::{Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
 use runbook_core::names::NodeName;
-use runbook_core::plan::{Action, ManagerEffect, Phase, PlanKind, SealedPlan, Unit};
+use runbook_core::plan::{Action, ManagerEffect, NodeEffect, Phase, PlanKind, SealedPlan, Unit};
+use runbook_core::world::InstallMode;
 use serde_json::{Value, json};
 
 use super::wrap;
@@ -90,6 +92,20 @@ impl Standing<'_> {
                 lowered.join(", ")
             ));
         }
+        let marked = self.marked();
+        if !marked.is_empty() {
+            dangers.push(format!(
+                "nextinstallmode is FULL for {}: the next boot of such a node, whoever begins it, wipes its disk",
+                marked.join(", ")
+            ));
+        }
+        let bare = self.bare();
+        if !bare.is_empty() {
+            dangers.push(format!(
+                "{}: the disk is wiped, or about to be, and has no guard yet: an EMPTY etcd would start there if anybody gave it the role; `resume` sets the guard",
+                bare.join(", ")
+            ));
+        }
         let asking = self.asking();
         if !asking.is_empty() {
             dangers.push(format!(
@@ -130,6 +146,50 @@ impl Standing<'_> {
             }
         }
         asking
+    }
+
+    /// Nodes that the next boot wipes unasked: the run's own boot of them has not come to its end.
+    fn marked(&self) -> Vec<String> {
+        let mut marked = BTreeSet::new();
+        for unit in &self.plan.units {
+            let Some(Action::Manager(effect)) = &unit.act else {
+                continue;
+            };
+            let closed = self.state(unit).closed();
+            match effect {
+                ManagerEffect::SetNextInstallMode {
+                    node,
+                    mode: Some(InstallMode::Full),
+                } if closed || self.machine.intended(&unit.id) => {
+                    marked.insert(node.to_string());
+                }
+                ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node } if closed => {
+                    marked.remove(node.as_str());
+                }
+                // It is asked first.
+                ManagerEffect::ConfirmInstall { node } => {
+                    marked.remove(node.as_str());
+                }
+                _ => {}
+            }
+        }
+        marked.into_iter().collect()
+    }
+
+    /// Nodes whose disk the run wipes or has wiped, and has not guarded again.
+    fn bare(&self) -> Vec<String> {
+        let mut bare = BTreeSet::new();
+        for unit in &self.plan.units {
+            let Some(node) = &unit.member else { continue };
+            if unit.destructive && self.machine.intended(&unit.id) {
+                bare.insert(node.to_string());
+            }
+            let guards = matches!(&unit.act, Some(Action::Node(NodeEffect::PlaceGuard { .. })));
+            if guards && unit.phase == Phase::Reprovision && self.state(unit).closed() {
+                bare.remove(node.as_str());
+            }
+        }
+        bare.into_iter().collect()
     }
 
     fn effect_stands(
@@ -403,6 +463,52 @@ mod tests {
     use runbook_core::testkit::{Effect, Lives, Mortal, World};
 
     use super::*;
+
+    /// Between the mark and the wipe any boot wipes; between the wipe and the guard any role starts an empty etcd.
+    #[test]
+    fn a_marked_node_and_a_bare_disk_are_dangers() {
+        let told = |lives: &Lives, what: &str| {
+            let history = History::read(&lives.journal(), "memory").unwrap();
+            let standing = Standing {
+                plan: lives.plan(),
+                history: &history,
+                machine: lives.machine().unwrap(),
+                working: None,
+                place: String::new(),
+                remarks: Vec::new(),
+            };
+            standing.dangers().iter().any(|line| line.contains(what))
+        };
+        let world = World::of(1).reprovision_all().build();
+        let mut measure = Lives::of(&world.clone());
+        measure.live(Mortal::never());
+        let (mut marked, mut bare) = (0, 0);
+        for at in 1..=measure.waits() {
+            let world = World::of(1).reprovision_all().build();
+            let mut lives = Lives::of(&world);
+            lives.live(Mortal::after(at));
+            let done = |step: &str| {
+                let unit = format!("reprovision/node001/{step}");
+                let state = lives.machine().unwrap().states();
+                let mut state = state.filter(|(id, _)| id.as_str() == unit);
+                state.any(|(_, state)| state == UnitState::Done)
+            };
+            let is_marked = done("install-mode") && !done("boot");
+            if is_marked {
+                assert!(told(&lives, "nextinstallmode is FULL for node001"), "{at}");
+            }
+            let is_bare = done("boot") && !done("guard");
+            if is_bare {
+                assert!(told(&lives, "an EMPTY etcd would start there"), "{at}");
+            }
+            if done("guard") || !done("datanode") {
+                assert!(!told(&lives, "FULL for") && !told(&lives, "EMPTY"), "{at}");
+            }
+            marked += u32::from(is_marked);
+            bare += u32::from(is_bare);
+        }
+        assert!(marked > 0 && bare > 0, "{marked} {bare}");
+    }
 
     /// While a node waits in its installer anybody can have its disk wiped.
     #[test]

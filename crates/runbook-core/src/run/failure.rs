@@ -1,9 +1,12 @@
 //! What is said of a unit that could not be done.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::error::AdapterError;
 use crate::event::Failure;
+use crate::names::RunId;
+use crate::plan::Phase;
 use crate::probe::Finding;
 
 /// The code of a halt because of a failover.
@@ -40,13 +43,19 @@ pub(super) fn failure(code: &str, seen: String, hint: &str) -> Failure {
     }
 }
 
-pub(super) fn unsafe_now(finding: &Finding) -> Failure {
-    let hint = "something has changed since the plan was made; nothing was done for this step. Mend it, then resume";
-    failure(
-        "not-safe",
-        format!("it is not safe to go on: {}", finding.seen()),
-        hint,
-    )
+pub(super) fn unsafe_now(finding: &Finding, phase: Phase, run: RunId) -> Failure {
+    let mut hint = String::from(
+        "something has changed since the plan was made; nothing was done for this step. Mend it, then resume",
+    );
+    // What was on the node cannot be put there again by this run.
+    if matches!(phase, Phase::Restore | Phase::Chown | Phase::Reassign) {
+        let _ = write!(
+            hint,
+            ". Where a node has lost its disk once more, resuming does not help: `restore-runbook abandon {run} --reason TEXT`, and make a new plan, whose spec says `allow: {{guards: {{{run}: \"<reason>\"}}}}`"
+        );
+    }
+    let seen = format!("it is not safe to go on: {}", finding.seen());
+    failure("not-safe", seen, &hint)
 }
 
 pub(super) fn in_the_way(seen: String) -> Failure {
@@ -72,4 +81,24 @@ pub(super) fn deposed(seen: &str) -> Failure {
         format!("this head node may not act any more: {seen}"),
         hint,
     )
+}
+
+#[cfg(test)]
+#[cfg(feature = "testkit")]
+mod tests {
+    use super::*;
+    use crate::testkit::run_id;
+
+    /// What lay on a node is gone: this run cannot put it there again, and says what can.
+    #[test]
+    fn a_disk_lost_once_more_has_its_way_on() {
+        let gone = Finding::NotYet("/var/lib/etcd on node003: an empty directory".into());
+        let run = run_id(1);
+        let hint = |phase| unsafe_now(&gone, phase, run).hint.unwrap_or_default();
+        for phase in [Phase::Restore, Phase::Chown, Phase::Reassign] {
+            assert!(hint(phase).contains(&format!("restore-runbook abandon {run} --reason")));
+            assert!(hint(phase).contains(&format!("guards: {{{run}: ")));
+        }
+        assert!(!hint(Phase::Reprovision).contains("abandon"));
+    }
 }

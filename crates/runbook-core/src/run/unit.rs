@@ -154,7 +154,10 @@ impl Work<'_> {
             // A halt on request cut the patience short: nothing was begun, and nothing failed.
             _ if self.stop.is_cancelled() => return Ok(Came::Left),
             Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
-            other => return Ok(Came::Failed(unsafe_now(&other))),
+            other => {
+                let (phase, run) = (self.unit.phase, self.run.plan.run);
+                return Ok(Came::Failed(unsafe_now(&other, phase, run)));
+            }
         }
         let baseline = match self.baseline().await {
             Ok(baseline) => baseline,

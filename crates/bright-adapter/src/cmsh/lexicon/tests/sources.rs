@@ -320,7 +320,9 @@ fn typed_into(span: &str) -> Option<&str> {
 fn strangers(span: &str) -> Vec<String> {
     let known = typed();
     let (first, _) = span.split_once(';').unwrap_or((span, ""));
-    let has_mode = Mode::ALL.iter().any(|mode| first.split(' ').next() == Some(mode.text()));
+    let has_mode = Mode::ALL
+        .iter()
+        .any(|mode| first.split(' ').next() == Some(mode.text()));
     let mode = if has_mode { first } else { "" };
     let stranger = |word: &&str| {
         let stands_for = word.starts_with(['{', '<', '"']) || !word.chars().any(char::is_lowercase);
@@ -344,7 +346,13 @@ fn a_strange_hint_is_found() {
         let found = typed_into(hint).map(strangers);
         assert_eq!(found, Some(vec![word.to_owned()]), "{hint}");
     }
-    for other in ["status", "resume", "systemctl status cmd", "findmnt /cm/shared", "commit"] {
+    for other in [
+        "status",
+        "resume",
+        "systemctl status cmd",
+        "findmnt /cm/shared",
+        "commit",
+    ] {
         assert_eq!(typed_into(other), None, "{other}");
     }
 }
