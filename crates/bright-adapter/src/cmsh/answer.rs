@@ -97,6 +97,19 @@ impl Answer {
         complaint(&[&self.stderr, &self.stdout])
     }
 
+    /// What it was refused with, where something is known to have failed.
+    pub(crate) fn refusal(&self) -> Complaint {
+        self.complaint().unwrap_or_else(|| Complaint {
+            kind: Kind::Other,
+            text: self.said(),
+        })
+    }
+
+    /// All that it printed, for people.
+    pub(crate) fn said(&self) -> String {
+        shown(&format!("{}\n{}", self.stderr, self.stdout))
+    }
+
     /// Fails when the batch was visibly refused. For questions only: their answer is on standard output,
     /// where a value may read like a complaint, and where what is no answer is found later.
     pub(crate) fn accepted(self) -> PortResult<Self> {
@@ -106,21 +119,17 @@ impl Answer {
         if self.status == Some(0) && complaint(&[&self.stderr]).is_none() {
             return Ok(self);
         }
-        Err(self.refused(self.complaint()))
+        Err(self.refused(&self.refusal()))
     }
 
     /// The refusal beside which nothing counts as an answer: the session is over, or was never allowed.
     pub(crate) fn barred(&self) -> Option<AdapterError> {
         let said = self.complaint()?;
         let bars = matches!(said.kind, Kind::SessionEnded | Kind::NotPermitted);
-        bars.then(|| self.refused(Some(said)))
+        bars.then(|| self.refused(&said))
     }
 
-    fn refused(&self, complaint: Option<Complaint>) -> AdapterError {
-        let said = complaint.unwrap_or_else(|| Complaint {
-            kind: Kind::Other,
-            text: shown(&format!("{}\n{}", self.stderr, self.stdout)),
-        });
+    fn refused(&self, said: &Complaint) -> AdapterError {
         let certainty = match said.kind {
             Kind::Absent | Kind::NotPermitted => Certainty::Refused,
             _ => Certainty::NotDone,
@@ -227,7 +236,7 @@ impl Answer {
     /// What is no answer is a refusal where it reads like one, whichever stream it came on.
     pub(crate) fn unreadable(&self, what: &str) -> AdapterError {
         match self.complaint() {
-            Some(said) if said.kind != Kind::Other => self.refused(Some(said)),
+            Some(said) if said.kind != Kind::Other => self.refused(&said),
             _ if self.stderr.is_empty() => unreadable(&self.script, what),
             _ => unreadable(
                 &self.script,
