@@ -29,7 +29,7 @@ use self::files::{entries, make_directory, trusted_directory};
 pub use self::files::{read_private, write_atomically};
 pub use self::lock::{ClusterLock, Holder, LockNote};
 use self::lock::{held_by, read_note};
-pub use self::place::{Locks, Place};
+pub use self::place::{Locks, Place, is_network};
 pub use self::run_dir::{GivenUp, RunDir, Standing};
 pub use self::storage::StorageRisk;
 use crate::journal::{Actor, FileStore, JournalError};
@@ -252,7 +252,7 @@ impl StateDir {
 
     /// What is risky about the storage it lies on, if anything.
     pub fn risk(&self) -> Option<StorageRisk> {
-        storage::risk(&self.root)
+        Place::of(&self.root).ok()?.risk()
     }
 
     /// Takes the cluster for this process, until the lock is dropped.
