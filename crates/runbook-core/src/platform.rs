@@ -119,7 +119,8 @@ impl ApiServer {
     /// Those of its etcd servers that are none of these members, nor this node itself.
     pub fn strangers(&self, members: &[(NodeName, EtcdUrl)]) -> Vec<&str> {
         let known = |server: &&String| {
-            let Ok(url) = server.parse::<EtcdUrl>() else {
+            // The one thing that etcd's clients take besides the plain spelling.
+            let Ok(url) = server.trim_end_matches('/').parse::<EtcdUrl>() else {
                 return false;
             };
             let host = url.host();
@@ -190,6 +191,7 @@ mod tests {
             "https://10.141.0.1:2379",
             "https://node001.cm.cluster:2379",
             "https://127.0.0.1:2379",
+            "https://10.141.0.1:2379/",
             "https://10.141.0.9:2379",
             "nonsense",
         ];

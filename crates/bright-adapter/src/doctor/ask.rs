@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::NodeName;
+use runbook_core::names::{NameError, NodeName};
 use runbook_core::plan::Command;
 use runbook_core::ports::{CommandEntry, CommandLog, EtcdTool, Output, PortResult, Shell};
 
@@ -161,7 +161,8 @@ impl Over {
     }
 }
 
-fn unusable(error: runbook_core::names::NameError) -> AdapterError {
+/// A fault of this program: the names that it gives itself are fine.
+pub(super) fn unusable(error: NameError) -> AdapterError {
     AdapterError::new(codes::NODE_QUESTION, Certainty::Refused, "no such name").caused_by(error)
 }
 

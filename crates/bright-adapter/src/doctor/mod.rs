@@ -156,7 +156,7 @@ impl Doctor {
     }
 }
 
-/// The end of a list for people.
+/// Names, for people.
 fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     if names.is_empty() {
