@@ -326,18 +326,14 @@ pub(super) fn node(seen: &Seen, name: &str, findings: &mut Vec<Finding>) {
     let draft = checks::INSTALL_MODE.of(name).asked(&seen.devices);
     findings.push(match device.next_install_mode() {
         Ok(None) => draft.holds("nothing is set"),
-        Ok(Some(mode)) => draft
-            .todo(checks::INSTALL_MODE.todo.replace("NODE", name))
-            .differs(format!("nextinstallmode is {mode}")),
+        Ok(Some(mode)) => draft.differs(format!("nextinstallmode is {mode}")),
         Err(error) => draft.failed(&error),
     });
     let draft = checks::BLOCK_DEVICES.of(name).asked(&seen.devices);
     findings.push(match device.cleared_at_boot() {
         Ok(None) => draft.blocked("cmsh does not know the property"),
         Ok(Some(devices)) if devices.is_empty() => draft.holds("none"),
-        Ok(Some(devices)) => draft
-            .todo(checks::BLOCK_DEVICES.todo.replace("NODE", name))
-            .differs(devices.join(", ")),
+        Ok(Some(devices)) => draft.differs(devices.join(", ")),
         Err(error) => draft.failed(&error),
     });
 }
@@ -357,8 +353,7 @@ fn datanode(seen: &Seen, name: &str, device: &DeviceRow) -> [Finding; 2] {
     let both = checks::DATANODE
         .of(name)
         .asked(&seen.devices)
-        .asked(&seen.categories)
-        .todo(checks::DATANODE.todo.replace("NODE", name));
+        .asked(&seen.categories);
     let category = checks::CATEGORY_DATANODE.of(name).asked(&seen.categories);
     let inherited: PortResult<Option<bool>> = match &seen.categories.got {
         Err(_) => Ok(None),

@@ -137,7 +137,8 @@ fn outcome(report: &Report, id: &str) -> Outcome {
 /// One that hangs costs its time-out once, and every check is in the report all the same.
 #[tokio::test]
 async fn a_cmsh_that_hangs_is_waited_for_once() {
-    let (report, calls) = examine("exec sleep 600", Duration::from_millis(300), |_| ()).await;
+    // Long enough for a busy machine to start it, which is what is counted.
+    let (report, calls) = examine("exec sleep 600", Duration::from_secs(5), |_| ()).await;
     assert_eq!(calls, 1);
     assert_eq!(outcome(&report, "cmsh-found"), Outcome::Holds);
     assert_eq!(outcome(&report, "cmsh-batch"), Outcome::Differs);
@@ -156,6 +157,24 @@ async fn a_cmsh_that_hangs_is_waited_for_once() {
         let fine = matches!(finding.outcome, Outcome::Holds | Outcome::DoesNotApply);
         assert_eq!(finding.todo.is_empty(), fine, "{finding:?}");
         assert!(!finding.seen.is_empty() && !finding.means.is_empty());
+    }
+}
+
+/// What cannot be run is not said to run.
+#[tokio::test]
+async fn a_cmsh_that_cannot_be_run_is_not_found() {
+    for program in ["/no/such/cmsh", "/"] {
+        let (report, _) = examine("exit 0", Duration::from_secs(60), |settings| {
+            settings.cmsh = Some(program.into());
+        })
+        .await;
+        assert_eq!(
+            outcome(&report, "cmsh-found"),
+            Outcome::Differs,
+            "{program}"
+        );
+        let batch = outcome(&report, "cmsh-batch");
+        assert_eq!(batch, Outcome::CouldNotBeChecked, "{program}");
     }
 }
 
