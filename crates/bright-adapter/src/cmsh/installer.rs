@@ -7,7 +7,7 @@ use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
 use runbook_core::world::{InstallerAsks, PowerState};
 
-use super::answer::Kind;
+use super::complaint::Kind;
 use super::lexicon::{Argument, Interaction, Mode, PowerWord, Verb, Word as _};
 use super::script::Script;
 use super::{Cmsh, effect};

@@ -353,7 +353,15 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 6] = ["open", "show", "status", "synclog", "unlock", "-a"];
+const ADVICE: [&str; 7] = [
+    "open",
+    "show",
+    "showprofile",
+    "status",
+    "synclog",
+    "unlock",
+    "-a",
+];
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@ use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::PortResult;
 use runbook_core::world::{InstallMode, InstallerAsks, PowerState};
 
-use super::answer::{Answer, Complaint, Kind};
+use super::answer::Answer;
+use super::complaint::{Complaint, Kind};
 use super::lexicon::{Boolean, Word as _};
 use super::script::Script;
 use super::{Cmsh, effect};
