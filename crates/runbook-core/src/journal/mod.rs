@@ -130,9 +130,11 @@ impl JournalError {
                 "this process has stopped and changes nothing more. See `restore-runbook status` where the run goes on, on the head node that `cmha status` calls active; two processes must never work on one run"
             }
             Self::Damaged { .. } => {
-                "do not edit it: compare with a copy, or look at each node with `status` and finish by hand"
+                "do not edit it: compare with a copy, or look at each node and finish by hand"
             }
-            Self::Empty { .. } => "the run never began; start it again from its plan",
+            Self::Empty { .. } => {
+                "its beginning was lost, and the run may have changed anything: put it back from a copy, or look at each node and finish by hand"
+            }
             Self::Foreign { .. } => "use the newer restore-runbook that wrote it",
             Self::Newer { .. } => "use the release of restore-runbook that wrote it",
         }
