@@ -15,7 +15,7 @@ pub use record::{
     Actor, Baseline, Entry, Format, JOURNAL_FORMAT, LINE_LIMIT_BYTES, Outcome, Record,
 };
 pub(crate) use store::sync_directory;
-pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, MemoryStore, peek};
+pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, Medium, MemoryStore, peek};
 
 use crate::names::UnitId;
 

@@ -38,11 +38,63 @@ pub trait JournalStore: Send {
     fn place(&self) -> String;
 }
 
+/// What a journal is written to: a file, or a test's model of one, which forgets what was not synced.
+pub trait Medium: Send {
+    /// Everything in it.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    fn read(&mut self) -> io::Result<Vec<u8>>;
+    /// Adds bytes at its end; they need not survive a power cut.
+    ///
+    /// # Errors
+    /// Whatever writing gives; some of the bytes may be there then.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts it to this length, so that a power cut does not bring the rest back.
+    ///
+    /// # Errors
+    /// Whatever cutting or syncing gives.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+    /// Makes everything survive a power cut.
+    ///
+    /// # Errors
+    /// Whatever syncing gives; what is kept is unknown then.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        bounded(self)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        self.sync_all()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// A journal in a file, held under an exclusive lock.
 #[derive(Debug)]
-pub struct FileStore {
-    file: File,
+pub struct FileStore<M = File> {
+    file: M,
     path: PathBuf,
+}
+
+#[cfg(feature = "testkit")]
+impl<M: Medium> FileStore<M> {
+    /// The store over a test's model of a file.
+    pub(crate) fn over(file: M, path: &Path) -> Self {
+        let path = path.into();
+        Self { file, path }
+    }
 }
 
 impl FileStore {
@@ -130,19 +182,18 @@ fn bounded(mut file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl JournalStore for FileStore {
+impl<M: Medium> JournalStore for FileStore<M> {
     fn load(&mut self) -> io::Result<Vec<u8>> {
-        bounded(&self.file)
+        self.file.read()
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.file.write_all(line)?;
-        self.file.sync_data()
+        self.file.write(line)?;
+        self.file.sync()
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)?;
-        self.file.sync_all()
+        self.file.cut(len)
     }
 
     fn place(&self) -> String {

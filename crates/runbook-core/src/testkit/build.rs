@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::World;
 use super::disk::{Data, Disk, Identity, Thing, Tree};
 use super::faults::{Drawer, Faults};
+use super::incident::Scars;
 use super::rng::Rng;
 use super::state::{Etcd, NodeState, Power, Records, Setup, Sight, State, Store};
 use super::time::Queue;
@@ -18,7 +21,8 @@ use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
 
 /// How a node is found when the world begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Found {
     /// Up, with a damaged database: etcd exits as soon as it is started.
@@ -41,7 +45,8 @@ pub enum Found {
 }
 
 /// A world to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, set by a method of its own"
@@ -60,6 +65,8 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    /// Short deadlines: a boot that never ends is given up sooner.
+    brisk: bool,
 }
 
 impl World {
@@ -80,6 +87,7 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            brisk: false,
         }
     }
 }
@@ -188,6 +196,27 @@ impl Builder {
         self
     }
 
+    /// The spec has short deadlines, for worlds in which boots never end.
+    #[must_use]
+    pub const fn brisk(mut self) -> Self {
+        self.brisk = true;
+        self
+    }
+
+    /// Without what is on or off in a world at choice.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.category_datanode = false;
+        self.image_has_spool = false;
+        self.parallel = 1;
+        self
+    }
+
+    /// How many members it has.
+    pub fn members(&self) -> usize {
+        self.found.len()
+    }
+
     /// The world.
     pub fn build(self) -> World {
         let spec = self.spec();
@@ -230,6 +259,7 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
+            scars: Scars::default(),
         })
     }
 
@@ -298,7 +328,7 @@ impl Builder {
             owner: named("etcd:etcd"),
             revision_bump: self.revision_bump,
             parallel: self.parallel,
-            deadlines: Deadlines::default(),
+            deadlines: if self.brisk { brisk() } else { Deadlines::default() },
             allow,
         }
     }
@@ -347,7 +377,19 @@ impl Builder {
             job: None,
             job_said: None,
             wipes: 0,
+            wipes_of_run: 0,
+            begins_off: found == Found::Off,
+            stuck: false,
         }
+    }
+}
+
+fn brisk() -> Deadlines {
+    Deadlines {
+        reprovision_s: 400,
+        restore_s: 200,
+        start_s: 200,
+        ..Deadlines::default()
     }
 }
 

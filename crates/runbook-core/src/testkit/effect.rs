@@ -79,6 +79,10 @@ pub enum Effect {
     EtcdStopped,
     /// The world: power was lost.
     PowerLost,
+    /// The world: API servers took a store with less than the snapshot for what is wanted.
+    WorkloadsEnded,
+    /// Something that is none of the run's doing.
+    Incident(String),
 }
 
 impl Effect {
@@ -96,6 +100,8 @@ impl Effect {
                 | Self::EtcdRefuses
                 | Self::EtcdStopped
                 | Self::PowerLost
+                | Self::WorkloadsEnded
+                | Self::Incident(_)
         )
     }
 

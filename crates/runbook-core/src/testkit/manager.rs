@@ -6,7 +6,7 @@ use super::World;
 use super::effect::Effect;
 use super::render;
 use super::state::{Happening, NodeState, Power, Stage, State};
-use super::work::{Finished, Progress, refused};
+use super::work::{Finished, Progress, not_now, refused};
 use crate::journal::Permit;
 use crate::names::{CategoryName, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
@@ -24,12 +24,12 @@ impl ClusterManager for World {
     }
 
     async fn head_role(&self) -> PortResult<HeadRole> {
-        self.ask("cmha status", |_| Ok(HeadRole::Single)).await
+        self.ask_manager("cmha status", |_| Ok(HeadRole::Single)).await
     }
 
     async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
         let nodes = nodes.to_vec();
-        self.ask("the role", move |state| {
+        self.ask_manager("the role", move |state| {
             let asked = |node: &&NodeState| {
                 nodes.contains(&node.name) || state.records.overlay.contains(&node.name)
             };
@@ -51,7 +51,7 @@ impl ClusterManager for World {
 
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>> {
         let nodes = nodes.to_vec();
-        self.ask("the role's sources", move |state| {
+        self.ask_manager("the role's sources", move |state| {
             Ok(nodes.iter().map(|node| state.sources(node)).collect())
         })
         .await
@@ -59,7 +59,7 @@ impl ClusterManager for World {
 
     async fn device(&self, node: &NodeName) -> PortResult<Device> {
         let name = node.clone();
-        self.ask("the device", move |state| {
+        self.ask_manager("the device", move |state| {
             let at = state.index(&name);
             let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
             let node = &state.nodes[at];
@@ -81,7 +81,7 @@ impl ClusterManager for World {
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
         let category = category.clone();
-        self.ask("the category", move |state| {
+        self.ask_manager("the category", move |state| {
             let value = state.records.categories.get(&category).copied();
             let value = value.ok_or_else(|| refused("category-unknown", "no such category"))?;
             let of = |node: &&NodeState| node.category == category;
@@ -92,8 +92,30 @@ impl ClusterManager for World {
     }
 }
 
+impl World {
+    async fn ask_manager<T>(
+        &self,
+        what: &str,
+        answer: impl FnOnce(&mut State) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        self.ask(what, |state| {
+            state.manager_answers()?;
+            answer(state)
+        })
+        .await
+    }
+}
+
 impl State {
+    fn manager_answers(&self) -> PortResult<()> {
+        if self.now < self.scars.silent_until {
+            return Err(not_now("cmdaemon-restarting", "CMDaemon does not answer"));
+        }
+        Ok(())
+    }
+
     pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
+        self.manager_answers()?;
         match effect {
             ManagerEffect::UnassignRole { nodes, .. } => self.set_role(nodes, false)?,
             ManagerEffect::AssignRole { nodes, .. } => self.set_role(nodes, true)?,
@@ -171,6 +193,7 @@ impl State {
                 Effect::RoleTaken
             };
             self.log(Some(at), effect);
+            self.scars.at(at).role_by_hand = false;
             if given {
                 self.watch_role(at);
             }

@@ -48,11 +48,13 @@ impl World {
         self.travel(fault).await;
         let answer = match fault {
             Some(Fault::NotDone) => Err(not_now("busy", format!("{what}: busy"))),
+            Some(Fault::Denied) => Err(refused("denied", format!("{what}: denied"))),
             Some(Fault::AnswerLost) => Err(lost(what)),
             Some(Fault::Stale) => self.state().as_before(answer),
             _ => answer(&mut self.state()),
         };
-        self.travel(None).await;
+        let late = fault.filter(|fault| *fault == Fault::Late);
+        self.travel(late.map(|_| Fault::Slow)).await;
         answer
     }
 
@@ -72,6 +74,10 @@ impl World {
                 self.travel(Some(Fault::Slow)).await;
                 return Err(lost(&what));
             }
+            Some(Fault::SaidDone) => {
+                self.travel(None).await;
+                return Ok(());
+            }
             _ => {}
         }
         let travels = self.state().rng.millis(1, 60);
@@ -84,7 +90,7 @@ impl World {
     }
 }
 
-fn lost(what: &str) -> AdapterError {
+pub(super) fn lost(what: &str) -> AdapterError {
     let what = format!("{what}: the connection broke");
     AdapterError::new("connection-lost", Certainty::Unknown, what).hint("resume")
 }
@@ -111,7 +117,9 @@ impl Clock for World {
 
     fn wall(&self) -> jiff::Timestamp {
         let day = jiff::Timestamp::from_second(1_800_000_000).unwrap_or_default();
-        let now = i64::try_from(self.state().now.as_millis()).unwrap_or(i64::MAX);
+        let state = self.state();
+        let now = i64::try_from(state.now.as_millis()).unwrap_or(i64::MAX);
+        let now = now.saturating_add(state.scars.clock_skew_s.saturating_mul(1000));
         day.checked_add(jiff::SignedDuration::from_millis(now))
             .unwrap_or(day)
     }

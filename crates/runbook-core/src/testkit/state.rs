@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::disk::{Data, Disk, Identity, Thing};
+use super::disk::{Data, Disk, Identity, Thing, Tree};
 use super::effect::{Effect, Logged};
 use super::faults::Drawer;
+use super::incident::Scars;
 use super::rng::Rng;
 use super::time::{Due, Queue};
 use super::work::Ticket;
 use crate::identity::ClusterId;
-use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName};
+use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName, Owner};
 use crate::plan::RestoreEffect;
 use crate::spec::Spec;
 use crate::version::EtcdVersion;
@@ -56,6 +57,12 @@ pub(super) struct NodeState {
     pub(super) job: Option<Box<RestoreEffect>>,
     pub(super) job_said: Option<String>,
     pub(super) wipes: u32,
+    /// Those since the run began.
+    pub(super) wipes_of_run: u32,
+    /// It was off when the world began.
+    pub(super) begins_off: bool,
+    /// Its boot has come to a stand.
+    pub(super) stuck: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +107,8 @@ pub(super) enum Happening {
     Reconcile(usize, u64),
     JobEnds(usize, u64),
     ClearsMode(usize, u64),
+    /// API servers meet the etcd that serves there.
+    Met(usize, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +147,7 @@ pub(super) struct State {
     pub(super) violations: Vec<String>,
     /// Proofs of the snapshot since the run began.
     pub(super) snapshot_lost: bool,
+    pub(super) scars: Scars,
     pub(super) proofs: u32,
 }
 
@@ -185,8 +195,10 @@ impl State {
             Happening::ClearsMode(at, epoch) if self.nodes[at].epoch == epoch => {
                 self.clear_mode(at);
             }
+            Happening::Met(at, epoch) if self.nodes[at].epoch == epoch => self.watch_workloads(at),
             // Of a boot that is over.
-            Happening::Boot(..)
+            Happening::Met(..)
+            | Happening::Boot(..)
             | Happening::Reconcile(..)
             | Happening::JobEnds(..)
             | Happening::ClearsMode(..) => {}
@@ -201,6 +213,10 @@ impl State {
     }
 
     fn boot(&mut self, at: usize, stage: Stage) {
+        if stage == Stage::CallingInit && std::mem::take(&mut self.scars.at(at).hangs) {
+            self.nodes[at].stuck = true;
+            return;
+        }
         let epoch = self.nodes[at].epoch;
         let (next, from_ms, to_ms) = match stage {
             Stage::Down => {
@@ -232,8 +248,9 @@ impl State {
         self.after(from_ms, to_ms, Happening::Boot(at, epoch, next));
     }
 
-    fn goes_down(&mut self, at: usize) {
+    pub(super) fn goes_down(&mut self, at: usize) {
         let node = &mut self.nodes[at];
+        node.stuck = false;
         node.power = Power::Off;
         node.etcd = Etcd::Stopped;
         if node.job.take().is_some() {
@@ -249,8 +266,12 @@ impl State {
             return true;
         }
         if self.records.datanode[&node.name] || self.records.categories[&node.category] {
+            self.nodes[at].stuck = true;
             self.log(Some(at), Effect::WaitsForConfirmation);
             return false;
+        }
+        if std::mem::take(&mut self.scars.at(at).keeps_disk) {
+            return true;
         }
         self.wipe(at);
         true
@@ -265,6 +286,7 @@ impl State {
         }
         node.job_said = None;
         node.wipes += 1;
+        node.wipes_of_run += 1;
         if image_has_spool {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
@@ -275,6 +297,7 @@ impl State {
     fn comes_up(&mut self, at: usize) {
         self.nodes[at].power = Power::Up { ssh: true };
         self.nodes[at].limited = false;
+        self.scars.at(at).boot_by_hand = false;
         let epoch = self.nodes[at].epoch;
         self.log(Some(at), Effect::Booted);
         // The installer reports back in its own time.
@@ -306,7 +329,7 @@ impl State {
         }
     }
 
-    fn start_etcd(&mut self, at: usize) {
+    pub(super) fn start_etcd(&mut self, at: usize) {
         let spool = self.setup.spool.clone();
         let owner = self.setup.spec.owner.clone();
         if self.nodes[at].limited {
@@ -317,7 +340,8 @@ impl State {
         match node.disk.at(&spool) {
             None | Some(Thing::EmptyDirectory) => {
                 let identity = empty_identity();
-                node.etcd = Etcd::Serving(identity, Data::Empty);
+                node.etcd = Etcd::Serving(identity.clone(), Data::Empty);
+                node.disk.put(&spool, Thing::Tree(empty_tree(identity, &owner)));
             }
             Some(Thing::Tree(tree))
                 if tree.owner == owner.as_str()
@@ -345,6 +369,16 @@ impl State {
             ..Store::default()
         });
         self.log(Some(at), Effect::EtcdServes);
+        let epoch = self.nodes[at].epoch;
+        self.after(500, 10_000, Happening::Met(at, epoch));
+    }
+
+    /// Counts what a run may do once anew.
+    pub(super) fn begins_a_run(&mut self) {
+        self.proofs = 0;
+        for node in &mut self.nodes {
+            node.wipes_of_run = 0;
+        }
     }
 
     fn first_revision(&self, data: Data) -> i64 {
@@ -396,6 +430,18 @@ impl Setup {
     pub(super) fn restored_as(&self) -> Option<Bumped> {
         let rule = self.spec.revision_bump.rule(self.recorded)?;
         self.version.has_revision_bump().then(|| self.bumped(rule))
+    }
+}
+
+/// What etcd makes for itself where it finds nothing.
+fn empty_tree(identity: Identity, owner: &Owner) -> Tree {
+    Tree {
+        data: Data::Empty,
+        identity,
+        owner: owner.to_string(),
+        mode: 0o700,
+        strangers: 0,
+        db: crate::digest::Digest::of(b"empty"),
     }
 }
 

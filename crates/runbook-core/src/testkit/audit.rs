@@ -1,0 +1,67 @@
+//! What must hold of a journal behind every life, checked without the machine's own rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::journal::{Entry, History, JournalError, Record};
+use crate::machine::Machine;
+use crate::names::UnitId;
+use crate::plan::{Phase, SealedPlan};
+use crate::run::replay;
+
+/// The rules that a journal breaks.
+///
+/// `machine` is the one in memory, where the journal must lead to the very same.
+pub(super) fn audit(
+    plan: &SealedPlan,
+    bytes: &[u8],
+    acknowledged: usize,
+    machine: Option<&Machine>,
+) -> Vec<String> {
+    let history = match History::read(bytes, "the journal") {
+        Ok(history) => history,
+        // Of a run that never began there is nothing.
+        Err(JournalError::Empty { .. }) if acknowledged == 0 => return Vec::new(),
+        Err(error) => return vec![format!("the journal does not read: {error}")],
+    };
+    let mut broken = Vec::new();
+    let there = history.records.len();
+    if there < acknowledged {
+        broken.push(format!(
+            "the journal has {there} records, {acknowledged} were acknowledged"
+        ));
+    }
+    match (replay(plan, &history), machine) {
+        (Err(error), _) => broken.push(format!("the journal does not replay: {error}")),
+        (Ok(replayed), Some(machine)) if replayed != *machine => {
+            broken.push("the journal replays to another machine".into());
+        }
+        _ => {}
+    }
+    broken.extend(order(plan, &history.records));
+    broken
+}
+
+/// Nothing is on record of a phase while anything before it is open.
+fn order(plan: &SealedPlan, records: &[Record]) -> Option<String> {
+    let of: BTreeMap<&UnitId, Phase> = plan.units.iter().map(|u| (&u.id, u.phase)).collect();
+    let mut open: BTreeSet<(Phase, &UnitId)> = plan.units.iter().map(|u| (u.phase, &u.id)).collect();
+    for record in records {
+        let (unit, closes) = match &record.entry {
+            Entry::Intent { unit, .. } | Entry::Failed { unit, .. } => (unit, false),
+            Entry::Done { unit, .. } | Entry::Skipped { unit, .. } => (unit, true),
+            _ => continue,
+        };
+        let Some(phase) = of.get(unit).copied() else {
+            return Some(format!("the journal names {unit}, which is not planned"));
+        };
+        if let Some((before, waiting)) = open.first()
+            && *before < phase
+        {
+            return Some(format!("{unit} was begun before {waiting} was done"));
+        }
+        if closes {
+            open.remove(&(phase, unit));
+        }
+    }
+    None
+}
