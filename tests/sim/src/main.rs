@@ -84,7 +84,7 @@ fn play(args: &Args, next: &AtomicU64, stop: &AtomicBool) -> Sum {
         }
         if let Some(rule) = history.broken {
             stop.store(true, Ordering::Relaxed);
-            sum.broken.entry(rule).or_default().push(seed);
+            sum.broken.entry(kind(&rule)).or_default().push(seed);
         }
     }
     sum
@@ -138,6 +138,12 @@ impl Sum {
         }
         ExitCode::FAILURE
     }
+}
+
+/// A rule without its time, and without numbers of nodes.
+fn kind(rule: &str) -> String {
+    let rule = rule.split_once("s: ").map_or(rule, |(_, rule)| rule);
+    rule.replace(|c: char| c.is_ascii_digit(), "")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate, for people")]

@@ -161,9 +161,12 @@ impl History {
             let line = &rest[..end.unwrap_or(rest.len())];
             match history.next(line, place) {
                 Ok(record) => history.records.push(record),
-                // Without its line feed the last append was never acknowledged: it is torn.
-                Err(JournalError::Damaged { .. }) if end.is_none() => {
-                    history.torn_bytes = line.len();
+                // Without its line feed the last append was never acknowledged: it is torn. Nor was one
+                // with a hole in it, though its end has reached the disk.
+                Err(JournalError::Damaged { .. })
+                    if end.is_none_or(|end| end + 1 == rest.len() && has_hole(line)) =>
+                {
+                    history.torn_bytes = rest.len();
                     break;
                 }
                 Err(error) => return Err(error),
@@ -363,6 +366,13 @@ impl Journal {
             record: record.seq,
         })
     }
+}
+
+/// Sectors of a write reach a disk in any order, and one that did not reads as zeros: from the line's
+/// first byte, where the sector before it was only partly new, or a sector full of them. A record has
+/// no zero byte, and no flipped bit makes one of a brace, or many in a row.
+fn has_hole(line: &[u8]) -> bool {
+    line.first() == Some(&0) || line.windows(8).any(|bytes| bytes == [0; 8])
 }
 
 fn within_limit(line: Vec<u8>) -> io::Result<Vec<u8>> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::journal::{Entry, History, JournalError, Record};
 use crate::machine::Machine;
 use crate::names::UnitId;
-use crate::plan::{Phase, SealedPlan};
+use crate::plan::SealedPlan;
 use crate::run::replay;
 
 /// The rules that a journal breaks.
@@ -43,24 +43,29 @@ pub(super) fn audit(
 
 /// Nothing is on record of a phase while anything before it is open.
 fn order(plan: &SealedPlan, records: &[Record]) -> Option<String> {
-    let of: BTreeMap<&UnitId, Phase> = plan.units.iter().map(|u| (&u.id, u.phase)).collect();
-    let mut open: BTreeSet<(Phase, &UnitId)> = plan.units.iter().map(|u| (u.phase, &u.id)).collect();
+    // An undo goes through the phases backwards: what counts is where a phase stands in the plan.
+    let (mut block, mut of) = (0, BTreeMap::new());
+    for (at, unit) in plan.units.iter().enumerate() {
+        block += usize::from(at > 0 && plan.units[at - 1].phase != unit.phase);
+        of.insert(&unit.id, block);
+    }
+    let mut open: BTreeSet<(usize, &UnitId)> = of.iter().map(|(id, block)| (*block, *id)).collect();
     for record in records {
         let (unit, closes) = match &record.entry {
             Entry::Intent { unit, .. } | Entry::Failed { unit, .. } => (unit, false),
             Entry::Done { unit, .. } | Entry::Skipped { unit, .. } => (unit, true),
             _ => continue,
         };
-        let Some(phase) = of.get(unit).copied() else {
+        let Some(block) = of.get(unit).copied() else {
             return Some(format!("the journal names {unit}, which is not planned"));
         };
         if let Some((before, waiting)) = open.first()
-            && *before < phase
+            && *before < block
         {
             return Some(format!("{unit} was begun before {waiting} was done"));
         }
         if closes {
-            open.remove(&(phase, unit));
+            open.remove(&(block, unit));
         }
     }
     None

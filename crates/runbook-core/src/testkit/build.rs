@@ -259,7 +259,7 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
-            scars: Scars::default(),
+            scars: Scars::new(self.has_role),
         })
     }
 
@@ -378,6 +378,8 @@ impl Builder {
             job_said: None,
             wipes: 0,
             wipes_of_run: 0,
+            installs: 0,
+            wiped_in_boot: false,
             begins_off: found == Found::Off,
             stuck: false,
         }

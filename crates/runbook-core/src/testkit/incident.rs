@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::World;
 use super::disk::{Data, Thing};
 use super::effect::Effect;
-use super::state::{Etcd, Happening, Power, Sight, Stage, State};
+use super::state::{Etcd, Happening, NodeState, Power, Sight, Stage, State};
 use crate::names::{AbsPath, RunId};
 use crate::world::InstallMode;
 
@@ -111,6 +111,8 @@ pub(super) struct Scars {
     pub(super) clock_skew_s: i64,
     /// Until then the cluster manager does not answer.
     pub(super) silent_until: Duration,
+    /// No run has taken the role away yet: what starts for it is what the run has found.
+    pub(super) before_stop: bool,
     nodes: BTreeMap<usize, Scar>,
 }
 
@@ -123,6 +125,12 @@ pub(super) struct Scar {
     pub(super) boot_by_hand: bool,
     pub(super) hangs: bool,
     pub(super) keeps_disk: bool,
+    /// A guarded etcd was started by hand, and may still be failing.
+    pub(super) etcd_by_hand: bool,
+    /// The disk was wiped, and not by the run.
+    pub(super) disk_lost: bool,
+    /// It had the role and no data when the run came, and something started it before Stop.
+    pub(super) found_empty: bool,
     role_taken: bool,
     datanode_set: bool,
     mode_cleared: bool,
@@ -131,6 +139,13 @@ pub(super) struct Scar {
 }
 
 impl Scars {
+    pub(super) fn new(before_stop: bool) -> Self {
+        Self {
+            before_stop,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn of(&self, at: usize) -> Scar {
         self.nodes.get(&at).cloned().unwrap_or_default()
     }
@@ -139,11 +154,21 @@ impl Scars {
         self.nodes.entry(at).or_default()
     }
 
+    /// No etcd serves there any more: the next start is looked at anew.
+    pub(super) fn stopped(&mut self, at: usize) {
+        if let Some(scar) = self.nodes.get_mut(&at) {
+            scar.found_empty = false;
+        }
+    }
+
     /// The role is there by hand, or what stood at the spool path was taken away by hand: what starts
     /// on this node is then not the run's doing. Every other start is.
     pub(super) fn excuses(&self, at: usize) -> bool {
-        let by_hand = |scar: &Scar| scar.role_by_hand || scar.moved.is_some() || scar.guard.is_some();
-        self.nodes.get(&at).is_some_and(by_hand)
+        let by_hand = |scar: &Scar| {
+            let taken = scar.moved.is_some() || scar.guard.is_some();
+            scar.role_by_hand || taken || scar.found_empty
+        };
+        self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }
 }
 
@@ -254,6 +279,7 @@ impl State {
         let up = self.nodes[at].power == (Power::Up { ssh: true });
         if guarded && up && self.nodes[at].etcd == Etcd::Stopped {
             self.start_etcd(at);
+            self.scars.at(at).etcd_by_hand = true;
             // systemd tries a few times, and then leaves it.
             self.after(500, 3_000, Happening::Reconcile(at, self.nodes[at].epoch));
             return true;
@@ -308,15 +334,18 @@ impl State {
 
     fn mend(&mut self, at: usize) {
         let scar = std::mem::take(self.scars.at(at));
+        self.scars.at(at).disk_lost = scar.disk_lost;
         let name = self.nodes[at].name.clone();
         self.nodes[at].snapshot = Sight::Shared;
         if scar.role_by_hand && self.records.overlay.remove(&name) {
             self.remember();
         }
-        if scar.datanode_set {
+        let planned = self.setup.spec.members[at].reprovision;
+        let to_be_wiped = planned && self.nodes[at].wipes_of_run == 0;
+        if scar.datanode_set && to_be_wiped {
             self.records.datanode.insert(name.clone(), false);
         }
-        if scar.mode_cleared && self.nodes[at].wipes_of_run == 0 {
+        if scar.mode_cleared && to_be_wiped {
             self.records
                 .mode
                 .insert(name.clone(), Some(InstallMode::Full));
@@ -338,8 +367,11 @@ impl State {
             (Some(run), _) if free => disk.put(&spool, Thing::Guard(run)),
             _ => {}
         }
-        let data = disk.tree(&spool).map(|tree| tree.data);
-        if scar.role_taken && data == Some(Data::Restored) {
+        let armed = |node: &NodeState| {
+            let tree = node.disk.tree(&spool);
+            tree.is_some_and(|tree| tree.data == Data::Restored)
+        };
+        if scar.role_taken && self.nodes.iter().all(armed) {
             self.records.overlay.insert(name);
             let epoch = self.nodes[at].epoch;
             self.after(500, 8_000, Happening::Reconcile(at, epoch));
@@ -356,10 +388,13 @@ impl State {
             return;
         }
         if node.power == Power::Off || waits {
-            if waits {
-                let (name, category) = (node.name.clone(), node.category.clone());
+            let (name, category) = (node.name.clone(), node.category.clone());
+            if waits && node.wipes_of_run == 0 {
                 self.records.datanode.insert(name, false);
                 self.records.categories.insert(category, false);
+            } else if waits {
+                // What waits on the console for leave to wipe is not given it a second time.
+                self.records.mode.insert(name, None);
             }
             self.nodes[at].stuck = false;
             self.scars.at(at).boot_by_hand = true;

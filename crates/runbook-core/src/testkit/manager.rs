@@ -183,6 +183,8 @@ impl State {
             } else {
                 self.records.overlay.remove(node)
             };
+            self.scars.at(at).role_by_hand = false;
+            self.scars.before_stop &= given;
             if !changed {
                 self.resent(Some(at), format!("role {given}"));
                 continue;
@@ -193,7 +195,6 @@ impl State {
                 Effect::RoleTaken
             };
             self.log(Some(at), effect);
-            self.scars.at(at).role_by_hand = false;
             if given {
                 self.watch_role(at);
             }

@@ -304,7 +304,7 @@ impl State {
     }
 
     fn moves(&mut self, at: usize, from: &AbsPath, to: &AbsPath, effect: Effect) -> PortResult<()> {
-        let held = self.nodes[at].etcd != Etcd::Stopped;
+        let held = self.nodes[at].etcd != Etcd::Stopped && !self.scars.of(at).etcd_by_hand;
         if held {
             self.broken(format!("{from} was moved while etcd was running"));
         }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::rng::Rng;
 use crate::journal::Medium;
 
+const SECTOR: usize = 512;
+
 /// The file; clones are the same file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Platter(Arc<Mutex<Bytes>>);
@@ -85,8 +87,9 @@ impl Platter {
             0..3 => held.seen[kept..].fill(0),
             // Sectors reach the disk in any order: the last one did, one before it did not.
             3 => {
-                let hole = kept + below(&mut rng, len - kept + 1);
-                held.seen[kept..hole].fill(0);
+                let sector = kept - kept % SECTOR;
+                let hole = sector.max(synced)..(sector + SECTOR).min(len);
+                held.seen[hole].fill(0);
             }
             _ => held.seen.truncate(kept),
         }

@@ -59,6 +59,9 @@ pub(super) struct NodeState {
     pub(super) wipes: u32,
     /// Those since the run began.
     pub(super) wipes_of_run: u32,
+    /// Those of the run that came to their end: it came up with a fresh disk.
+    pub(super) installs: u32,
+    pub(super) wiped_in_boot: bool,
     /// It was off when the world began.
     pub(super) begins_off: bool,
     /// Its boot has come to a stand.
@@ -287,6 +290,7 @@ impl State {
         node.job_said = None;
         node.wipes += 1;
         node.wipes_of_run += 1;
+        node.wiped_in_boot = true;
         if image_has_spool {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
@@ -298,6 +302,9 @@ impl State {
         self.nodes[at].power = Power::Up { ssh: true };
         self.nodes[at].limited = false;
         self.scars.at(at).boot_by_hand = false;
+        self.scars.at(at).etcd_by_hand = false;
+        let node = &mut self.nodes[at];
+        node.installs += u32::from(std::mem::take(&mut node.wiped_in_boot));
         let epoch = self.nodes[at].epoch;
         self.log(Some(at), Effect::Booted);
         // The installer reports back in its own time.
@@ -342,6 +349,7 @@ impl State {
                 let identity = empty_identity();
                 node.etcd = Etcd::Serving(identity.clone(), Data::Empty);
                 node.disk.put(&spool, Thing::Tree(empty_tree(identity, &owner)));
+                self.scars.at(at).found_empty = self.scars.before_stop;
             }
             Some(Thing::Tree(tree))
                 if tree.owner == owner.as_str()
@@ -376,8 +384,12 @@ impl State {
     /// Counts what a run may do once anew.
     pub(super) fn begins_a_run(&mut self) {
         self.proofs = 0;
-        for node in &mut self.nodes {
-            node.wipes_of_run = 0;
+        for at in 0..self.nodes.len() {
+            (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);
+            self.scars.at(at).disk_lost = false;
+        }
+        if !self.log.is_empty() {
+            self.log(None, Effect::Incident("another run begins".into()));
         }
     }
 

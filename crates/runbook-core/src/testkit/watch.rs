@@ -13,10 +13,14 @@ impl State {
     /// Nothing is wiped before the snapshot is proven, twice, or while etcd could start.
     pub(super) fn watch_wipe(&mut self, at: usize) {
         let name = self.nodes[at].name.clone();
+        if self.scars.of(at).boot_by_hand {
+            self.scars.at(at).disk_lost = true;
+            return;
+        }
         if self.proofs == 0 {
             self.broken(format!("{name} was wiped before the snapshot was proven"));
         }
-        if self.nodes[at].wipes_of_run > 1 && !self.scars.of(at).boot_by_hand {
+        if self.nodes[at].installs > 0 {
             self.broken(format!("{name} was wiped again"));
         }
         for other in 0..self.nodes.len() {
@@ -38,6 +42,10 @@ impl State {
     pub(super) fn watch(&mut self) {
         let (mut old, mut restored) = (None, None);
         for at in 0..self.nodes.len() {
+            if !matches!(self.nodes[at].etcd, Etcd::Serving(..)) {
+                self.scars.stopped(at);
+                continue;
+            }
             match self.nodes[at].etcd {
                 Etcd::Serving(_, Data::Old { .. }) => old = Some(at),
                 Etcd::Serving(_, Data::Restored) => restored = Some(at),
@@ -75,12 +83,12 @@ impl State {
         let name = self.nodes[at].name.clone();
         let restored =
             |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
-        let behind = self.nodes.iter().find(|node| {
-            let staged = node.disk.things().any(restored);
-            !staged
+        let behind = (0..self.nodes.len()).find(|at| {
+            let staged = self.nodes[*at].disk.things().any(restored);
+            !staged && !self.scars.of(*at).disk_lost
         });
         if let Some(behind) = behind {
-            let behind = behind.name.clone();
+            let behind = self.nodes[behind].name.clone();
             self.broken(format!("{name} was armed before {behind} was restored"));
         }
         let half = self.nodes[at]

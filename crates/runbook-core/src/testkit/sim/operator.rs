@@ -270,12 +270,12 @@ impl<'a> Operator<'a> {
         self.world.pass(Duration::from_secs(400));
         self.world.allow(&self.runs);
         let run = self.next_run();
-        let mut tries = 0;
         let plan = loop {
+            let faults = self.world.faults_left();
             match self.world.plan(run) {
                 Ok(plan) => break plan,
                 // A fault of the ports while it looks.
-                Err(NoPlan::Observe(_)) if tries < 12 => tries += 1,
+                Err(_) if self.world.faults_left() < faults => {}
                 Err(why) => return Err(format!("there is no way on: {why:?}")),
             }
         };
