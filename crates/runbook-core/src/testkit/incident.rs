@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::World;
 use super::disk::{Data, Thing};
 use super::effect::Effect;
-use super::state::{Etcd, Happening, NodeState, Power, Sight, Stage, State};
+use super::state::{Etcd, Happening, Power, Sight, Stage, State};
 use crate::names::{AbsPath, RunId};
 use crate::world::InstallMode;
 
@@ -260,10 +260,10 @@ impl State {
         true
     }
 
-    /// Only while nothing gives the node the role: behind Reassign and before Datanode it is a window
-    /// that each plan names, and no run can close.
+    /// Only while the node has neither the role nor the restored data: between Chown and Datanode it is
+    /// a window that each plan names, and no run can close.
     fn full_again(&mut self, at: usize) -> bool {
-        if self.nodes[at].power == Power::Off || self.holds_role(at) {
+        if self.nodes[at].power == Power::Off || self.holds_role(at) || self.is_armed(at) {
             return false;
         }
         let name = self.nodes[at].name.clone();
@@ -337,7 +337,9 @@ impl State {
         self.scars.at(at).disk_lost = scar.disk_lost;
         let name = self.nodes[at].name.clone();
         self.nodes[at].snapshot = Sight::Shared;
-        if scar.role_by_hand && self.records.overlay.remove(&name) {
+        // With every member armed it is no harm, and the run may count on it.
+        let by_hand = scar.role_by_hand && !self.all_armed();
+        if by_hand && self.records.overlay.remove(&name) {
             self.remember();
         }
         let planned = self.setup.spec.members[at].reprovision;
@@ -352,7 +354,7 @@ impl State {
         }
         let spool = self.setup.spool.clone();
         let empty = self.nodes[at].disk.tree(&spool).map(|tree| tree.data) == Some(Data::Empty);
-        if empty || scar.role_by_hand {
+        if empty || by_hand {
             self.nodes[at].etcd = Etcd::Stopped;
         }
         let disk = &mut self.nodes[at].disk;
@@ -367,16 +369,21 @@ impl State {
             (Some(run), _) if free => disk.put(&spool, Thing::Guard(run)),
             _ => {}
         }
-        let armed = |node: &NodeState| {
-            let tree = node.disk.tree(&spool);
-            tree.is_some_and(|tree| tree.data == Data::Restored)
-        };
-        if scar.role_taken && self.nodes.iter().all(armed) {
+        if scar.role_taken && self.all_armed() {
             self.records.overlay.insert(name);
             let epoch = self.nodes[at].epoch;
             self.after(500, 8_000, Happening::Reconcile(at, epoch));
         }
         self.bring_up(at);
+    }
+
+    fn is_armed(&self, at: usize) -> bool {
+        let tree = self.nodes[at].disk.tree(&self.setup.spool);
+        tree.is_some_and(|tree| tree.data == Data::Restored)
+    }
+
+    fn all_armed(&self) -> bool {
+        (0..self.nodes.len()).all(|at| self.is_armed(at))
     }
 
     /// A node that was off when the run was planned is left to it, unless it hangs.
@@ -389,7 +396,9 @@ impl State {
         }
         if node.power == Power::Off || waits {
             let (name, category) = (node.name.clone(), node.category.clone());
-            if waits && node.wipes_of_run == 0 {
+            let full = self.records.mode[&name] == Some(InstallMode::Full);
+            let waits = waits && full;
+            if waits && node.wipes_of_run == 0 && self.setup.spec.members[at].reprovision {
                 self.records.datanode.insert(name, false);
                 self.records.categories.insert(category, false);
             } else if waits {

@@ -215,7 +215,9 @@ impl State {
             Power::GoingDown => self.resent(Some(at), format!("reboot {node}")),
             Power::Off => return Err(refused("node-down", format!("{node} is down"))),
             Power::Booting(word) => {
-                self.broken(format!("{node} was rebooted in the middle of {word}"));
+                if !self.scars.of(at).boot_by_hand {
+                    self.broken(format!("{node} was rebooted in the middle of {word}"));
+                }
                 self.begin_boot(at, Stage::Down);
             }
         }

@@ -176,8 +176,8 @@ impl World {
     pub fn repeated(&self) -> Result<(), String> {
         let (mut seen, mut wipes) = (BTreeSet::new(), BTreeMap::new());
         for logged in self.log() {
-            // Behind somebody else's hand, or a power cut, it may all be needed once more.
-            if matches!(logged.effect, Effect::Incident(_) | Effect::PowerLost) {
+            // Behind somebody else's hand, a power cut or a failure it may be needed once more.
+            if let Effect::Incident(_) | Effect::PowerLost | Effect::RestoreFailed = logged.effect {
                 seen.clear();
             }
             if logged.effect == Effect::Wiped {

@@ -282,6 +282,7 @@ impl State {
 
     fn wipe(&mut self, at: usize) {
         let (image_has_spool, spool) = (self.setup.image_has_spool, self.setup.spool.clone());
+        let ours = !self.scars.of(at).boot_by_hand;
         let node = &mut self.nodes[at];
         node.disk.wipe();
         if node.snapshot == Sight::OwnDisk {
@@ -290,7 +291,7 @@ impl State {
         node.job_said = None;
         node.wipes += 1;
         node.wipes_of_run += 1;
-        node.wiped_in_boot = true;
+        node.wiped_in_boot = ours;
         if image_has_spool {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
