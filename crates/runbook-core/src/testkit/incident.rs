@@ -334,7 +334,11 @@ impl State {
 
     fn mend(&mut self, at: usize) {
         let scar = std::mem::take(self.scars.at(at));
-        self.scars.at(at).disk_lost = scar.disk_lost;
+        *self.scars.at(at) = Scar {
+            disk_lost: scar.disk_lost,
+            boot_by_hand: scar.boot_by_hand,
+            ..Scar::default()
+        };
         let name = self.nodes[at].name.clone();
         self.nodes[at].snapshot = Sight::Shared;
         // With every member armed it is no harm, and the run may count on it.

@@ -103,6 +103,9 @@ impl Life {
     }
 }
 
+/// More waits than any life has: one that goes on behind them goes on for ever.
+const ENDLESS: u64 = 500_000;
+
 /// A plan, its journal, and the world it runs in.
 #[derive(Debug)]
 pub struct Lives {
@@ -249,7 +252,7 @@ impl Lives {
         self.platter.reopen();
         let run = self.open(&plan, &ports, mortal.tear)?;
         let (stop, mut waits) = (CancellationToken::new(), 0);
-        let limit = mortal.waits.unwrap_or(u64::MAX);
+        let limit = mortal.waits.unwrap_or(ENDLESS);
         let life = run.execute(events, &stop);
         let done = self.world.drive_with(life, limit, |n| {
             waits = n;

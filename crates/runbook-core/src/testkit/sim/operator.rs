@@ -289,7 +289,8 @@ impl<'a> Operator<'a> {
 /// A life that ended says what is open and how to go on; its failures.
 fn says_how_to_go_on(life: &Life, ends: Mortal) -> Result<&[(UnitId, Failure)], String> {
     match life {
-        Life::Died => Ok(&[]),
+        Life::Died if ends.waits.is_some() => Ok(&[]),
+        Life::Died => Err("a life does not end".into()),
         Life::Refused(RunError::Journal(JournalError::Io { .. } | JournalError::Poisoned { .. }))
             if ends.tear.is_some() =>
         {
