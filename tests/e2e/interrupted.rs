@@ -163,12 +163,7 @@ fn an_interrupt_drains_and_halts() {
             .iter()
             .any(|u| u.starts_with("stop/"))
     });
-    let interrupted = std::process::Command::new("kill")
-        .args(["-INT", &life.id().to_string()])
-        .status();
-    assert!(interrupted.expect("kill").success());
-    let status = life.wait().expect("wait");
-    assert!(!status.success());
+    cluster.halt(&mut life);
     let (intents, done) = (cluster.entries("intent"), cluster.entries("done"));
     assert!(
         intents.iter().all(|unit| done.contains(unit)),

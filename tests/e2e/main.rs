@@ -8,8 +8,13 @@
 )]
 
 mod backup;
+mod failover;
 mod harness;
+mod installer;
 mod interrupted;
 mod refused;
+mod scenarios;
 mod undo;
+mod versions;
 mod whole;
+mod window;

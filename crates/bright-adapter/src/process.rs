@@ -21,7 +21,7 @@ const LOGGED_BYTES: usize = 8 * 1024;
 
 /// What a process printed, its middle cut out where it was too much.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Captured {
+struct Captured {
     head: Vec<u8>,
     tail: Vec<u8>,
     seen: u64,
@@ -48,12 +48,12 @@ impl Captured {
     }
 
     /// How many bytes are missing.
-    pub(crate) fn cut(&self) -> u64 {
+    fn cut(&self) -> u64 {
         self.seen - (self.head.len() + self.tail.len()) as u64
     }
 
     /// Head and tail; where bytes are missing between them, a line says so.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.head.clone();
         if self.cut() > 0 {
             bytes.extend(format!("\n… {} bytes cut …\n", self.cut()).bytes());
@@ -61,24 +61,32 @@ impl Captured {
         bytes.extend(&self.tail);
         bytes
     }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes()).into_owned()
-    }
 }
 
 /// A process that has ended.
-#[derive(Debug)]
-pub(crate) struct Finished {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
     /// Its exit status; none when a signal ended it.
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: Captured,
-    pub(crate) stderr: Captured,
+    pub status: Option<i32>,
+    /// Its standard output; where it was more than the bound, a line stands for what is missing.
+    pub stdout: Vec<u8>,
+    /// Its standard error, likewise.
+    pub stderr: Vec<u8>,
 }
 
-/// Why there is no exit status.
+impl Finished {
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+}
+
+/// Why a process gave no exit status.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The program could not be started.
     #[error("it cannot be started")]
     Start(#[source] io::Error),
@@ -127,9 +135,8 @@ impl Job<'_> {
         .map_err(|_| Failure::Timeout(self.timeout))?
         .map_err(Failure::Start)?;
         let whole = |captured: Mutex<Captured>| {
-            captured
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
+            let captured = captured.into_inner();
+            captured.unwrap_or_else(PoisonError::into_inner).bytes()
         };
         Ok(Finished {
             status: status.code(),
@@ -137,29 +144,29 @@ impl Job<'_> {
             stderr: whole(stderr),
         })
     }
+}
 
-    /// Runs it and tells the log.
-    pub(crate) async fn run_logged(
-        &self,
-        log: &dyn CommandLog,
-        command: Command,
-        effect: bool,
-    ) -> Result<Finished, Failure> {
-        let begun = Instant::now();
-        let result = self.run().await;
-        let (status, output) = match &result {
-            Ok(done) => (done.status, logged(done)),
-            Err(failure) => (None, failure.to_string()),
-        };
-        log.record(&CommandEntry {
-            command,
-            effect,
-            status,
-            output,
-            took: begun.elapsed(),
-        });
-        result
-    }
+/// Waits for a program, and tells the log how it ended.
+pub(crate) async fn logged(
+    log: &dyn CommandLog,
+    command: Command,
+    effect: bool,
+    running: impl Future<Output = Result<Finished, Failure>>,
+) -> Result<Finished, Failure> {
+    let begun = Instant::now();
+    let result = running.await;
+    let (status, output) = match &result {
+        Ok(done) => (done.status, bounded(done)),
+        Err(failure) => (None, failure.to_string()),
+    };
+    log.record(&CommandEntry {
+        command,
+        effect,
+        status,
+        output,
+        took: begun.elapsed(),
+    });
+    result
 }
 
 async fn pump(from: Option<impl AsyncRead + Unpin>, to: &Mutex<Captured>) {
@@ -173,11 +180,11 @@ async fn pump(from: Option<impl AsyncRead + Unpin>, to: &Mutex<Captured>) {
     }
 }
 
-fn logged(done: &Finished) -> String {
+fn bounded(done: &Finished) -> String {
     let mut both = Captured::new(LOGGED_BYTES);
-    both.take(&done.stdout.bytes());
-    both.take(&done.stderr.bytes());
-    both.text()
+    both.take(&done.stdout);
+    both.take(&done.stderr);
+    String::from_utf8_lossy(&both.bytes()).into_owned()
 }
 
 #[cfg(test)]
@@ -201,7 +208,7 @@ mod tests {
         let script = "echo first; head -c 300000 /dev/zero | tr '\\0' x; echo; echo last; exit 3";
         let done = sh(script, hour, 1000).await.unwrap();
         assert_eq!(done.status, Some(3));
-        let text = done.stdout.text();
+        let text = done.out();
         assert!(
             text.starts_with("first\n") && text.ends_with("\nlast\n"),
             "{text}"
@@ -213,7 +220,7 @@ mod tests {
     async fn a_process_left_behind_with_the_pipe_is_not_waited_for() {
         let hour = Duration::from_secs(3600);
         let done = sh("echo here; sleep 5 & exit 0", hour, 1000).await.unwrap();
-        assert_eq!(done.stdout.text(), "here\n");
+        assert_eq!(done.out(), "here\n");
     }
 
     #[tokio::test]

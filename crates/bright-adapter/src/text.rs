@@ -1,4 +1,4 @@
-//! Text from outside: made printable, bounded, and freed of what is no answer.
+//! Text from outside: made printable and bounded.
 
 /// The most of a foreign text that goes into an error.
 const SHOWN_CHARS: usize = 400;
@@ -31,79 +31,9 @@ pub(crate) fn shown(text: &str) -> String {
     line
 }
 
-/// Removes colour codes, carriage returns and event lines.
-///
-/// `--color=no` and `--hide-events` ask for the same; a terminal setting or an event that slips
-/// through must not turn into an answer (administrator manual 2.5.5).
-pub(crate) fn clean(text: &str) -> String {
-    let mut clean: String = without_escapes(text)
-        .lines()
-        .filter(|line| !is_event(line))
-        .flat_map(|line| [line.trim_end_matches('\r'), "\n"])
-        .collect();
-    clean.truncate(clean.trim_end().len());
-    clean
-}
-
-fn without_escapes(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\u{1b}' {
-            out.push(c);
-        } else if chars.next_if_eq(&'[').is_some() {
-            // A control sequence ends with its first letter or `@[\]^_`{|}~`.
-            for c in chars.by_ref() {
-                if ('@'..='~').contains(&c) {
-                    break;
-                }
-            }
-        }
-    }
-    out
-}
-
-/// `Tue Mar 22 07:14:05 2022 [notice] node001: Service etcd was stopped`, and its shorter forms.
-fn is_event(line: &str) -> bool {
-    let Some((date, _)) = ["notice", "warning", "info", "error", "alert"]
-        .iter()
-        .find_map(|level| line.split_once(&format!(" [{level}] ")))
-    else {
-        return false;
-    };
-    let has_time = date.split([' ', '.']).any(is_time);
-    let is_date = date
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || " :.".contains(c));
-    date.len() <= 40 && is_date && has_time
-}
-
-fn is_time(word: &str) -> bool {
-    let parts: Vec<&str> = word.split(':').collect();
-    parts.len() == 3
-        && parts
-            .iter()
-            .all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_and_colours_are_no_answer() {
-        let text = "Tue Mar 22 07:14:05 2022 [notice] node001: Service etcd was stopped\r\n\
-                    Apr 14 14:02:16 2017 [notice] x\n\
-                    ...07:57:36 [notice] basecm11: node001 [ INSTALLER_CALLINGINIT ]...\n\
-                    \u{1b}[0;32m/var/lib/etcd\u{1b}[0m\n";
-        assert_eq!(clean(text), "/var/lib/etcd");
-    }
-
-    #[test]
-    fn a_status_line_is_no_event() {
-        let line = "node001 .................. [   UP   ]";
-        assert_eq!(clean(line), line);
-    }
 
     #[test]
     fn foreign_text_is_bounded_and_on_one_line() {

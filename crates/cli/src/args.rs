@@ -32,7 +32,8 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 #[non_exhaustive]
 pub struct Global {
-    /// Where runs are kept: the head node's own disk, private to root
+    /// Where runs are kept, private to root: the head node's own disk, or with two head nodes storage of
+    /// both, as /cm/shared/restore-runbook
     #[arg(
         long,
         global = true,
@@ -182,7 +183,7 @@ pub(crate) struct Discover {
     /// The label of the cluster
     #[arg(long, value_name = "LABEL", default_value = "default")]
     pub(crate) cluster: ClusterLabel,
-    /// The overlay with the role `Etcd::Host`, where there are several
+    /// The overlay with the role `Etcd::Host`, where there are several and the label does not tell
     #[arg(long, value_name = "NAME")]
     pub(crate) overlay: Option<OverlayName>,
     /// The snapshot; the newest good one in /cm/shared/backup/etcd where it is not given
@@ -313,6 +314,10 @@ pub(crate) struct RunArgs {
 pub(crate) struct Resume {
     /// The run, or the end of its id; the only open one where it is not given
     pub(crate) run: Option<String>,
+    /// Go on although this host was the last to work on the run, and has not said that it stopped: you
+    /// have made sure that nothing works on it there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) take_over: Option<String>,
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
@@ -335,6 +340,10 @@ pub(crate) struct Status {
 pub(crate) struct UndoArgs {
     /// The run, or the end of its id; the only open one where it is not given
     pub(crate) run: Option<String>,
+    /// Go on although this host was the last to work on the run, and has not said that it stopped: you
+    /// have made sure that nothing works on it there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) take_over: Option<String>,
     /// The digest of the undo plan, as it was shown
     #[arg(long, value_name = "DIGEST")]
     pub(crate) approve: Option<Digest>,
@@ -350,6 +359,10 @@ pub(crate) struct Abandon {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Go on although this host was the last to work on the run, and has not said that it stopped: you
+    /// have made sure that nothing works on it there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) take_over: Option<String>,
     /// Also where the run's record is damaged or missing; what is left of it is kept under another name
     #[arg(long)]
     pub(crate) damaged: bool,

@@ -5,6 +5,7 @@ use std::error::Error;
 use etcd_adapter::backup::{BackupError, Fault};
 use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
+use runbook_core::journal::JournalError;
 use runbook_core::observe::ObserveError;
 use runbook_core::plan::PlanError;
 use runbook_core::run::RunError;
@@ -192,6 +193,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Plan(error) => error.into(),
+            RunError::Journal(JournalError::Overtaken { .. }) => {
+                Self::of(Exit::Locked, error.code(), &error, error.hint())
+            }
             other => Self::of(Exit::Record, other.code(), &other, other.hint()),
         }
     }

@@ -155,6 +155,7 @@
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod exposure;
 pub mod identity;
 pub mod journal;
 pub mod machine;
@@ -162,6 +163,7 @@ pub mod names;
 pub mod observe;
 mod phases;
 pub mod plan;
+pub mod platform;
 pub mod ports;
 pub mod probe;
 pub mod run;

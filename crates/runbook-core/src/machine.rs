@@ -138,6 +138,8 @@ struct Slot {
     phase: Phase,
     /// Units before this one that have to be closed first: earlier phases are one barrier.
     barrier: usize,
+    /// For a unit that closes the window: the nearer barrier that it has in a resumed life.
+    first: Option<usize>,
     needs: Vec<usize>,
     state: UnitState,
     baseline: Option<Baseline>,
@@ -148,6 +150,7 @@ struct Slot {
 pub struct Machine {
     slots: Vec<Slot>,
     index: BTreeMap<UnitId, usize>,
+    resumed: bool,
     over: bool,
 }
 
@@ -161,11 +164,13 @@ impl Machine {
             .enumerate()
             .map(|(at, unit)| (unit.id.clone(), at))
             .collect();
+        let restore = units.iter().position(|unit| unit.phase == Phase::Restore);
         let mut barrier = 0;
         let slots = units.iter().enumerate().map(|(at, unit)| {
             if at > 0 && units[at - 1].phase != unit.phase {
                 barrier = at;
             }
+            let first = restore.filter(|from| *from < barrier && unit.closes_window());
             let needs = unit
                 .needs
                 .iter()
@@ -176,6 +181,7 @@ impl Machine {
                 id,
                 phase,
                 barrier,
+                first,
                 needs,
                 state: UnitState::Pending,
                 baseline: None,
@@ -184,28 +190,41 @@ impl Machine {
         Self {
             slots: slots.collect(),
             index,
+            resumed: false,
             over: false,
         }
     }
 
     /// The units that may be worked on now: open units of the earliest open phase whose needs are
     /// closed. This line is the barrier.
+    ///
+    /// One thing comes before its phase: a run that was broken off when restored data may have lain on
+    /// nodes that are no data nodes makes them data nodes first, and only then goes on.
     pub fn ready(&self) -> Vec<&UnitId> {
         let open = |slot: &&Slot| !slot.state.closed();
-        let Some(first) = self.slots.iter().find(open) else {
+        let Some(earliest) = self.slots.iter().find(open).map(|slot| slot.barrier) else {
             return Vec::new();
         };
-        self.slots
-            .iter()
-            .filter(open)
-            .filter(|slot| slot.barrier == first.barrier)
-            .filter(|slot| {
-                slot.needs
-                    .iter()
-                    .all(|need| self.slots[*need].state.closed())
-            })
-            .map(|slot| &slot.id)
-            .collect()
+        let ids = |first: bool| -> Vec<&UnitId> {
+            let turn = |slot: &&Slot| match slot.first.filter(|_| self.resumed && first) {
+                Some(barrier) => barrier <= earliest,
+                None => !first && slot.barrier == earliest,
+            };
+            let closed = |need: &usize| self.slots[*need].state.closed();
+            self.slots
+                .iter()
+                .filter(open)
+                .filter(turn)
+                .filter(|slot| slot.needs.iter().all(closed))
+                .map(|slot| &slot.id)
+                .collect()
+        };
+        let closing = ids(true);
+        if closing.is_empty() {
+            ids(false)
+        } else {
+            closing
+        }
     }
 
     /// Whether an entry may come next; nothing changes.
@@ -223,6 +242,7 @@ impl Machine {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEntry> {
         let Some((at, state)) = self.transition(entry)? else {
             self.over |= matches!(entry, Entry::Closed { .. });
+            self.resumed |= matches!(entry, Entry::Resumed { .. });
             return Ok(());
         };
         let slot = &mut self.slots[at];
@@ -277,7 +297,8 @@ impl Machine {
 
     fn behind(&self, slot: &Slot) -> Option<&Slot> {
         let needs = slot.needs.iter().map(|need| &self.slots[*need]);
-        self.slots[..slot.barrier]
+        let barrier = slot.first.filter(|_| self.resumed);
+        self.slots[..barrier.unwrap_or(slot.barrier)]
             .iter()
             .chain(needs)
             .find(|slot| !slot.state.closed())

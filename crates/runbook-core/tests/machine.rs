@@ -6,10 +6,10 @@ mod common;
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use runbook_core::journal::{Baseline, Entry};
+use runbook_core::journal::{Actor, Baseline, Entry};
 use runbook_core::machine::{Machine, UnitEvent, UnitState, next};
-use runbook_core::names::UnitId;
-use runbook_core::plan::{Check, Phase, Unit};
+use runbook_core::names::{NodeName, UnitId};
+use runbook_core::plan::{Action, Check, ManagerEffect, Phase, Unit};
 
 /// Every state with every event: 25 lines, none derived from the code.
 #[test]
@@ -109,7 +109,13 @@ fn units() -> impl Strategy<Value = Vec<Unit>> {
                 .map(|unit| unit.id.clone())
                 .collect();
             let id = UnitId::new(format!("{phase}/{at}")).unwrap();
-            let unit = Unit::gate(id, phase, "a gate", "", vec![Check::HeadIsActive]);
+            let unit = if closes_window(phase, at) {
+                let node = NodeName::new("node001").unwrap();
+                let raise = ManagerEffect::SetDatanode { node, value: true };
+                Unit::act(id, phase, Action::Manager(raise), "")
+            } else {
+                Unit::gate(id, phase, "a gate", "", vec![Check::HeadIsActive])
+            };
             let needs = needs.iter().filter(|_| !same.is_empty());
             units.push(needs.fold(unit, |unit, need| unit.after(&same[need.index(same.len())])));
         }
@@ -138,9 +144,30 @@ fn entry(unit: &UnitId, event: UnitEvent) -> Entry {
     }
 }
 
+/// Whether the unit at this place of a random plan ends the time in which a reboot may wipe.
+fn closes_window(phase: Phase, at: usize) -> bool {
+    phase == Phase::Datanode && at.is_multiple_of(2)
+}
+
+/// Whether a resumed life does this unit before its phase.
+fn goes_first(units: &[Unit], unit: &Unit, resumed: bool) -> bool {
+    let restores = units.iter().any(|unit| unit.phase == Phase::Restore);
+    resumed && restores && unit.phase == Phase::Datanode && unit.act.is_some()
+}
+
 /// What stands between a unit and its turn, found the slow way.
-fn in_the_way<'a>(machine: &Machine, units: &'a [Unit], unit: &Unit) -> Option<&'a UnitId> {
-    let before = |other: &&Unit| other.phase < unit.phase || unit.needs.contains(&other.id);
+fn in_the_way<'a>(
+    machine: &Machine,
+    units: &'a [Unit],
+    unit: &Unit,
+    resumed: bool,
+) -> Option<&'a UnitId> {
+    let phase = if goes_first(units, unit, resumed) {
+        Phase::Restore
+    } else {
+        unit.phase
+    };
+    let before = |other: &&Unit| other.phase < phase || unit.needs.contains(&other.id);
     let open = |other: &&Unit| !machine.state(&other.id).unwrap().closed();
     units
         .iter()
@@ -158,16 +185,27 @@ proptest! {
     fn nobody_passes_the_barrier(
         units in units(),
         walk in prop::collection::vec((any::<prop::sample::Index>(), 0..5_usize), 0..150),
+        second_life in 0..200_usize,
     ) {
         let mut machine = Machine::new(&units);
-        for (who, event) in walk {
+        for (step, (who, event)) in walk.into_iter().enumerate() {
+            let resumed = step >= second_life;
+            if step == second_life {
+                let by = Actor { tool: String::new(), host: String::new(), user: String::new(), pid: 2 };
+                machine.apply(&Entry::Resumed { by }).unwrap();
+            }
             let ready: Vec<UnitId> = machine.ready().into_iter().cloned().collect();
             let open = units.iter().any(|unit| !machine.state(&unit.id).unwrap().closed());
             prop_assert_eq!(open, !ready.is_empty());
+            let can = |unit: &Unit| {
+                !machine.state(&unit.id).unwrap().closed() && in_the_way(&machine, &units, unit, resumed).is_none()
+            };
+            // Whoever goes first keeps the others back, but what is in flight may still end.
+            let first = units.iter().any(|unit| goes_first(&units, unit, resumed) && can(unit));
             for unit in &units {
-                let blocked = in_the_way(&machine, &units, unit);
+                let blocked = in_the_way(&machine, &units, unit, resumed);
                 let closed = machine.state(&unit.id).unwrap().closed();
-                prop_assert_eq!(ready.contains(&unit.id), !closed && blocked.is_none());
+                prop_assert_eq!(ready.contains(&unit.id), can(unit) && (!first || goes_first(&units, unit, resumed)));
                 let intent = entry(&unit.id, UnitEvent::Intended);
                 prop_assert_eq!(machine.allows(&intent).is_ok(), !closed && blocked.is_none());
             }

@@ -5,7 +5,7 @@
 mod common;
 
 use runbook_core::plan::{Draft, SealedPlan};
-use runbook_core::spec::{RevisionBump, Spec};
+use runbook_core::spec::{DatanodeAgain, RevisionBump, Spec};
 use runbook_core::testkit::{Builder, Found, Lives, Mortal, NoPlan, Tear, World, run_id};
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::{RecordedRevision, RecordedRevisions};
@@ -23,6 +23,14 @@ fn golden() -> Vec<(&'static str, Builder)> {
                 .node(1, Found::EmptySpool)
                 .reprovision(&[0])
                 .category_datanode(),
+        ),
+        (
+            "confirmed",
+            World::of(3)
+                .node(0, Found::Off)
+                .reprovision(&[0, 1])
+                .datanode(false)
+                .confirm(),
         ),
     ]
 }
@@ -58,7 +66,11 @@ fn the_same_inputs_give_the_same_bytes() {
 }
 
 fn plan(world: Builder) -> Value {
-    serde_json::from_slice(world.build().plan(run_id(1)).unwrap().bytes()).unwrap()
+    serde_json::from_slice(sealed(world).bytes()).unwrap()
+}
+
+fn sealed(world: Builder) -> SealedPlan {
+    world.build().plan(run_id(1)).unwrap()
 }
 
 fn bytes(plan: &Value) -> Vec<u8> {
@@ -244,12 +256,53 @@ fn members_of_different_clusters_are_refused() {
     }
 }
 
+/// The setting moves one thing: who is a data node again, and when.
+#[test]
+fn data_nodes_again_before_anything_is_restored() {
+    let world = World::of(3).reprovision(&[0, 1]).category_datanode();
+    let early = sealed(
+        world
+            .clone()
+            .datanode_again(DatanodeAgain::AfterReprovision),
+    );
+    let late = sealed(world);
+    let ids = |plan: &SealedPlan| -> Vec<String> {
+        plan.units.iter().map(|unit| unit.id.to_string()).collect()
+    };
+    let (early_ids, late_ids) = (ids(&early), ids(&late));
+    let added: Vec<&String> = early_ids
+        .iter()
+        .filter(|id| !late_ids.contains(id))
+        .collect();
+    assert_eq!(
+        added,
+        [
+            "reprovision/node001/datanode-yes",
+            "reprovision/node002/datanode-yes",
+            "reprovision/node003/datanode-yes",
+            "reprovision/category-default-datanode-yes",
+        ]
+    );
+    assert!(
+        late_ids.iter().all(|id| early_ids.contains(id)),
+        "verified at the end all the same"
+    );
+    let at = |id: &str| early_ids.iter().position(|other| other == id);
+    assert!(at("reprovision/node002/guard") < at("reprovision/node001/datanode-yes"));
+    let risk = |plan: &SealedPlan| {
+        plan.risks
+            .iter()
+            .any(|risk| risk.contains("lies on nodes that are no data nodes"))
+    };
+    assert!(risk(&late) && !risk(&early), "{:?}", early.risks);
+}
+
 #[test]
 fn a_datanode_that_stays_low_is_refused() {
     let world = || World::of(1).reprovision_all().category_datanode();
     for dropped in [
-        "datanode/node001/datanode",
-        "datanode/category-default-datanode",
+        "datanode/node001/datanode-yes",
+        "datanode/category-default-datanode-yes",
     ] {
         breaks(
             plan(world()),

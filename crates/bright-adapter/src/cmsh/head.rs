@@ -6,8 +6,10 @@ use runbook_core::ports::PortResult;
 use runbook_core::world::HeadRole;
 
 use super::Cmsh;
+use super::lexicon::{Cmha, Part, Word as _};
+use super::noise::clean;
 use crate::codes;
-use crate::text::{clean, shown};
+use crate::text::shown;
 
 /// What one witness says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,18 +23,18 @@ enum Says {
 fn cmha_says(text: &str) -> Says {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty());
     let line = first.unwrap_or_default().to_lowercase();
-    match (line.contains("active"), line.contains("passive")) {
-        (true, false) if line.contains("master mode") => Says::Active,
+    match (Part::Active.is_in(&line), Part::Passive.is_in(&line)) {
+        (true, false) if Part::MasterMode.is_in(&line) => Says::Active,
         (false, true) => Says::Passive,
         _ => Says::Nothing,
     }
 }
 
 fn state_says(text: &str) -> Says {
-    match text.trim().to_uppercase().as_str() {
-        "ACTIVE" => Says::Active,
-        "PASSIVE" | "BECOMEPASSIVE" => Says::Passive,
-        _ => Says::Nothing,
+    match Part::of(text.trim()) {
+        Some(Part::Active) => Says::Active,
+        Some(Part::Passive | Part::BecomePassive) => Says::Passive,
+        Some(Part::MasterMode) | None => Says::Nothing,
     }
 }
 
@@ -52,16 +54,14 @@ fn decide(cmha: Says, state: Says, heads: Option<usize>) -> Option<HeadRole> {
 
 impl Cmsh {
     pub(super) async fn read_head_role(&self) -> PortResult<HeadRole> {
-        let command = Command::on_head([&*self.config.cmha.to_string_lossy(), "status"]);
+        let command = Command::on_head([&*self.config.cmha.to_string_lossy(), Cmha::Status.text()]);
         // A cluster without a second head may have no cmha: that it cannot be run says nothing.
         let said = match self.execute(&self.config.cmha, command, false).await {
-            Ok(done) => clean(&done.stdout.text()),
+            Ok(done) => clean(&done.out()),
             Err(failure) => failure.to_string(),
         };
-        let state = match tokio::fs::read(&self.config.state_file).await {
-            Ok(bytes) => String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned(),
-            Err(_) => String::new(),
-        };
+        let state = self.programs.read(&self.config.state_file, 64).await;
+        let state = String::from_utf8_lossy(&state.unwrap_or_default()).into_owned();
         let (cmha, file) = (cmha_says(&said), state_says(&state));
         if let Some(role) = decide(cmha, file, None) {
             return Ok(role);
@@ -97,6 +97,13 @@ mod tests {
         );
         assert_eq!(cmha_says("active or passive master mode?"), Says::Nothing);
         assert_eq!(cmha_says(""), Says::Nothing);
+    }
+
+    #[test]
+    fn the_daemons_note() {
+        use Says::{Active, Nothing, Passive};
+        let says = ["ACTIVE\n", "PASSIVE", "BECOMEPASSIVE", "FENCING", "", "\0"].map(state_says);
+        assert_eq!(says, [Active, Passive, Passive, Nothing, Nothing, Nothing]);
     }
 
     #[test]

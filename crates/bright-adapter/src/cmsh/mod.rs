@@ -1,38 +1,51 @@
 //! Bright Cluster Manager through `cmsh` in batch mode.
 
 mod answer;
+mod clusters;
 mod config;
+mod effect;
 mod groups;
 mod head;
+mod installer;
+mod lexicon;
+mod noise;
+mod platform;
 mod read;
 mod roles;
 mod script;
 mod status;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::{CategoryName, NodeName, OverlayName};
+use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::{Command, ManagerEffect};
+use runbook_core::platform::Platform;
 use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
-use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
+use runbook_core::world::{
+    Device, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleSource,
+};
 
 use self::answer::Answer;
 pub use self::config::CmshConfig;
+use self::lexicon::{Opt, Word as _};
+use self::noise::clean;
 use self::script::Script;
 use crate::codes;
-use crate::process::{Failure, Finished, Job};
+use crate::process::logged;
+use crate::programs::{Call, Failure, Finished, Programs, ThisHead};
 use crate::ssh::Ssh;
-use crate::text::clean;
 
 /// The cluster manager behind `cmsh`.
 pub struct Cmsh {
     config: CmshConfig,
     log: Arc<dyn CommandLog>,
+    programs: Arc<dyn Programs>,
     told: Option<Arc<Ssh>>,
 }
 
@@ -48,8 +61,16 @@ impl Cmsh {
         Self {
             config,
             log,
+            programs: Arc::new(ThisHead),
             told: None,
         }
+    }
+
+    /// Asks these programs instead of the ones of this machine: recorded answers, or a simulator.
+    #[must_use]
+    pub fn with_programs(mut self, programs: Arc<dyn Programs>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Tells this shell, before a node is wiped, that the node may come back with a new host key.
@@ -65,7 +86,7 @@ impl Cmsh {
     /// manual 2.5.1).
     fn command(&self, script: &Script) -> Command {
         let program = self.config.program.to_string_lossy();
-        let options = ["-n", "--color=no", "--hide-events", "-q", "-c"];
+        let options = Opt::ALL.iter().map(|option| option.text());
         let words = std::iter::once(&*program).chain(options);
         Command::on_head(words.chain([script.text()]))
     }
@@ -84,8 +105,8 @@ impl Cmsh {
         Ok(Answer {
             script: script.text().into(),
             status: done.status,
-            stdout: clean(&done.stdout.text()),
-            stderr: clean(&done.stderr.text()),
+            stdout: clean(&done.out()),
+            stderr: clean(&done.err()),
         })
     }
 
@@ -95,24 +116,29 @@ impl Cmsh {
         command: Command,
         effect: bool,
     ) -> Result<Finished, Failure> {
-        let args = command.argv[1..].to_vec();
-        let job = Job {
-            program,
-            args: &args,
+        let call = Call {
+            program: program.to_owned(),
+            args: command.argv[1..].to_vec(),
             timeout: self.config.timeout,
             output_limit: self.config.output_limit,
         };
-        job.run_logged(&*self.log, command, effect).await
+        logged(&*self.log, command, effect, self.programs.run(&call)).await
     }
 
     /// A batch that gave no answer at all.
     fn failed(&self, script: &Script, failure: Failure) -> AdapterError {
         let program = self.config.program.display();
         match failure {
+            Failure::Start(ref why) if why.kind() == ErrorKind::NotFound => {
+                let what = format!("there is no {program}");
+                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
+                    .hint("run this on a head node, or say where cmsh is: --cmsh")
+                    .caused_by(failure)
+            }
             Failure::Start(_) => {
                 let what = format!("{program} cannot be run");
-                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
-                    .hint("run this on a head node, or say where cmsh is")
+                AdapterError::new(codes::CMSH_NOT_RUNNABLE, Certainty::Refused, what)
+                    .hint("run this as root; see the file's mode, and that --cmsh names a program")
                     .caused_by(failure)
             }
             Failure::Timeout(_) => {
@@ -128,7 +154,7 @@ impl Cmsh {
 #[async_trait]
 impl ClusterManager for Cmsh {
     fn render(&self, effect: &ManagerEffect) -> PortResult<Vec<Command>> {
-        Ok(vec![self.command(&script::of(effect)?)])
+        Ok(vec![self.command(&effect::script(effect)?)])
     }
 
     async fn perform(&self, _: &Permit, effect: &ManagerEffect) -> PortResult<()> {
@@ -137,6 +163,10 @@ impl ClusterManager for Cmsh {
 
     async fn head_role(&self) -> PortResult<HeadRole> {
         self.read_head_role().await
+    }
+
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
+        self.read_etcd_overlay(label).await
     }
 
     async fn etcd_role(
@@ -155,7 +185,23 @@ impl ClusterManager for Cmsh {
         self.read_device(node).await
     }
 
+    async fn platform(&self) -> PortResult<Platform> {
+        self.read_platform().await
+    }
+
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
         self.read_category(category).await
+    }
+
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
+        self.read_installer_asks(node).await
+    }
+
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
+        self.read_power(node).await
+    }
+
+    async fn provisioning(&self) -> PortResult<Provisioning> {
+        self.read_provisioning().await
     }
 }

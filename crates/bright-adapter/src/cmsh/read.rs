@@ -6,6 +6,7 @@ use runbook_core::ports::PortResult;
 use runbook_core::world::{Device, InstallMode};
 
 use super::answer::Row;
+use super::lexicon::{DeviceType, Install, Mode, Property, Role, Word as _};
 use super::script::Script;
 use super::{Cmsh, status};
 use crate::codes;
@@ -32,10 +33,8 @@ pub(super) struct Overlay {
     /// Priority -1 disables an overlay (administrator manual 2.1.6).
     pub(super) enabled: bool,
     pub(super) etcd: bool,
+    pub(super) api_server: bool,
 }
-
-/// The name `Etcd::Host`, which cmsh takes and prints in either case.
-pub(super) const ETCD_HOST: &str = "etcd::host";
 
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
     let what = format!("Bright knows no {what} {name}");
@@ -53,15 +52,18 @@ pub(super) fn unusable(error: NameError) -> AdapterError {
 
 impl DeviceRow {
     fn read(row: Row) -> PortResult<Self> {
-        let kind = row.text("type")?.to_lowercase();
+        let kind = row.text(Property::Type)?;
         // Bright before 9 says MasterNode.
-        let head_node = matches!(kind.as_str(), "headnode" | "masternode");
+        let head_node = matches!(
+            DeviceType::of(&kind),
+            Some(DeviceType::Head | DeviceType::Master)
+        );
         Ok(Self {
-            hostname: row.text("hostname")?,
+            hostname: row.text(Property::Hostname)?,
             head_node,
-            node: kind.ends_with("node"),
-            category: row.text_or_empty("category")?,
-            ip: row.text_or_empty("ip")?,
+            node: DeviceType::Any.ends(&kind),
+            category: row.text_or_empty(Property::Category)?,
+            ip: row.text_or_empty(Property::Ip)?,
             row,
         })
     }
@@ -71,29 +73,42 @@ impl DeviceRow {
     }
 
     pub(super) fn datanode(&self) -> PortResult<bool> {
-        self.row.flag("datanode")
+        self.row.flag(Property::Datanode)
     }
 
     pub(super) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
-        let text = self.row.text("nextinstallmode")?;
-        match text.to_uppercase().as_str() {
-            "" => Ok(None),
-            "AUTO" => Ok(Some(InstallMode::Auto)),
-            "FULL" => Ok(Some(InstallMode::Full)),
-            "MAIN" => Ok(Some(InstallMode::Main)),
-            "NOSYNC" => Ok(Some(InstallMode::Nosync)),
-            "SKIP" => Ok(Some(InstallMode::Skip)),
-            _ => Err(self
-                .row
-                .bad("nextinstallmode", &format!("reads {}", shown(&text)))),
+        let text = self.row.text(Property::NextInstallMode)?;
+        if text.is_empty() {
+            return Ok(None);
         }
+        let mode = Install::of(&text).map(InstallMode::from).map(Some);
+        mode.ok_or_else(|| {
+            let what = format!("reads {}", shown(&text));
+            self.row.bad(Property::NextInstallMode, &what)
+        })
+    }
+}
+
+impl DeviceRow {
+    /// An empty list may be no column at all.
+    fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+        let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
+        Ok(devices.iter().map(|device| shown(device)).collect())
     }
 }
 
 impl Cmsh {
     pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
-        let columns = "list -f hostname,type,category,ip,status,datanode,nextinstallmode -d {}";
-        let script = Script::default().then("device").then(columns);
+        let script = Script::default().then(Mode::Device).list(&[
+            Property::Hostname,
+            Property::Type,
+            Property::Category,
+            Property::Ip,
+            Property::Status,
+            Property::Datanode,
+            Property::NextInstallMode,
+            Property::ClearedAtBoot,
+        ]);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
             .into_iter()
@@ -114,17 +129,21 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let status = status::parse(&device.row.text("status")?);
+        let (status, flags) = status::parse(&device.row.printed(Property::Status)?);
+        let installer = status::installer(&status);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
-            let category = CategoryName::new("headnode").map_err(unusable)?;
+            let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
             return Ok(Device {
                 category,
                 head_node: true,
                 status,
+                flags,
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
+                cleared_at_boot: Vec::new(),
+                installer: None,
             });
         }
         let category = CategoryName::new(device.category.as_str()).map_err(unusable)?;
@@ -133,18 +152,21 @@ impl Cmsh {
             category,
             head_node: false,
             status,
+            flags,
             datanode: device.datanode()?,
             next_install_mode: device.next_install_mode()?,
+            cleared_at_boot: device.cleared_at_boot()?,
+            installer,
         })
     }
 
     pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
         let script = Script::default()
-            .then("category")
-            .then("list -f name,datanode -d {}");
+            .then(Mode::Category)
+            .list(&[Property::Name, Property::Datanode]);
         for row in self.ask(&script).await?.rows()? {
-            if row.text("name")? == category.as_str() {
-                return row.flag("datanode");
+            if row.text(Property::Name)? == category.as_str() {
+                return row.flag(Property::Datanode);
             }
         }
         Err(absent("category", category.as_str()))
@@ -164,8 +186,14 @@ impl Cmsh {
     }
 
     pub(super) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
-        let columns = "list -f name,priority,allheadnodes,nodes,categories,roles -d {}";
-        let script = Script::default().then("configurationoverlay").then(columns);
+        let script = Script::default().then(Mode::Overlay).list(&[
+            Property::Name,
+            Property::Priority,
+            Property::AllHeadNodes,
+            Property::Nodes,
+            Property::Categories,
+            Property::Roles,
+        ]);
         let rows = self.ask(&script).await?.rows()?;
         let overlays: Vec<Overlay> = rows
             .into_iter()
@@ -187,31 +215,31 @@ impl Cmsh {
 
 impl Overlay {
     fn read(row: Row) -> PortResult<Self> {
-        let priority = row.text("priority")?;
+        let priority = row.text(Property::Priority)?;
         let priority: i64 = priority
             .parse()
-            .map_err(|_| row.bad("priority", &format!("reads {}", shown(&priority))))?;
-        let roles = row.items("roles")?;
+            .map_err(|_| row.bad(Property::Priority, &format!("reads {}", shown(&priority))))?;
+        let roles = row.items(Property::Roles)?;
+        let has = |wanted| roles.iter().any(|role| Role::of(role) == Some(wanted));
         Ok(Self {
-            name: row.text("name")?,
+            name: row.text(Property::Name)?,
             enabled: priority >= 0,
-            etcd: roles
-                .iter()
-                .any(|role| role.eq_ignore_ascii_case(ETCD_HOST)),
+            etcd: has(Role::EtcdHost),
+            api_server: has(Role::ApiServer),
             row,
         })
     }
 
     pub(super) fn nodes(&self) -> PortResult<Vec<String>> {
-        self.row.nodes("nodes")
+        self.row.nodes(Property::Nodes)
     }
 
     pub(super) fn categories(&self) -> PortResult<Vec<String>> {
-        self.row.items("categories")
+        self.row.items(Property::Categories)
     }
 
     pub(super) fn all_head_nodes(&self) -> PortResult<bool> {
-        self.row.flag("allheadnodes")
+        self.row.flag(Property::AllHeadNodes)
     }
 }
 

@@ -16,7 +16,8 @@ use serde_json::Value;
 
 use super::Cmsh;
 use super::answer::unreadable;
-use super::read::{DeviceRow, ETCD_HOST, Overlay, absent, unusable};
+use super::lexicon::{Argument, Mode, Placeholder, Property, Role, Verb, Word as _};
+use super::read::{DeviceRow, Overlay, absent, unusable};
 use super::script::{Name, Script};
 use crate::codes;
 use crate::text::shown;
@@ -66,8 +67,12 @@ impl Cmsh {
             .iter()
             .map(|row| row.name())
             .collect::<PortResult<Vec<_>>>()?;
-        let by_category = self.roles_of("category", "get name", &categories).await?;
-        let by_node = self.roles_of("device", "get hostname", &nodes).await?;
+        let by_category = self
+            .roles_of(Mode::Category, Property::Name, &categories)
+            .await?;
+        let by_node = self
+            .roles_of(Mode::Device, Property::Hostname, &nodes)
+            .await?;
         let mut all = Vec::new();
         for (row, node) in rows.iter().zip(&nodes) {
             let mut sources = from_overlays(overlays, row)?;
@@ -94,17 +99,21 @@ impl Cmsh {
     /// batch came so far. `home; <mode>; use "x"` is what `path` prints (administrator manual 2.5.2).
     async fn roles_of(
         &self,
-        mode: &'static str,
-        get_name: &'static str,
+        mode: Mode,
+        name_of: Property,
         names: &[impl Name],
     ) -> PortResult<BTreeMap<String, Vec<Origin>>> {
         let mut found = BTreeMap::new();
         for chunk in names.chunks(CHUNK) {
             let mut script = Script::default();
             for name in chunk {
-                script = script.then("home").then(mode).enter(name).then(get_name);
-                script = script.then("roles").then("list -d {}");
-                script = script.then("home").then(mode).enter(name).then(get_name);
+                let enter = |script: Script| script.then(Mode::Home).then(mode).enter(name);
+                script = enter(script).then(Verb::Get).with(name_of);
+                script = script
+                    .then(Mode::Roles)
+                    .then(Verb::List)
+                    .with(Argument::Json);
+                script = enter(script).then(Verb::Get).with(name_of);
             }
             let answer = self.ask(&script).await?;
             let marks: Vec<&str> = chunk.iter().map(Name::text).collect();
@@ -123,7 +132,7 @@ impl Cmsh {
         asked: &[NodeName],
     ) -> PortResult<EtcdRole> {
         let overlays = self.overlays().await?;
-        let overlay = choose(&overlays, named.as_ref())?;
+        let overlay = self.choose(&overlays, named.as_ref()).await?;
         let role = RoleText::read(self, &overlay).await?;
         let enabled: Vec<Overlay> = overlays
             .into_iter()
@@ -156,22 +165,27 @@ impl Cmsh {
     }
 
     /// One property of the role, which must be a single word.
-    async fn role_property(&self, overlay: &OverlayName, get: &'static str) -> PortResult<String> {
-        let script = Script::default()
-            .then("configurationoverlay")
-            .enter(overlay);
-        let script = script.then("roles").then("use etcd::host").then(get);
+    pub(super) async fn role_property(
+        &self,
+        overlay: &OverlayName,
+        property: Property,
+    ) -> PortResult<String> {
+        let script = Script::default().then(Mode::Overlay).enter(overlay);
+        let script = script
+            .then(Mode::Roles)
+            .then(Verb::Use)
+            .with(Role::EtcdHost);
+        let script = script.then(Verb::Get).with(property);
         let answer = self.ask(&script).await?;
-        let words: Vec<&str> = answer
-            .stdout
-            .split([' ', ',', '\n', '\t'])
-            .filter(|word| !word.is_empty())
-            .collect();
-        if words.len() == 1 {
+        if let [_] = answer.words().as_slice() {
             return answer.line();
         }
+        if answer.complaint().is_some() {
+            return Err(answer.unreadable(&format!("is no value: {}", shown(&answer.stdout))));
+        }
         let what = format!(
-            "{get:?} of Etcd::Host in {overlay} gives no single value but {}",
+            "{} of Etcd::Host in {overlay} gives no single value but {}",
+            property.text(),
             shown(&answer.stdout)
         );
         Err(role_error(what).hint(
@@ -191,10 +205,10 @@ struct RoleText {
 impl RoleText {
     async fn read(cmsh: &Cmsh, overlay: &OverlayName) -> PortResult<Self> {
         let (spool, member, peer_url, client_url) = tokio::try_join!(
-            cmsh.role_property(overlay, "get spool"),
-            cmsh.role_property(overlay, "get membername"),
-            cmsh.role_property(overlay, "get advertisepeerurls"),
-            cmsh.role_property(overlay, "get advertiseclienturls"),
+            cmsh.role_property(overlay, Property::Spool),
+            cmsh.role_property(overlay, Property::MemberName),
+            cmsh.role_property(overlay, Property::AdvertisePeerUrls),
+            cmsh.role_property(overlay, Property::AdvertiseClientUrls),
         )?;
         let spool = AbsPath::new(spool).map_err(bad_role)?;
         Ok(Self {
@@ -219,7 +233,7 @@ impl RoleText {
 
 fn role_error(what: String) -> AdapterError {
     AdapterError::new(codes::ETCD_ROLE, Certainty::Refused, what).hint(
-        "look at the role in cmsh: configurationoverlay; use OVERLAY; roles; use Etcd::Host; show",
+        "look at the role in cmsh: `configurationoverlay; use OVERLAY; roles; use etcd::host; show`",
     )
 }
 
@@ -228,52 +242,14 @@ fn bad_role(error: NameError) -> AdapterError {
 }
 
 fn fill(text: &str, hostname: &str, ip: &str) -> PortResult<String> {
-    let filled = text.replace("$hostname", hostname).replace("$ip", ip);
-    if filled.contains('$') || (text.contains("$ip") && ip.is_empty()) {
+    let filled = text
+        .replace(Placeholder::Hostname.text(), hostname)
+        .replace(Placeholder::Ip.text(), ip);
+    if filled.contains('$') || (text.contains(Placeholder::Ip.text()) && ip.is_empty()) {
         let what = format!("{} cannot be filled in for {hostname}", shown(text));
         return Err(role_error(what));
     }
     Ok(filled)
-}
-
-fn choose(overlays: &[Overlay], named: Option<&OverlayName>) -> PortResult<OverlayName> {
-    let refuse = |what: String, hint: &str| {
-        Err(AdapterError::new(codes::ETCD_OVERLAY, Certainty::Refused, what).hint(hint))
-    };
-    let Some(name) = named else {
-        let found: Vec<&str> = overlays
-            .iter()
-            .filter(|overlay| overlay.etcd && overlay.enabled)
-            .map(|overlay| overlay.name.as_str())
-            .collect();
-        return match found.as_slice() {
-            [one] => OverlayName::new(*one).map_err(unusable),
-            [] => refuse(
-                "no enabled configuration overlay carries the role Etcd::Host".into(),
-                "name the overlay; a disabled one (priority -1) must be enabled first",
-            ),
-            several => refuse(
-                format!("several overlays carry Etcd::Host: {}", several.join(", ")),
-                "each is another etcd cluster: name the overlay of the one to restore",
-            ),
-        };
-    };
-    let Some(overlay) = overlays.iter().find(|o| o.name == name.as_str()) else {
-        return Err(absent("configuration overlay", name.as_str()));
-    };
-    if !overlay.etcd {
-        return refuse(
-            format!("overlay {name} does not carry the role Etcd::Host"),
-            "see `configurationoverlay; list` in cmsh",
-        );
-    }
-    if !overlay.enabled {
-        return refuse(
-            format!("overlay {name} is disabled: its priority is negative"),
-            "nothing it lists has the role; give it a priority of its own (the default is 500)",
-        );
-    }
-    Ok(name.clone())
 }
 
 fn of_overlay(source: &RoleSource, overlay: &OverlayName) -> bool {
@@ -340,7 +316,7 @@ fn is_rule(line: &str) -> bool {
 
 fn origin(text: &str) -> Option<Origin> {
     let lower = text.to_ascii_lowercase();
-    let at = lower.find(ETCD_HOST)?;
+    let at = lower.find(Role::EtcdHost.text())?;
     let mark = text[..at].trim().trim_matches(['[', ']']).trim();
     Some((!mark.is_empty()).then(|| mark.to_owned()))
 }
@@ -363,7 +339,7 @@ fn own_role(node: &NodeName, listed: &[Origin], sources: &[RoleSource]) -> PortR
             );
             Err(
                 AdapterError::new(codes::CMSH_ANSWER, Certainty::NotDone, what)
-                    .hint("see `device; roles <node>; list` in cmsh"),
+                    .hint("see `device; use NODE; roles; list` in cmsh"),
             )
         }
         (false, _) => Ok(false),

@@ -11,6 +11,7 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, NodeName, Owner, ServiceName};
 use runbook_core::plan::{Command, NodeEffect};
+use runbook_core::platform::ApiServer;
 use runbook_core::ports::{Node, Output, PortResult, Shell};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
@@ -168,6 +169,12 @@ impl<S: Shell> Node for SshNode<S> {
     async fn room(&self, node: &NodeName, dir: &AbsPath) -> PortResult<Room> {
         let what = format!("the room below {dir}");
         self.ask(node, &what, &questions::room(dir), questions::read_room)
+            .await
+    }
+
+    async fn api_server(&self, node: &NodeName) -> PortResult<Option<ApiServer>> {
+        let (what, script) = ("its API server", questions::api_server());
+        self.ask(node, what, &script, questions::read_api_server)
             .await
     }
 

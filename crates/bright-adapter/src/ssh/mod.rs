@@ -21,7 +21,7 @@ use self::classify::{Broken, classify};
 pub use self::config::{HostKeys, SshConfig};
 use self::control::Control;
 use crate::codes;
-use crate::process::{Failure, Finished, Job};
+use crate::process::{Failure, Finished, Job, logged};
 use crate::text::shown;
 
 /// ssh's own exit status for whatever went wrong with ssh.
@@ -137,18 +137,17 @@ impl Ssh {
                 output_limit: self.config.output_limit,
             };
             let command = Command::on_node(node, remote.iter().map(String::as_str));
-            let done = job
-                .run_logged(&*self.log, command, effect)
+            let done = logged(&*self.log, command, effect, job.run())
                 .await
                 .map_err(|failure| self.failed(node, failure, effect))?;
             if let Some(status) = done.status.filter(|status| *status != SSH_FAILED) {
                 return Ok(Output {
                     status,
-                    stdout: done.stdout.bytes(),
-                    stderr: done.stderr.bytes(),
+                    stdout: done.stdout,
+                    stderr: done.stderr,
                 });
             }
-            let broken = classify(&done.stderr.text(), done.stdout.bytes().is_empty());
+            let broken = classify(&done.err(), done.stdout.is_empty());
             if broken == Broken::StaleMaster && !retried {
                 // The node has been reset since: the command never started, a fresh connection may.
                 retried = true;
@@ -183,13 +182,13 @@ impl Ssh {
         done: &Finished,
         effect: bool,
     ) -> AdapterError {
-        let said = shown(&without_banner(&done.stderr.text()));
+        let said = shown(&without_banner(&done.err()));
         let not_done = Certainty::NotDone;
         match broken {
             Broken::Unreachable | Broken::StaleMaster => {
                 let what = format!("{node} does not answer over ssh: {said}");
                 AdapterError::new(codes::SSH_UNREACHABLE, not_done, what).hint(format!(
-                    "try `ssh root@{node} true`; see its power (`device power status` in cmsh) and its console"
+                    "try `ssh root@{node} true`; see its power (`device; power -n {node} status` in cmsh) and its console"
                 ))
             }
             Broken::HostKey => {

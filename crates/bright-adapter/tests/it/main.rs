@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod cmsh;
 #[cfg(test)]
+mod holders;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod ssh;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod survives;

@@ -6,8 +6,9 @@ use super::*;
 
 /// Text with hyphens in the sources that is no error code.
 const NOT_CODES: &[&str] = &[
-    // A phase, and this program.
+    // A phase, a step, and this program.
     "move-spool",
+    "datanode-yes",
     "restore-runbook",
     // The short forms of a snapshot's verdict; each has its code with `snapshot-` in front.
     "beyond-limits",
@@ -67,7 +68,7 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
 /// Literals in the places where a code stands: `code: "…"`, the first argument of an error's
 /// constructor, the value of a `fn code`, a constant of a module of codes.
 fn codes_in(text: &str, found: &mut BTreeSet<String>) {
-    const BEFORE: [&str; 13] = [
+    const BEFORE: [&str; 14] = [
         "Self::new(",
         "code: ",
         "AdapterError::new(",
@@ -80,6 +81,7 @@ fn codes_in(text: &str, found: &mut BTreeSet<String>) {
         "failed(",
         "missing(",
         "never(",
+        "held(",
         "stopped(",
     ];
     for (at, _) in text.match_indices('"') {

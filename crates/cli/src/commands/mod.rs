@@ -4,6 +4,7 @@ mod abandon;
 mod backup;
 mod discover;
 mod folder;
+mod heads;
 mod life;
 mod meta;
 mod pick;
@@ -137,5 +138,7 @@ fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
     Ok(state)
 }
 
+#[cfg(test)]
+mod failover_tests;
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,31 @@
 
 use std::fmt::Write as _;
 
-use runbook_core::journal::{Actor, Entry, History, Outcome};
+use runbook_core::exposure::exposed;
+use runbook_core::journal::{Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
+use runbook_core::names::NodeName;
 use runbook_core::plan::{Action, ManagerEffect, Phase, PlanKind, SealedPlan, Unit};
 use serde_json::{Value, json};
 
 use super::wrap;
 use crate::ui::{BAD, FAINT, GOOD, HEAD, WARN, clean_line, paint};
+
+/// What a reboot of these nodes may do; none where there are none.
+pub(crate) fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> {
+    let way = if open {
+        "`resume` makes them data nodes before anything else"
+    } else {
+        "make them data nodes in cmsh: set datanode yes; commit"
+    };
+    let nodes: Vec<&str> = exposed.iter().map(NodeName::as_str).collect();
+    (!nodes.is_empty()).then(|| {
+        format!(
+            "a reboot may wipe restored data now: {} hold it and are no data nodes; do not reboot them; {way}",
+            nodes.join(", ")
+        )
+    })
+}
 
 /// A run as it stands.
 #[derive(Debug)]
@@ -20,6 +38,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) working: Option<String>,
     /// Where its directory is.
     pub(crate) place: String,
+    /// What is to be known of that place.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Standing<'_> {
@@ -53,17 +73,28 @@ impl Standing<'_> {
         if self.machine.over() && self.history.outcome() == Some(&Outcome::Completed) {
             return dangers;
         }
+        dangers.extend(self.remarks.iter().cloned());
         if self.effect_stands(
             |e| matches!(e, ManagerEffect::UnassignRole { .. }),
             |e| matches!(e, ManagerEffect::AssignRole { .. }),
         ) {
             dangers.push("etcd is stopped, or about to be: no API server has an etcd, kubectl does not work, what crashes is not rescheduled".to_owned());
         }
-        let lowered = self.lowered();
+        let exposed = self.exposed();
+        dangers.extend(reboot_danger(&exposed, !self.machine.over()));
+        let mut lowered = self.lowered();
+        lowered.retain(|name| !exposed.iter().any(|node| node.as_str() == name));
         if !lowered.is_empty() {
             dangers.push(format!(
                 "datanode is off for {}: a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking; do not reboot it by hand",
                 lowered.join(", ")
+            ));
+        }
+        let asking = self.asking();
+        if !asking.is_empty() {
+            dangers.push(format!(
+                "{}: in the installer, or on the way there, and it asks before it wipes; whoever confirms it wipes the disk",
+                asking.join(", ")
             ));
         }
         if self.past_no_return() {
@@ -73,6 +104,32 @@ impl Standing<'_> {
             );
         }
         dangers
+    }
+
+    fn exposed(&self) -> Vec<NodeName> {
+        exposed(self.plan, self.machine)
+    }
+
+    /// Nodes that were booted to be asked about, and whose answer has not come to its end.
+    fn asking(&self) -> Vec<String> {
+        let booted = |of: &NodeName| {
+            self.plan.units.iter().any(|unit| match &unit.act {
+                Some(Action::Manager(
+                    ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node },
+                )) => node == of && self.machine.intended(&unit.id),
+                _ => false,
+            })
+        };
+        let mut asking = Vec::new();
+        for unit in &self.plan.units {
+            if let Some(Action::Manager(ManagerEffect::ConfirmInstall { node })) = &unit.act
+                && booted(node)
+                && !self.state(unit).closed()
+            {
+                asking.push(node.to_string());
+            }
+        }
+        asking
     }
 
     fn effect_stands(
@@ -158,18 +215,6 @@ impl Standing<'_> {
             })
     }
 
-    fn lives(&self) -> Vec<(jiff::Timestamp, &Actor)> {
-        let by = |record| match record {
-            &runbook_core::journal::Record {
-                at,
-                entry: Entry::Opened { ref by, .. } | Entry::Resumed { ref by },
-                ..
-            } => Some((at, by)),
-            _ => None,
-        };
-        self.history.records.iter().filter_map(by).collect()
-    }
-
     /// The whole picture.
     pub(crate) fn text(&self) -> String {
         let mut page = String::new();
@@ -193,14 +238,10 @@ impl Standing<'_> {
             clean_line(&self.place)
         )
         .ok();
-        for (n, (at, by)) in self.lives().into_iter().enumerate() {
+        for (n, life) in self.history.lives().into_iter().enumerate() {
             let word = if n == 0 { "begun" } else { "resumed" };
-            writeln!(
-                page,
-                "  {word:<9}  {at:.0} by {}",
-                clean_line(&by.to_string())
-            )
-            .ok();
+            let by = clean_line(&life.by.to_string());
+            writeln!(page, "  {word:<9}  {:.0} by {by}", life.at).ok();
         }
         if let Some(working) = &self.working {
             writeln!(page, "  works now  {}", clean_line(working)).ok();
@@ -323,17 +364,24 @@ impl Standing<'_> {
                 })
             })
             .collect();
+        let lives = self.history.lives();
+        let lives: Vec<Value> = lives
+            .iter()
+            .map(|life| json!({"at": life.at, "by": life.by, "ended": life.ended}))
+            .collect();
         json!({
             "run": self.plan.run,
             "cluster": self.plan.cluster,
             "kind": self.plan.kind,
             "plan": self.plan.digest(),
             "directory": self.place,
+            "lives": lives,
             "state": self.word(),
             "phase": self.machine.phase(),
             "working": self.working,
             "past_no_return": self.past_no_return(),
             "dangers": self.dangers(),
+            "exposed": self.exposed(),
             "go_on": self.way_on(),
             "units": units,
         })

@@ -63,7 +63,7 @@ impl Wanted<'_> {
             Failure::new(Exit::Environment, "tls-missing", what)
                 .caused_by(&error)
                 .hint(format!(
-                    "say where it is on this head node: {} FILE, or {}=FILE in the environment",
+                    "say where it is on this head node: {} FILE, or {}=FILE in the environment. From Bright 10 on each Kubernetes cluster has a folder of its label's below {PKI}; 9.x was seen to keep such files below /cm/local/apps/kubernetes/var/etc",
                     self.option, self.variable
                 ))
         })

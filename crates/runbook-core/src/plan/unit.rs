@@ -247,6 +247,14 @@ impl Unit {
         self
     }
 
+    /// Done by something else than what the action brings about when nothing comes between, as a
+    /// reboot that stops at its installer's question.
+    #[must_use]
+    pub fn done_once(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.done_when = checks.into_iter().collect();
+        self
+    }
+
     /// How long to wait for it, in seconds.
     #[must_use]
     pub const fn within(mut self, deadline_s: u32) -> Self {
@@ -277,6 +285,18 @@ impl Unit {
             Some(Action::Manager(ManagerEffect::AssignRole { nodes, .. })) => Some(nodes),
             _ => None,
         }
+    }
+
+    /// Whether it ends the time in which a reboot may wipe restored data: a resumed life does it first.
+    pub(crate) fn closes_window(&self) -> bool {
+        self.phase == Phase::Datanode
+            && matches!(
+                self.act,
+                Some(Action::Manager(
+                    ManagerEffect::SetDatanode { value: true, .. }
+                        | ManagerEffect::SetCategoryDatanode { value: true, .. }
+                ))
+            )
     }
 
     /// Whether it cannot be taken back once it was begun: something is destroyed, or etcd may start.

@@ -144,18 +144,40 @@ impl Lives {
     /// A run of any plan; one plan can be shared by many worlds that began alike.
     pub fn with_plan(world: &World, plan: impl Into<Arc<SealedPlan>>) -> Self {
         world.state().begins_a_run();
+        Self::new(world, plan.into(), 0, Platter::default(), Arc::default())
+    }
+
+    fn new(
+        world: &World,
+        plan: Arc<SealedPlan>,
+        seat: usize,
+        platter: Platter,
+        counts: Arc<Mutex<Counts>>,
+    ) -> Self {
         Self {
             world: world.clone(),
-            plan: plan.into(),
-            ports: world.ports(),
-            platter: Platter::default(),
-            counts: Arc::default(),
+            ports: world.ports_at(seat),
+            plan,
+            platter,
+            counts,
             count: 0,
             waits: 0,
             appends: 0,
             last: None,
             machine: None,
         }
+    }
+
+    /// The same run with the same journal, at the head node in this seat: storage of both.
+    #[must_use]
+    pub fn at_seat(&self, seat: usize) -> Self {
+        Self::new(
+            &self.world,
+            Arc::clone(&self.plan),
+            seat,
+            self.platter.clone(),
+            Arc::clone(&self.counts),
+        )
     }
 
     /// The plan.
@@ -213,15 +235,16 @@ impl Lives {
 
     /// As [`Lives::live`], with somebody watching.
     pub fn live_watched(&mut self, mortal: Mortal, events: &dyn EventSink) -> &Life {
-        self.live_through(mortal, events, &mut |_| ())
+        self.live_beside(mortal, events, |_| ())
     }
 
-    /// As [`Lives::live_watched`]; `each` is called with the number of waits so far.
-    pub fn live_through(
+    /// As [`Lives::live_watched`]; `each` is called with the number of waits so far, and whatever it does
+    /// happens while this life stands still.
+    pub fn live_beside(
         &mut self,
         mortal: Mortal,
         events: &dyn EventSink,
-        each: &mut dyn FnMut(u64),
+        each: impl FnMut(u64),
     ) -> &Life {
         self.count += 1;
         let before = count(&self.counts).appends;
@@ -245,7 +268,7 @@ impl Lives {
         &mut self,
         mortal: Mortal,
         events: &dyn EventSink,
-        each: &mut dyn FnMut(u64),
+        mut each: impl FnMut(u64),
     ) -> Result<Life, RunError> {
         let (plan, ports) = (Arc::clone(&self.plan), self.ports.clone());
         self.world.state().orphans_land = mortal.in_flight == InFlight::Lands;
@@ -359,6 +382,10 @@ impl JournalStore for Counted {
         // A line feed alone mends the record before it.
         counts.acknowledged += usize::from(done.is_ok() && line.len() > 1);
         done
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        self.inner.check()
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

@@ -33,6 +33,7 @@ mod platter;
 mod ports;
 mod render;
 mod rng;
+mod seat;
 pub mod sim;
 mod state;
 mod time;
@@ -45,6 +46,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use build::{Builder, Found};
+use disk::{Data, Thing};
 pub use effect::{Effect, Logged};
 pub use faults::{Fault, FaultKinds, Faults};
 pub use incident::Incident;
@@ -56,7 +58,7 @@ use crate::digest::Digest;
 use crate::journal::{
     Actor, Baseline, Entry, JOURNAL_FORMAT, Journal, JournalError, MemoryStore, Permit,
 };
-use crate::names::{ModuleName, RunId, UnitId};
+use crate::names::{ModuleName, NodeName, RunId, UnitId};
 use crate::observe::{ObserveError, observe};
 use crate::plan::{Draft, PlanError, SealedPlan};
 use crate::spec::Spec;
@@ -190,6 +192,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The nodes that hold restored data and are no data nodes.
+    pub fn exposed(&self) -> BTreeSet<NodeName> {
+        let state = self.state();
+        let restored =
+            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let nodes = state.nodes.iter();
+        nodes
+            .filter(|node| node.disk.things().any(restored) && !state.is_data_node(node))
+            .map(|node| node.name.clone())
+            .collect()
     }
 
     /// Whether a restore has reached its goal: every member serves the snapshot, is a data node, and

@@ -2,6 +2,7 @@
 //! part; a write or a sync may give an error.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::rng::Rng;
@@ -133,6 +134,12 @@ impl Medium for Platter {
             .truncate(usize::try_from(len).map_err(io::Error::other)?);
         held.synced = held.seen.len();
         Ok(())
+    }
+
+    fn end(&mut self, _: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)> {
+        let held = self.held();
+        let from = held.seen.len().saturating_sub(bytes);
+        Ok((held.seen.len() as u64, held.seen[from..].to_vec()))
     }
 
     fn sync(&mut self) -> io::Result<()> {

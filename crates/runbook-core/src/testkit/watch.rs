@@ -171,7 +171,7 @@ impl State {
         let mut missing = Vec::new();
         for node in &self.nodes {
             let name = &node.name;
-            if !self.records.datanode[name] && !self.records.categories[&node.category] {
+            if !self.is_data_node(node) {
                 missing.push(format!("{name}: no data node"));
             }
             if self.records.mode[name].is_some() {

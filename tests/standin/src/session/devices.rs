@@ -199,14 +199,48 @@ impl Session {
 
     pub(super) fn provisioning_status(&mut self) -> Done {
         let view = self.view()?;
-        let busy = view
-            .status
-            .values()
-            .filter(|node| node.message.contains("provisioning"));
-        let busy = busy.count();
-        self.say("Provisioning subsystem status: idle, accepting requests");
+        let with = |message: &str| -> Vec<String> {
+            let all = view.status.iter();
+            let some = all.filter(|(_, node)| node.message.contains(message));
+            some.map(|(name, _)| name.clone()).collect()
+        };
+        let (busy, queue) = (
+            with("provisioning started").len(),
+            with("provisioning to start"),
+        );
+        let idle = busy == 0 && queue.is_empty();
+        let queue = if queue.is_empty() {
+            "<none>".to_owned()
+        } else {
+            self.nodes_text(&queue)
+        };
+        // Only the idle text is documented.
+        let state = if idle {
+            "idle"
+        } else {
+            self.welcome.dialect.busy()
+        };
+        self.say(&format!(
+            "Provisioning subsystem status: {state}, accepting requests"
+        ));
         self.say(&format!("Nodes currently provisioning: {busy}"));
-        self.say("Nodes waiting to be provisioned: <none>");
+        self.say(&format!("Nodes waiting to be provisioned: {queue}"));
+        Ok(())
+    }
+
+    /// `islocked`: that it is there is documented, its answer is not.
+    pub(super) fn is_locked(&mut self, args: &[String]) -> Done {
+        let image = args.first().cloned().or_else(|| self.at.object.clone());
+        let image = image.ok_or_else(|| Failure::new(Sort::Use, "No software image selected"))?;
+        let view = self.view()?;
+        if !known(&view.cluster, Kind::SoftwareImage, &image) {
+            return Err(self.no_object(Kind::SoftwareImage, &image));
+        }
+        let text = self
+            .welcome
+            .dialect
+            .locked(&image, view.locked_images.contains(&image));
+        self.say(&text);
         Ok(())
     }
 }

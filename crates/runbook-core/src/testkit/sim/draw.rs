@@ -3,7 +3,7 @@
 use super::super::rng::Rng;
 use super::super::{Builder, FaultKinds, Faults, Found, InFlight, Incident, Mortal, Tear, World};
 use super::{Scene, Script};
-use crate::spec::RevisionBump;
+use crate::spec::{DatanodeAgain, RevisionBump};
 use crate::version::EtcdVersion;
 
 pub(super) fn script(seed: u64) -> Script {
@@ -88,6 +88,12 @@ fn world(rng: &mut Rng) -> Builder {
     }
     if rng.percent(50) {
         world = world.image_has_spool();
+    }
+    if rng.percent(25) {
+        world = world.confirm();
+    }
+    if rng.percent(50) {
+        world = world.datanode_again(DatanodeAgain::AfterReprovision);
     }
     world
 }

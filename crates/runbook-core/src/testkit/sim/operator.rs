@@ -144,11 +144,11 @@ impl<'a> Operator<'a> {
     ) -> Result<Option<Came>, String> {
         let world = self.world;
         let mut befallen = Vec::new();
-        let mut each = |waits: u64| {
+        let each = |waits: u64| {
             let due = during.iter().filter(|(at, _)| *at == waits);
             befallen.extend(due.map(|(_, incident)| (*incident, world.befall(*incident))));
         };
-        lives.live_through(ends, &NoEvents, &mut each);
+        lives.live_beside(ends, &NoEvents, each);
         self.lives += 1;
         for (incident, happened) in befallen {
             self.note_incident(incident, happened);
@@ -302,6 +302,7 @@ fn says_how_to_go_on(life: &Life, ends: Mortal) -> Result<&[(UnitId, Failure)], 
             reason,
             failures,
             open,
+            ..
         }) => {
             if reason.is_empty() || open.is_empty() {
                 return Err("the run halted, and does not say why, or what is open".into());

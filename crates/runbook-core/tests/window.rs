@@ -1,0 +1,112 @@
+//! The time in which a reboot may wipe restored data: told, closed first by a resumed life, and never opened where
+//! the spec says so.
+#![cfg(feature = "testkit")]
+
+use std::collections::BTreeSet;
+
+use runbook_core::names::NodeName;
+use runbook_core::run::RunEnd;
+use runbook_core::spec::DatanodeAgain;
+use runbook_core::testkit::{Builder, Effect, Life, Lives, Logged, Mortal, World};
+
+/// Worlds whose window opens: wiped data nodes, a lowered category, nodes that never were data nodes.
+fn worlds() -> [Builder; 4] {
+    [
+        World::of(1).reprovision_all(),
+        World::of(3).reprovision_all(),
+        World::of(3)
+            .reprovision(&[1])
+            .category_datanode()
+            .datanode(false),
+        World::of(3).datanode(false),
+    ]
+}
+
+/// The nodes a halted life tells of.
+fn told(life: &Life) -> Option<BTreeSet<NodeName>> {
+    match life {
+        Life::Ended(RunEnd::Halted { exposed, .. }) => Some(exposed.iter().cloned().collect()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_halt_says_when_a_reboot_would_wipe_restored_data() {
+    let mut told_of = 0;
+    for world in worlds() {
+        let mut measure = Lives::of(&world.clone().build());
+        measure.live(Mortal::never());
+        for at in 1..=measure.waits() {
+            let world = world.clone().build();
+            let mut lives = Lives::of(&world);
+            let Some(exposed) = told(lives.live(Mortal::halted(at))) else {
+                continue;
+            };
+            assert_eq!(
+                exposed,
+                world.exposed(),
+                "halted at {at}\n{}",
+                world.story()
+            );
+            told_of += usize::from(!exposed.is_empty());
+        }
+    }
+    assert!(told_of > 100, "{told_of}");
+}
+
+/// Whatever the second life begins with changes no node before the exposed ones are data nodes.
+#[test]
+fn a_resumed_life_closes_the_window_first() {
+    let mut closed = 0;
+    for world in worlds() {
+        let mut measure = Lives::of(&world.clone().build());
+        measure.live(Mortal::never());
+        for at in 1..=measure.waits() {
+            let world = world.clone().build();
+            let mut lives = Lives::of(&world);
+            lives.live(Mortal::after(at));
+            let mut exposed = world.exposed();
+            if exposed.is_empty() {
+                continue;
+            }
+            closed += 1;
+            let before = world.log().len();
+            assert!(lives.live(Mortal::never()).completed(), "died at {at}");
+            assert_eq!(world.verdict(), Ok(()));
+            assert_eq!(world.repeated(), Ok(()), "died at {at}");
+            for Logged { node, effect, .. } in world.log().split_off(before) {
+                match (effect, node) {
+                    (Effect::Datanode(true), Some(node)) => drop(exposed.remove(&node)),
+                    (Effect::CategoryDatanode(_, true), _) => exposed.clear(),
+                    (effect, _) if !effect.is_ours() => {}
+                    (effect, node) => assert!(
+                        exposed.is_empty(),
+                        "died at {at}: {effect:?} of {node:?} came before {exposed:?}\n{}",
+                        world.story()
+                    ),
+                }
+            }
+        }
+    }
+    assert!(closed > 100, "{closed}");
+}
+
+#[test]
+fn a_window_that_is_to_stay_closed_is_never_open() {
+    for world in worlds() {
+        let world = world.datanode_again(DatanodeAgain::AfterReprovision);
+        let mut measure = Lives::of(&world.clone().build());
+        measure.live(Mortal::never());
+        for at in 1..=measure.waits() {
+            let world = world.clone().build();
+            let mut lives = Lives::of(&world);
+            lives.live(Mortal::after(at));
+            assert_eq!(
+                world.exposed(),
+                BTreeSet::new(),
+                "at {at}\n{}",
+                world.story()
+            );
+        }
+    }
+}
