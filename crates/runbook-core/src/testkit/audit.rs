@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::journal::{Entry, History, JournalError, Record};
 use crate::machine::Machine;
 use crate::names::UnitId;
-use crate::plan::SealedPlan;
+use crate::plan::{Phase, SealedPlan};
 use crate::run::replay;
 
 /// The rules that a journal breaks.
@@ -44,13 +44,25 @@ pub(super) fn audit(
 /// Nothing is on record of a phase while anything before it is open.
 fn order(plan: &SealedPlan, records: &[Record]) -> Option<String> {
     // An undo goes through the phases backwards: what counts is where a phase stands in the plan.
-    let (mut block, mut of) = (0, BTreeMap::new());
+    let (mut block, mut of, mut restore) = (0, BTreeMap::new(), None);
     for (at, unit) in plan.units.iter().enumerate() {
         block += usize::from(at > 0 && plan.units[at - 1].phase != unit.phase);
         of.insert(&unit.id, block);
+        if unit.phase == Phase::Restore {
+            restore.get_or_insert(block);
+        }
     }
+    // A resumed run may make data nodes of them as soon as they may hold restored data.
+    let early: BTreeSet<&UnitId> = plan
+        .units
+        .iter()
+        .filter(|unit| unit.closes_window())
+        .map(|unit| &unit.id)
+        .collect();
     let mut open: BTreeSet<(usize, &UnitId)> = of.iter().map(|(id, block)| (*block, *id)).collect();
+    let mut resumed = false;
     for record in records {
+        resumed |= matches!(record.entry, Entry::Resumed { .. });
         let (unit, closes) = match &record.entry {
             Entry::Intent { unit, .. } | Entry::Failed { unit, .. } => (unit, false),
             Entry::Done { unit, .. } | Entry::Skipped { unit, .. } => (unit, true),
@@ -59,8 +71,9 @@ fn order(plan: &SealedPlan, records: &[Record]) -> Option<String> {
         let Some(block) = of.get(unit).copied() else {
             return Some(format!("the journal names {unit}, which is not planned"));
         };
+        let turn = restore.filter(|_| resumed && early.contains(unit));
         if let Some((before, waiting)) = open.first()
-            && *before < block
+            && *before < turn.unwrap_or(block)
         {
             return Some(format!("{unit} was begun before {waiting} was done"));
         }

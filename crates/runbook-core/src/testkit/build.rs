@@ -469,6 +469,7 @@ impl Builder {
             installs: 0,
             wiped_in_boot: false,
             begins_off: found == Found::Off,
+            begins_datanode: self.datanode,
             stuck: false,
         }
     }

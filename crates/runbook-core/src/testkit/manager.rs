@@ -217,7 +217,9 @@ impl State {
                     self.resent(Some(at), effect.to_string());
                 } else {
                     self.remember();
-                    if !*value && self.setup.spec.full_install == FullInstall::Confirm {
+                    // One that was none before is none again behind an undo.
+                    let kept = self.nodes[at].begins_datanode;
+                    if !*value && kept && self.setup.spec.full_install == FullInstall::Confirm {
                         self.broken(format!("datanode of {node} was lowered"));
                     }
                     self.records.datanode.insert(node.clone(), *value);

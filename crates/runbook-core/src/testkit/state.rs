@@ -78,6 +78,8 @@ pub(super) struct NodeState {
     pub(super) wiped_in_boot: bool,
     /// It was off when the world began.
     pub(super) begins_off: bool,
+    /// It was a data node by itself when the world began.
+    pub(super) begins_datanode: bool,
     /// Its boot has come to a stand.
     pub(super) stuck: bool,
 }
