@@ -25,6 +25,11 @@ use crate::names::UnitId;
 ///
 /// It exists only once the unit's intent is in the journal, durably, and nothing outside this crate
 /// can make one: calling a port's `perform` before the intent does not compile.
+///
+/// ```compile_fail,E0451
+/// let unit = runbook_core::names::UnitId::new("stop/unassign").unwrap();
+/// let permit = runbook_core::journal::Permit { unit, record: 0 };
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     unit: UnitId,
