@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 tree=target/mutants/tree
 export CARGO_TARGET_DIR=$PWD/target/mutants/build CARGO_PROFILE_DEV_DEBUG=0
 mkdir -p "$tree"
-git ls-files -z | rsync --archive --checksum --from0 --files-from=- ./ "$tree"/
+git ls-files -z | xargs -0 cp --update --preserve=timestamps --parents --target-directory="$tree"
 
 survived=0
 patches=("${@/#/tests/mutants/}")
