@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use runbook_core::testkit::Incident;
-use runbook_core::testkit::sim::{Script, Scene, shrink, simulate};
+use runbook_core::testkit::sim::{Scene, Script, shrink, simulate};
 
 fn is_well(script: &Script) {
     let history = simulate(script);
@@ -67,7 +67,11 @@ fn one_seed_is_one_history() {
         let script = Script::draw(seed);
         let (one, other) = (simulate(&script), simulate(&script));
         assert!(one.text() == other.text(), "seed {seed}");
-        assert_eq!((one.had, one.lives), (other.had, other.lives), "seed {seed}");
+        assert_eq!(
+            (one.had, one.lives),
+            (other.had, other.lives),
+            "seed {seed}"
+        );
         // What is kept is what was drawn.
         let line = serde_json::to_string(&script).unwrap();
         assert_eq!(serde_json::from_str::<Script>(&line).unwrap(), script);
@@ -79,7 +83,12 @@ fn one_seed_is_one_history() {
 #[test]
 fn a_broken_rule_is_seen_and_shrunk() {
     let breaks = |script: &Script| {
-        let given = |scene: &Scene| scene.during.iter().any(|(_, i)| *i == Incident::RoleGiven(0));
+        let given = |scene: &Scene| {
+            scene
+                .during
+                .iter()
+                .any(|(_, i)| *i == Incident::RoleGiven(0))
+        };
         script.lives.iter().any(given)
     };
     let long = (0..).map(Script::draw).find(breaks).unwrap();
@@ -100,7 +109,13 @@ fn every_fault_and_every_incident_is_in_some_history() {
     let faults = runbook_core::testkit::Fault::ALL.map(|kind| format!("fault {kind:?}"));
     let incidents = Incident::ALL.map(|incident| format!("incident {}", incident.kind()));
     let tears = runbook_core::testkit::Tear::ALL.map(|tear| format!("journal {tear:?}"));
-    let ends = ["death at an await", "halt on request", "machine loses power", "undo"].map(String::from);
+    let ends = [
+        "death at an await",
+        "halt on request",
+        "machine loses power",
+        "undo",
+    ]
+    .map(String::from);
     for what in faults.into_iter().chain(incidents).chain(tears).chain(ends) {
         assert!(seen.contains(&what), "{what} in none of them");
     }

@@ -48,7 +48,9 @@ fn main() -> ExitCode {
         println!("{}\n{:?}", history.text(), history.broken);
         return ExitCode::SUCCESS;
     }
-    let jobs = args.jobs.or(thread::available_parallelism().ok().map(Into::into));
+    let jobs = args
+        .jobs
+        .or(thread::available_parallelism().ok().map(Into::into));
     let (next, stop) = (AtomicU64::new(args.from), AtomicBool::new(false));
     let (sum, begun) = (Mutex::new(Sum::default()), Instant::now());
     thread::scope(|scope| {
@@ -129,7 +131,9 @@ impl Sum {
         }
         let seeds = self.broken.values().flatten();
         if let Some(seed) = seeds.min() {
-            let smallest = shrink(&Script::draw(*seed), |script| simulate(script).broken.is_some());
+            let smallest = shrink(&Script::draw(*seed), |script| {
+                simulate(script).broken.is_some()
+            });
             let history = simulate(&smallest);
             println!("\n{}", history.text());
             println!("\nseed {seed}: {}", history.broken.unwrap_or_default());

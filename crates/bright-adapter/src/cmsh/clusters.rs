@@ -37,7 +37,9 @@ impl Cmsh {
         }
         let all = list(&candidates);
         let what = match fitting.len() {
-            0 => format!("several overlays carry Etcd::Host, and none is of cluster {label}: {all}"),
+            0 => {
+                format!("several overlays carry Etcd::Host, and none is of cluster {label}: {all}")
+            }
             _ => format!("several overlays carry Etcd::Host for cluster {label}: {all}"),
         };
         Err(refused(what).hint("say which: --cluster LABEL, or --overlay NAME"))

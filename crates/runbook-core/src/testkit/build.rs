@@ -408,7 +408,11 @@ impl Builder {
             revision_bump: self.revision_bump,
             datanode_again: self.datanode_again,
             parallel: self.parallel,
-            deadlines: if self.brisk { brisk() } else { Deadlines::default() },
+            deadlines: if self.brisk {
+                brisk()
+            } else {
+                Deadlines::default()
+            },
             allow,
         }
     }

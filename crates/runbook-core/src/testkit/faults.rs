@@ -121,8 +121,16 @@ impl Drawer {
             rng: Rng::new(faults.seed),
             percent: faults.percent,
             left: faults.budget,
-            effects: kinds.iter().copied().filter(|kind| kind.of_effects()).collect(),
-            questions: kinds.iter().copied().filter(|kind| kind.of_questions()).collect(),
+            effects: kinds
+                .iter()
+                .copied()
+                .filter(|kind| kind.of_effects())
+                .collect(),
+            questions: kinds
+                .iter()
+                .copied()
+                .filter(|kind| kind.of_questions())
+                .collect(),
             drawn: BTreeMap::new(),
         }
     }

@@ -10,6 +10,7 @@ use super::disk::{Data, Thing};
 use super::effect::Effect;
 use super::state::{Etcd, Happening, Power, Sight, Stage, State};
 use crate::names::{AbsPath, RunId};
+use crate::spec::FullInstall;
 use crate::world::InstallMode;
 
 /// One incident; the number is the node's place.
@@ -401,6 +402,10 @@ impl State {
         if node.power == Power::Off || waits {
             let (name, category) = (node.name.clone(), node.category.clone());
             let full = self.records.mode[&name] == Some(InstallMode::Full);
+            if full && node.asking && self.setup.spec.full_install == FullInstall::Confirm {
+                // The run will answer.
+                return;
+            }
             let waits = waits && full;
             if waits && node.wipes_of_run == 0 && self.setup.spec.members[at].reprovision {
                 self.records.datanode.insert(name, false);

@@ -423,7 +423,8 @@ impl State {
             None | Some(Thing::EmptyDirectory) => {
                 let identity = empty_identity();
                 node.etcd = Etcd::Serving(identity.clone(), Data::Empty);
-                node.disk.put(&spool, Thing::Tree(empty_tree(identity, &owner)));
+                node.disk
+                    .put(&spool, Thing::Tree(empty_tree(identity, &owner)));
                 self.scars.at(at).found_empty = self.scars.before_stop;
             }
             Some(Thing::Tree(tree))

@@ -116,9 +116,8 @@ impl State {
             let tree = self.nodes[at].disk.tree(spool);
             tree.is_some_and(|tree| tree.data == data)
         };
-        let all = |data: Data| {
-            (0..self.nodes.len()).all(|at| holds(at, data) || self.scars.excuses(at))
-        };
+        let all =
+            |data: Data| (0..self.nodes.len()).all(|at| holds(at, data) || self.scars.excuses(at));
         let elsewhere = self.nodes.iter().any(|node| {
             node.wipes > 0
                 || node

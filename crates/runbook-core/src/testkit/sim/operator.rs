@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::{Incident, InFlight, Life, Lives, Mortal, NoPlan, World, run_id};
+use super::super::{InFlight, Incident, Life, Lives, Mortal, NoPlan, World, run_id};
 use super::Script;
 use crate::event::{Failure, NoEvents};
 use crate::journal::JournalError;
@@ -159,7 +159,10 @@ impl<'a> Operator<'a> {
             return if open.is_empty() {
                 Ok(Some(Came::Through))
             } else {
-                Err(format!("the run ended complete, and yet: {}", open.join("; ")))
+                Err(format!(
+                    "the run ended complete, and yet: {}",
+                    open.join("; ")
+                ))
             };
         }
         let failures = says_how_to_go_on(life, ends)?.to_vec();
@@ -172,7 +175,9 @@ impl<'a> Operator<'a> {
         for (_, failure) in failures {
             self.note(format!("halt {}", failure.code));
         }
-        if failures.is_empty() || self.script.is_calm() {
+        // Only an installer that was left asking, by a run that is taken back, needs him in a calm world.
+        let unreached = |(_, failure): &(_, Failure)| failure.code == "ssh-unreachable";
+        if failures.is_empty() || self.script.is_calm() && !failures.iter().any(unreached) {
             return;
         }
         self.world.mend();
@@ -291,11 +296,9 @@ fn says_how_to_go_on(life: &Life, ends: Mortal) -> Result<&[(UnitId, Failure)], 
     match life {
         Life::Died if ends.waits.is_some() => Ok(&[]),
         Life::Died => Err("a life does not end".into()),
-        Life::Refused(RunError::Journal(JournalError::Io { .. } | JournalError::Poisoned { .. }))
-            if ends.tear.is_some() =>
-        {
-            Ok(&[])
-        }
+        Life::Refused(RunError::Journal(
+            JournalError::Io { .. } | JournalError::Poisoned { .. },
+        )) if ends.tear.is_some() => Ok(&[]),
         Life::Refused(error) => Err(format!("the run was refused: {} {error:?}", error.code())),
         Life::Ended(RunEnd::Completed) => Ok(&[]),
         Life::Ended(RunEnd::Halted {

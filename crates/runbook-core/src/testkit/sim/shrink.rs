@@ -22,7 +22,13 @@ fn candidates(script: &Script) -> Vec<Script> {
             all.push(smaller);
         }
     };
-    less(&|s| s.faults = Faults { percent: 0, budget: 0, ..s.faults });
+    less(&|s| {
+        s.faults = Faults {
+            percent: 0,
+            budget: 0,
+            ..s.faults
+        }
+    });
     for at in 0..script.lives.len() {
         less(&|s| drop(s.lives.remove(at)));
     }
