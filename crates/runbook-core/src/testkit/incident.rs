@@ -119,6 +119,10 @@ pub(super) struct Scars {
 
 /// What was done to one node, by nobody of ours.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
 pub(super) struct Scar {
     /// The role is there by hand: what starts for it is not the run's doing.
     pub(super) role_by_hand: bool,
@@ -182,6 +186,20 @@ impl World {
             state.log(None, Effect::Incident(format!("{incident:?}")));
         }
         happened
+    }
+
+    /// What he does when he gives a run up: no installer is left asking or about to wipe.
+    pub fn call_off(&self) {
+        let mut state = self.state();
+        for at in 0..state.nodes.len() {
+            let name = state.nodes[at].name.clone();
+            state.records.mode.insert(name, None);
+            if state.nodes[at].asking {
+                state.scars.at(at).boot_by_hand = true;
+                state.goes_down(at);
+                state.begin_boot(at, Stage::Booting);
+            }
+        }
     }
 
     /// What a careful operator does about a run that has halted: puts right what others did, and
@@ -402,12 +420,14 @@ impl State {
         if node.power == Power::Off || waits {
             let (name, category) = (node.name.clone(), node.category.clone());
             let full = self.records.mode[&name] == Some(InstallMode::Full);
-            if full && node.asking && self.setup.spec.full_install == FullInstall::Confirm {
+            let planned = self.setup.spec.members[at].reprovision && node.wipes_of_run == 0;
+            let confirms = self.setup.spec.full_install == FullInstall::Confirm;
+            if full && node.asking && planned && confirms {
                 // The run will answer.
                 return;
             }
             let waits = waits && full;
-            if waits && node.wipes_of_run == 0 && self.setup.spec.members[at].reprovision {
+            if waits && planned {
                 self.records.datanode.insert(name, false);
                 self.records.categories.insert(category, false);
             } else if waits {

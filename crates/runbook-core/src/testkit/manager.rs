@@ -133,9 +133,10 @@ impl ClusterManager for World {
         let name = node.clone();
         self.ask_manager("the installer's question", move |state| {
             let at = state.known(&name)?;
-            Ok(match state.nodes[at].asking {
-                true => InstallerAsks::Full("Requesting FULL Install (next install mode)".into()),
-                false => InstallerAsks::Nothing,
+            Ok(if state.nodes[at].asking {
+                InstallerAsks::Full("Requesting FULL Install (next install mode)".into())
+            } else {
+                InstallerAsks::Nothing
             })
         })
         .await

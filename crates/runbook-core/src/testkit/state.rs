@@ -44,6 +44,10 @@ pub(super) struct Records {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
 pub(super) struct NodeState {
     pub(super) name: NodeName,
     pub(super) member: MemberName,
@@ -151,6 +155,10 @@ pub(super) struct Store {
     pub(super) canaries: BTreeMap<String, String>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
 pub(super) struct State {
     pub(super) now: Duration,
     /// Which of two head nodes is the active one; none where there is only one.

@@ -271,6 +271,7 @@ impl<'a> Operator<'a> {
     /// Gives the run up, and restores with a new plan that takes its guards over.
     fn plans_anew(&mut self) -> Result<Came, String> {
         self.note("planned anew");
+        self.world.call_off();
         self.world.mend();
         self.world.pass(Duration::from_secs(400));
         self.world.allow(&self.runs);
