@@ -172,23 +172,6 @@ impl Cluster {
         self.start(&["run", "--plan", PLAN, "--approve", digest])
     }
 
-    /// Ctrl-C once; what a run that was started says until it has halted.
-    pub(crate) fn halt(&self, life: &mut Child) -> String {
-        let interrupted = std::process::Command::new("kill")
-            .args(["-INT", &life.id().to_string()])
-            .status();
-        assert!(interrupted.expect("kill").success());
-        let mut said = String::new();
-        let stderr = life.stderr.take().expect("stderr");
-        std::io::Read::read_to_string(&mut { stderr }, &mut said).expect("stderr");
-        let status = life.wait().expect("wait");
-        assert!(
-            !status.success(),
-            "it was through before it was halted: {said}"
-        );
-        said
-    }
-
     pub(crate) fn resume(&self) -> Ran {
         self.tool(&["resume", "--yes"])
     }
@@ -337,6 +320,23 @@ impl std::fmt::Display for Ran {
     }
 }
 
+/// Ctrl-C once; what a run that was started says until it has halted.
+pub(crate) fn halt(life: &mut Child) -> String {
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &life.id().to_string()])
+        .status();
+    assert!(interrupted.expect("kill").success());
+    let mut said = String::new();
+    let stderr = life.stderr.take().expect("stderr");
+    std::io::Read::read_to_string(&mut { stderr }, &mut said).expect("stderr");
+    let status = life.wait().expect("wait");
+    assert!(
+        !status.success(),
+        "it was through before it was halted: {said}"
+    );
+    said
+}
+
 /// Waits for something to come true.
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -397,4 +397,10 @@ impl Slots {
             .unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
         self.given.notify_one();
     }
+}
+
+/// A number that differs from run to run, told when a test fails.
+pub(crate) fn dice() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }

@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod doctor;
 mod failover;
 mod harness;
 mod installer;

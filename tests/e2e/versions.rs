@@ -3,10 +3,12 @@
 use lab::{Bcm, LabOptions};
 use serde_json::json;
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, dice, until};
 
-/// One member loses its disk and comes back; what is not documented is rolled anew for each version.
-fn the_same_restore(bcm: Bcm, seed: u64) -> Cluster {
+/// One member loses its disk and comes back; what is not documented is rolled anew in each run.
+fn the_same_restore(bcm: Bcm) -> Cluster {
+    let seed = dice();
+    eprintln!("dialect seed {seed}");
     let cluster = Cluster::with(LabOptions {
         nodes: 1,
         bcm,
@@ -33,7 +35,7 @@ const SERVERS: &str = "--etcd-servers=https://10.141.0.1:2379";
 /// API servers are services: the cluster manager starts them again with the etcd that is back.
 #[test]
 fn as_on_9_2() {
-    let cluster = the_same_restore(Bcm::V9_2, 1);
+    let cluster = the_same_restore(Bcm::V9_2);
     assert_eq!(
         cluster.cmsh("main versioninfo"),
         "Cluster Manager          9.2"
@@ -50,7 +52,7 @@ fn as_on_9_2() {
 
 #[test]
 fn as_on_10() {
-    let cluster = the_same_restore(Bcm::V10, 2);
+    let cluster = the_same_restore(Bcm::V10);
     assert_eq!(static_pod(&cluster), SERVERS);
     let script = cluster.on_head("/cm/local/apps/cmd/scripts/cm-etcd-manage");
     assert!(script.exists(), "{}", script.display());
@@ -58,7 +60,7 @@ fn as_on_10() {
 
 #[test]
 fn as_on_11() {
-    let cluster = the_same_restore(Bcm::V11, 3);
+    let cluster = the_same_restore(Bcm::V11);
     assert_eq!(static_pod(&cluster), SERVERS);
     let admin = ["-i", "/root/.cm/admin.pem", "-k", "/root/.cm/admin.key"];
     let cmsh = cluster.on_head_runs(

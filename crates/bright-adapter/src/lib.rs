@@ -46,8 +46,10 @@
 //! # }
 //! ```
 
+pub mod bundle;
 mod cmsh;
 pub mod codes;
+pub mod doctor;
 mod node;
 mod process;
 pub mod programs;

@@ -164,6 +164,31 @@ pub(crate) const CODES: &[Explained] = &[
         "Power it on by hand, at the machine or its own management: its install mode is set, and the run goes on by itself once it boots. Where it has halted, resume.",
     ),
     code(
+        "bundle-exists",
+        "There is something of the bundle's name already, and nothing is overwritten.",
+        "Name another file, or move that one away.",
+    ),
+    code(
+        "bundle-io",
+        "The bundle cannot be written or read.",
+        "See the cause: a directory that is not there, a full disk, permissions.",
+    ),
+    code(
+        "bundle-newer",
+        "The bundle was written by a newer restore-runbook.",
+        "Replay it with that release or a later one.",
+    ),
+    code(
+        "bundle-not-one",
+        "The file is no bundle of `doctor`, or is damaged.",
+        "Ask for it again; it is a gzipped tar archive with bundle.json, exchanges.jsonl and doctor.json in it.",
+    ),
+    code(
+        "bundle-too-large",
+        "The file is larger than a bundle may be (64 MiB, 256 MiB unpacked).",
+        "Do not trust it: no cluster's answers are that long.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
         "Set datanode on the nodes instead of the category; or say `full_install: confirm` in the spec, which lowers nothing; or allow this run to lower it for a while: `allow: {category_datanode: …}`.",

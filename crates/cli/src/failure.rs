@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use bright_adapter::bundle::BundleError;
 use etcd_adapter::backup::{BackupError, Fault};
 use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
@@ -159,6 +160,16 @@ impl From<BackupError> for Failure {
             _ => Exit::Environment,
         };
         Self::of(exit, error.code(), &error, error.hint())
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        let exit = match &error {
+            BundleError::Exists(_) | BundleError::Io { .. } => Exit::Environment,
+            _ => Exit::Record,
+        };
+        Self::of(exit, error.code(), &error, None)
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "it/backup.rs"]
 mod backup;
+#[path = "it/doctor.rs"]
+mod doctor;
 #[path = "it/rehearse.rs"]
 mod rehearse;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]

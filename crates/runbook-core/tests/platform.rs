@@ -23,10 +23,10 @@ fn unknown() -> Builder {
     World::of(3).platform(Platform::default())
 }
 
-fn risk(world: &Builder, word: &str) -> String {
+fn risk(world: &Builder, about: &str) -> String {
     let plan = world.clone().build().plan(run_id(1)).unwrap();
-    let mut risks = plan.risks.iter().filter(|risk| risk.contains(word));
-    risks.next().unwrap_or_else(|| panic!("{word}")).clone()
+    let mut risks = plan.risks.iter().filter(|risk| risk.contains(about));
+    risks.next().unwrap_or_else(|| panic!("{about}")).clone()
 }
 
 /// What Verify saw of each API server.

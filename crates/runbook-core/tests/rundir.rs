@@ -173,6 +173,8 @@ fn one_bad_run_hides_no_other() {
     assert_eq!(runs[0].plan().unwrap_err().code(), "state-unsafe");
 }
 
+type Hand = fn(&std::path::Path, &[u8], Vec<u8>);
+
 /// Another head node's lock may mean nothing here: what counts is what stands in the journal.
 #[test]
 fn a_hand_of_another_host_is_noticed_before_the_next_record() {
@@ -182,7 +184,6 @@ fn a_hand_of_another_host_is_noticed_before_the_next_record() {
     let at = jiff::Timestamp::UNIX_EPOCH;
     let left = fs::read(&journal).unwrap();
     let line = || b"{\"of\":\"another host\"}\n".to_vec();
-    type Hand = fn(&std::path::Path, &[u8], Vec<u8>);
     let hands: [(&str, Hand); 5] = [
         ("added", |path, left, line| {
             fs::write(path, [left, &line].concat()).unwrap();

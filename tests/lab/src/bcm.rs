@@ -33,7 +33,7 @@ const FILES_OF_9: &str = "/cm/local/apps/kubernetes/var/etc";
 const SCRIPTS: &str = "cm/local/apps/cmd/scripts";
 /// The static pod of kubeadm.
 const MANIFEST: &str = "etc/kubernetes/manifests/kube-apiserver.yaml";
-/// What CMDaemon tells an API server of 9.x. The real file's name is not known.
+/// What the cluster manager tells an API server of 9.x. The real file's name is not known.
 pub(crate) const API_SERVER_SETTINGS: &str = "cm/local/apps/kubernetes/var/etc/apiserver.env";
 
 /// An API server of 9.x as far as the lab needs one: it has a name and arguments, and does not run without etcd.

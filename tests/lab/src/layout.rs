@@ -76,6 +76,7 @@ impl Head {
     }
 
     /// The other one.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::First => Self::Second,

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,9 +25,11 @@ use crate::layout::{Head, Layout, Node};
 use crate::node::{Machine, Off};
 use crate::pki::{self, Pki};
 use crate::protocol::Reply;
-use crate::run::{Wait, run};
+use crate::run::Wait;
 use crate::spec::{Ready, Spec, from_json, to_json};
 use crate::{head, image, net};
+
+mod heads;
 
 /// A running lab.
 struct Lab {
@@ -315,77 +317,6 @@ impl Lab {
             nodes: self.spec.nodes,
             etcd_version: self.spec.etcd.version.clone(),
         }
-    }
-
-    /// Starts the stand-in for the cluster manager, unless it runs, and waits for its first answer.
-    fn start_manager(&self) -> Result<()> {
-        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
-        if manager.is_some() {
-            return Ok(());
-        }
-        let Some(started) = head::start_standin(&self.layout, &self.group, &self.spec)? else {
-            return Ok(());
-        };
-        let daemon = manager.insert(started);
-        head::wait_for_standin(&self.group, self.anchor(Head::First)?, daemon, &self.layout)
-    }
-
-    /// Kills the stand-in, hooks under way included, as a crash would.
-    fn stop_manager(&self) -> Result<()> {
-        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
-        self.group.child(cgroup::CMDAEMON).kill_all()?;
-        match manager.take() {
-            Some(mut daemon) => daemon
-                .wait()
-                .map(drop)
-                .on("wait for cmdaemon in", self.layout.dir()),
-            None => Ok(()),
-        }
-    }
-
-    fn anchor(&self, head: Head) -> Result<u32> {
-        let anchor = self.anchors.get(head.index()).map(Child::id);
-        anchor.ok_or_else(|| Error::refused("this lab has one head node", "lab up --heads 2"))
-    }
-
-    /// The failover as it happens by itself: the cluster manager decides, and asks back for `head-active`.
-    fn fail_over(&self, options: &[&str]) -> Result<Reply> {
-        self.anchor(Head::Second)?;
-        let standin = self.spec.standin.as_ref();
-        let standin = standin.ok_or_else(|| {
-            Error::refused(
-                "this lab has no cluster manager",
-                "lab up without --no-cmdaemon",
-            )
-        })?;
-        match options {
-            [] => {}
-            ["stale-copy"] => {
-                for anchor in &self.anchors {
-                    head::copy_shared_if_shown(anchor.id())?;
-                }
-            }
-            _ => return Err(unknown(&[&["failover"], options].concat())),
-        }
-        let mut order = Command::new(&standin.daemon);
-        order
-            .arg("--state")
-            .arg(self.layout.standin_state())
-            .arg("--fail-over");
-        run("make the other head node active", &mut order).map(Reply::done)
-    }
-
-    fn move_shared(&self, to: Head) -> Result<Reply> {
-        let (from, to) = (self.anchor(to.other())?, self.anchor(to)?);
-        head::move_shared(from, to).map(|()| Reply::done(""))
-    }
-
-    /// All programs on the head node end at once, as when its power fails. Its disk and network stay.
-    fn kill_head(&self, head: Head) -> Result<Reply> {
-        self.group
-            .child(head.name())
-            .kill_all()
-            .map(|()| Reply::done(""))
     }
 
     fn machine(&self, name: &str) -> Result<&Machine> {

@@ -100,13 +100,20 @@ impl Answer {
     /// Fails when the batch was visibly refused. For questions only: their answer is on standard output,
     /// where a value may read like a complaint, and where what is no answer is found later.
     pub(crate) fn accepted(self) -> PortResult<Self> {
-        let whole = self.complaint();
-        let certain = |kind| matches!(kind, Kind::SessionEnded | Kind::NotPermitted);
-        let known = whole.as_ref().is_some_and(|said| certain(said.kind));
-        if self.status == Some(0) && !known && complaint(&[&self.stderr]).is_none() {
+        if let Some(error) = self.barred() {
+            return Err(error);
+        }
+        if self.status == Some(0) && complaint(&[&self.stderr]).is_none() {
             return Ok(self);
         }
-        Err(self.refused(whole))
+        Err(self.refused(self.complaint()))
+    }
+
+    /// The refusal beside which nothing counts as an answer: the session is over, or was never allowed.
+    pub(crate) fn barred(&self) -> Option<AdapterError> {
+        let said = self.complaint()?;
+        let bars = matches!(said.kind, Kind::SessionEnded | Kind::NotPermitted);
+        bars.then(|| self.refused(Some(said)))
     }
 
     fn refused(&self, complaint: Option<Complaint>) -> AdapterError {

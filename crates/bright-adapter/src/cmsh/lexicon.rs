@@ -238,6 +238,7 @@ table! {
     read Provisioner "provisioner" {
         Subsystem = "Provisioning subsystem status:",
         Accepting = "accepting requests",
+        Busy = "Nodes currently provisioning:",
         Waiting = "Nodes waiting to be provisioned:",
         Nobody = "none",
     }

@@ -7,13 +7,14 @@ mod effect;
 mod groups;
 mod head;
 mod installer;
-mod lexicon;
+pub(crate) mod lexicon;
 mod noise;
-mod platform;
-mod read;
+pub(crate) mod platform;
+pub(crate) mod read;
 mod roles;
 mod script;
 mod status;
+pub(crate) mod survey;
 mod write;
 
 use std::io::ErrorKind;

@@ -12,7 +12,7 @@ use super::script::Script;
 const RELEASE_CHARS: usize = 24;
 
 /// `Cluster Manager 11.0` in `main; versioninfo`; only seen by third parties.
-fn release(text: &str) -> Option<String> {
+pub(crate) fn release(text: &str) -> Option<String> {
     let line = VersionLine::ClusterManager.text().to_lowercase();
     let rest = text.lines().find_map(|found| {
         let found = found.trim();

@@ -3,7 +3,7 @@
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::{CategoryName, NameError, NodeName, OverlayName};
 use runbook_core::ports::PortResult;
-use runbook_core::world::{Device, InstallMode};
+use runbook_core::world::{Device, DeviceStatus, InstallMode};
 
 use super::answer::Row;
 use super::lexicon::{DeviceType, Install, Mode, Property, Role, Word as _};
@@ -14,26 +14,26 @@ use crate::text::shown;
 
 /// A row of `device; list`.
 #[derive(Debug)]
-pub(super) struct DeviceRow {
+pub(crate) struct DeviceRow {
     row: Row,
-    pub(super) hostname: String,
-    pub(super) head_node: bool,
+    pub(crate) hostname: String,
+    pub(crate) head_node: bool,
     /// Whether it has roles at all: switches and power distribution units have none.
-    pub(super) node: bool,
+    pub(crate) node: bool,
     /// Empty for a head node, which has none.
-    pub(super) category: String,
+    pub(crate) category: String,
     pub(super) ip: String,
 }
 
 /// A row of `configurationoverlay; list`.
 #[derive(Debug)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay {
     row: Row,
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Priority -1 disables an overlay (administrator manual 2.1.6).
-    pub(super) enabled: bool,
-    pub(super) etcd: bool,
-    pub(super) api_server: bool,
+    pub(crate) enabled: bool,
+    pub(crate) etcd: bool,
+    pub(crate) api_server: bool,
 }
 
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
@@ -68,15 +68,19 @@ impl DeviceRow {
         })
     }
 
-    pub(super) fn name(&self) -> PortResult<NodeName> {
+    pub(crate) fn name(&self) -> PortResult<NodeName> {
         NodeName::new(self.hostname.as_str()).map_err(unusable)
     }
 
-    pub(super) fn datanode(&self) -> PortResult<bool> {
+    pub(crate) fn status(&self) -> PortResult<(DeviceStatus, Vec<String>)> {
+        Ok(status::parse(&self.row.printed(Property::Status)?))
+    }
+
+    pub(crate) fn datanode(&self) -> PortResult<bool> {
         self.row.flag(Property::Datanode)
     }
 
-    pub(super) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
+    pub(crate) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
         let text = self.row.text(Property::NextInstallMode)?;
         if text.is_empty() {
             return Ok(None);
@@ -91,14 +95,14 @@ impl DeviceRow {
 
 impl DeviceRow {
     /// An empty list may be no column at all.
-    fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+    pub(crate) fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
         let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
         Ok(devices.iter().map(|device| shown(device)).collect())
     }
 }
 
 impl Cmsh {
-    pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
+    pub(crate) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
         let script = Script::default().then(Mode::Device).list(&[
             Property::Hostname,
             Property::Type,
@@ -129,7 +133,7 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let (status, flags) = status::parse(&device.row.printed(Property::Status)?);
+        let (status, flags) = device.status()?;
         let installer = status::installer(&status);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
@@ -160,16 +164,24 @@ impl Cmsh {
         })
     }
 
-    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+    /// `datanode` of every category, by name.
+    pub(crate) async fn categories(&self) -> PortResult<Vec<(String, bool)>> {
         let script = Script::default()
             .then(Mode::Category)
             .list(&[Property::Name, Property::Datanode]);
-        for row in self.ask(&script).await?.rows()? {
-            if row.text(Property::Name)? == category.as_str() {
-                return row.flag(Property::Datanode);
-            }
-        }
-        Err(absent("category", category.as_str()))
+        let rows = self.ask(&script).await?.rows()?;
+        let flag = |row: &Row| Ok((row.text(Property::Name)?, row.flag(Property::Datanode)?));
+        rows.iter().map(flag).collect()
+    }
+
+    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+        let categories = self.categories().await?;
+        let found = categories
+            .iter()
+            .find(|(name, _)| name == category.as_str());
+        found
+            .map(|(_, datanode)| *datanode)
+            .ok_or_else(|| absent("category", category.as_str()))
     }
 
     pub(super) async fn read_category(
@@ -185,7 +197,7 @@ impl Cmsh {
         ))
     }
 
-    pub(super) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
+    pub(crate) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
         let script = Script::default().then(Mode::Overlay).list(&[
             Property::Name,
             Property::Priority,
@@ -230,7 +242,7 @@ impl Overlay {
         })
     }
 
-    pub(super) fn nodes(&self) -> PortResult<Vec<String>> {
+    pub(crate) fn nodes(&self) -> PortResult<Vec<String>> {
         self.row.nodes(Property::Nodes)
     }
 

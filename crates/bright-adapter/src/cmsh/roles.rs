@@ -126,7 +126,7 @@ impl Cmsh {
         Ok(found)
     }
 
-    pub(super) async fn read_etcd_role(
+    pub(crate) async fn read_etcd_role(
         &self,
         named: Option<OverlayName>,
         asked: &[NodeName],

@@ -1,7 +1,7 @@
 //! The nodes: scripts for what is done on them, and for what is asked of them.
 
-mod questions;
-mod scripts;
+pub(crate) mod questions;
+pub(crate) mod scripts;
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn said(output: &Output) -> String {
 
 impl<S: Shell> SshNode<S> {
     /// Asks a node, and reads its answer.
-    async fn ask<T: Send>(
+    pub(crate) async fn ask<T: Send>(
         &self,
         node: &NodeName,
         what: &str,

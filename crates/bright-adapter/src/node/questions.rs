@@ -9,7 +9,7 @@ use super::scripts::{GUARD_MARK, LOOK, set};
 use crate::text::shown;
 
 /// What a reader of an answer says when it cannot read it.
-pub(super) type Read<T> = Option<T>;
+pub(crate) type Read<T> = Option<T>;
 
 const SPOOL: &str = r#"
 if ! there "$path"; then echo absent
@@ -91,12 +91,15 @@ const SHARED: [&str; 19] = [
 /// whatever is mounted where (administrator manual 5.4.4).
 const ON_DISK: [&str; 6] = ["btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs"];
 
+/// Whether a file system is one of other machines.
+pub(crate) fn is_shared(kind: &str) -> bool {
+    SHARED.contains(&kind) || kind.starts_with("fuse.")
+}
+
 /// Whether a file system outlives a FULL provisioning of the node. In memory, layered over another, or
 /// unknown: not that anybody knows.
 fn survives_wipe(kind: &str, device_is_here: bool) -> bool {
-    SHARED.contains(&kind)
-        || kind.starts_with("fuse.")
-        || (ON_DISK.contains(&kind) && !device_is_here)
+    is_shared(kind) || (ON_DISK.contains(&kind) && !device_is_here)
 }
 
 const ROOM: &str = r#"
@@ -373,7 +376,7 @@ mod tests {
     }
 
     /// What the script makes of a manifest.
-    fn told(manifest: &str) -> Option<Option<ApiServer>> {
+    fn told(manifest: &str) -> Read<ApiServer> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kube-apiserver.yaml");
         std::fs::write(&path, manifest).unwrap();
@@ -382,7 +385,7 @@ mod tests {
             .output()
             .unwrap();
         assert!(done.status.success(), "{done:?}");
-        read_api_server(&String::from_utf8(done.stdout).unwrap())
+        read_api_server(&String::from_utf8(done.stdout).unwrap()).unwrap()
     }
 
     #[test]
@@ -391,7 +394,7 @@ mod tests {
             let text = format!(
                 "    - --etcd-servers-overrides=/events#https://x:1\n{line}\n    - --v=2\n"
             );
-            told(&text).unwrap().unwrap()
+            told(&text).unwrap()
         };
         let two = ["https://10.141.0.1:2379", "https://10.141.0.2:2379"];
         for line in [

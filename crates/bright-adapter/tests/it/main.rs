@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod cmsh;
+mod doctor;
 #[cfg(test)]
 mod holders;
 #[cfg(test)]

@@ -66,7 +66,12 @@ async fn echo_lines() {
     let plain = device(&format!("[ {} ]", row("node001", "[ UP ]")))
         .await
         .unwrap();
-    let list = "list -f hostname,type,category,ip,status,datanode,nextinstallmode,blockdevicesclearedonnextboot -d {}";
+    // The statement itself, as it is run.
+    let asked = Fake::new();
+    asked.cmsh.device(&node("node001")).await.unwrap();
+    let entries = asked.log.entries();
+    let script = entries[0].command.argv[6].clone();
+    let list = script.strip_prefix("device; ").unwrap();
     let printed = format!(
         "device\n[basecm]% device\n[basecm->device]% {list}\n[ {} ]\n[basecm->device]%\n",
         row("node001", "[ UP ]")

@@ -23,7 +23,7 @@ use crate::verdict::Seen;
 use crate::wiring::Purpose;
 
 /// Where the vendor's article keeps snapshots.
-const SNAPSHOTS: &str = "/cm/shared/backup/etcd";
+const SNAPSHOTS: &str = args::BACKUP_DIR;
 
 /// So many files are proven in the search for a good one, at most; the newest are.
 const MAX_TRIES: usize = 5;
@@ -278,7 +278,7 @@ async fn newest_good(
 }
 
 /// Why a proven file is not the one to restore without a second thought.
-fn fault(proof: &SnapshotProof) -> Option<String> {
+pub(super) fn fault(proof: &SnapshotProof) -> Option<String> {
     let path = &proof.path;
     if !proof.trailer {
         Some(format!(

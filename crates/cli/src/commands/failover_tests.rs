@@ -31,7 +31,7 @@ fn rehashed(journal: &str) -> String {
         let at = line.find("\"prev\":\"").unwrap() + 8;
         let body = format!("{}{prev}{}", &line[74..at], &line[at + 64..]);
         prev = runbook_core::digest::Digest::of(body.as_bytes()).hex();
-        out.push_str(&format!("{{\"hash\":\"{prev}\"{body}\n"));
+        out.extend(["{\"hash\":\"", &prev, "\"", &body, "\n"]);
     }
     out
 }

@@ -397,3 +397,42 @@ const fn state_word(state: UnitState) -> &'static str {
         UnitState::Failed => "failed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use runbook_core::testkit::{Effect, Lives, Mortal, World};
+
+    use super::*;
+
+    /// While a node waits in its installer anybody can have its disk wiped.
+    #[test]
+    fn a_node_that_asks_is_a_danger_until_it_was_answered() {
+        let world = World::of(1).reprovision_all().confirm().build();
+        let mut lives = Lives::of(&world);
+        let dangers = |lives: &Lives| {
+            let history = History::read(&lives.journal(), "memory").unwrap();
+            let standing = Standing {
+                plan: lives.plan(),
+                history: &history,
+                machine: lives.machine().unwrap(),
+                working: None,
+                place: String::new(),
+            };
+            standing.dangers().join("\n")
+        };
+        let mut at = 0;
+        while world.times(&Effect::WaitsForConfirmation) == 0 {
+            at += 1;
+            lives.live(Mortal::halted(at));
+        }
+        let told = "node001: in the installer";
+        let before = dangers(&lives);
+        assert!(before.contains(told), "{before}");
+        assert!(
+            !before.contains("point of no return is passed"),
+            "it can be undone: {before}"
+        );
+        lives.live(Mortal::never());
+        assert!(!dangers(&lives).contains(told));
+    }
+}

@@ -424,14 +424,15 @@ impl Journal {
         let ours = self.last.as_ref().map_or(0, |record| record.seq);
         let bytes = self.store.load().unwrap_or_default();
         let history = History::read(&bytes, &place).ok();
-        let newer = history.iter().flat_map(|history| &history.records);
-        let by = newer
+        let records = history.as_ref().map_or(&[][..], |history| &history.records);
+        let by = records
+            .iter()
             .filter(|record| record.seq > ours)
             .filter_map(|record| match &record.entry {
                 Entry::Resumed { by } => Some(Box::new(by.clone())),
                 _ => None,
             })
-            .last();
+            .next_back();
         JournalError::Overtaken { place, seen, by }
     }
 

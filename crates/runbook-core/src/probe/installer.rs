@@ -133,7 +133,7 @@ async fn boot_over(
     })
 }
 
-/// What its installer asks, where it is at a point at which it can: CMDaemon may still list a question
+/// What its installer asks, where it is at a point at which it can: `CMDaemon` may still list a question
 /// of an earlier boot.
 async fn question(ports: &Ports, node: &NodeName, device: &Device) -> PortResult<InstallerAsks> {
     match device.installer {

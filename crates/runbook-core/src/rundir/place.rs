@@ -201,18 +201,15 @@ nonsense
         let active = place("/cm/shared/state", TABLE);
         assert_eq!(active.unmounted(), None);
         assert!(active.goes_along());
-        let without: String = TABLE
-            .lines()
-            .filter(|line| !line.contains(" /cm/shared "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let kept = TABLE.lines().filter(|line| !line.contains(" /cm/shared "));
+        let without = kept.collect::<Vec<_>>().join("\n");
         let passive = place("/cm/shared/state", &without);
         assert_eq!(passive.unmounted(), Some(Path::new("/cm/shared")));
         assert!(!passive.goes_along());
         // Another folder that merely begins alike is none of Bright's.
         assert_eq!(place("/cm/shared-too", &without).unmounted(), None);
         // A mount above it is no mount of it.
-        let above = format!("{without}40 22 8:7 / /cm rw - ext4 /dev/sdc rw\n");
+        let above = format!("{without}\n40 22 8:7 / /cm rw - ext4 /dev/sdc rw\n");
         assert!(place("/cm/shared/state", &above).unmounted().is_some());
         assert_eq!(place("/var/lib/restore-runbook", TABLE).unmounted(), None);
         assert!(!place("/var/lib/restore-runbook", TABLE).goes_along());

@@ -46,7 +46,7 @@ pub(super) struct Records {
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and they come in any combination"
+    reason = "each is a fact of its own, and none excludes another"
 )]
 pub(super) struct NodeState {
     pub(super) name: NodeName,
@@ -157,7 +157,7 @@ pub(super) struct Store {
 
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and they come in any combination"
+    reason = "each is a fact of its own, and none excludes another"
 )]
 pub(super) struct State {
     pub(super) now: Duration,

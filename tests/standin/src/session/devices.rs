@@ -228,11 +228,25 @@ impl Session {
         Ok(())
     }
 
-    /// `islocked`: that it is there is documented, its answer is not.
+    /// `islocked`: the table of all of them is the admin manual's (5.8.2); its answer about one is not
+    /// documented.
     pub(super) fn is_locked(&mut self, args: &[String]) -> Done {
         let image = args.first().cloned().or_else(|| self.at.object.clone());
-        let image = image.ok_or_else(|| Failure::new(Sort::Use, "No software image selected"))?;
         let view = self.view()?;
+        let Some(image) = image else {
+            let word = |image: &String| {
+                let locked = view.locked_images.contains(image);
+                if locked { "yes" } else { "no" }.to_owned()
+            };
+            let images = view.cluster.keys(Kind::SoftwareImage);
+            let rows: Vec<Vec<String>> = images
+                .into_iter()
+                .map(|image| vec![image.clone(), word(&image)])
+                .collect();
+            let columns = [Column::new("Name", 14), Column::new("Locked", 7)];
+            self.out.push_str(&render::table(&columns, &rows, " "));
+            return Ok(());
+        };
         if !known(&view.cluster, Kind::SoftwareImage, &image) {
             return Err(self.no_object(Kind::SoftwareImage, &image));
         }

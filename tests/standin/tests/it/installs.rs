@@ -97,6 +97,13 @@ fn a_queue_and_a_locked_image_hold_up_the_provisioning() {
         lab.batch("softwareimage islocked default-image"),
         "default-image: no\n"
     );
+    let all = lab.batch("softwareimage islocked");
+    let last = all.lines().last().unwrap_or_default();
+    assert_eq!(
+        last.split_whitespace().collect::<Vec<_>>(),
+        ["default-image", "no"],
+        "{all}"
+    );
     lab.scenario(&json!({ "provisioning": { "slots": 0 } }));
     lab.batch("device; use node001; set datanode no; set nextinstallmode FULL; commit; reboot");
     lab.wait_status("node001", "(waiting for FULL provisioning to start)");
