@@ -49,7 +49,7 @@ pub enum Found {
 
 /// A world to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, set by a method of its own"
@@ -77,6 +77,13 @@ pub struct Builder {
     image_locked: bool,
     head_node: Option<usize>,
     datanode_again: DatanodeAgain,
+}
+
+/// What a kept history says nothing about.
+impl Default for Builder {
+    fn default() -> Self {
+        World::of(3)
+    }
 }
 
 impl World {

@@ -141,6 +141,11 @@ impl World {
         self.state().snapshot_lost = true;
     }
 
+    /// Another sound snapshot lies in its place.
+    pub fn replace_snapshot(&self) {
+        self.state().setup.snapshot.sha256 = crate::digest::Digest::of(b"another snapshot");
+    }
+
     /// Cuts a node's power in the middle of whatever it does; it comes back by itself.
     pub fn lose_power(&self, node: &NodeName) {
         let mut state = self.state();
