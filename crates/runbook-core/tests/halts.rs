@@ -257,3 +257,26 @@ fn a_snapshot_that_is_replaced_between_two_lives() {
         "it was wiped for a snapshot that nobody has proven"
     );
 }
+
+/// With another spool in the role etcd would start empty, beside everything that was restored: such a
+/// role is not given back.
+#[test]
+fn a_role_whose_spool_is_changed_between_two_lives() {
+    let world = World::of(1);
+    let mut measure = Lives::of(&world.clone().build());
+    measure.live(Mortal::never());
+    let mut asked = 0;
+    for at in 1..=measure.waits() {
+        let world = world.clone().build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::after(at));
+        let before = world.times(&Effect::RoleGiven);
+        world.change_spool("/var/lib/elsewhere".parse().unwrap());
+        if let Life::Ended(RunEnd::Halted { failures, .. }) = lives.live(Mortal::never()) {
+            asked += usize::from(failures[0].1.code == "role-changed");
+        }
+        let after = world.times(&Effect::RoleGiven);
+        assert_eq!(before, after, "{at}: the role was given back as it was");
+    }
+    assert!(asked > 5, "{asked}");
+}

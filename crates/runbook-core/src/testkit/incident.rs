@@ -112,6 +112,8 @@ pub(super) struct Scars {
     pub(super) clock_skew_s: i64,
     /// Until then the cluster manager does not answer.
     pub(super) silent_until: Duration,
+    /// Somebody has changed the role's spool to this.
+    pub(super) role_spool: Option<AbsPath>,
     /// No run has taken the role away yet: what starts for it is what the run has found.
     pub(super) before_stop: bool,
     nodes: BTreeMap<usize, Scar>,
@@ -186,6 +188,11 @@ impl World {
             state.log(None, Effect::Incident(format!("{incident:?}")));
         }
         happened
+    }
+
+    /// Somebody changes the spool in the role.
+    pub fn change_spool(&self, spool: AbsPath) {
+        self.state().scars.role_spool = Some(spool);
     }
 
     /// What he does when he gives a run up: no installer is left asking or about to wipe.

@@ -52,7 +52,11 @@ impl ClusterManager for World {
             });
             Ok(EtcdRole {
                 overlay: state.setup.overlay.clone(),
-                spool: state.setup.spool.clone(),
+                spool: state
+                    .scars
+                    .role_spool
+                    .clone()
+                    .unwrap_or_else(|| state.setup.spool.clone()),
                 holders: holders.collect(),
             })
         })
