@@ -161,6 +161,13 @@ impl Scars {
         self.nodes.entry(at).or_default()
     }
 
+    /// Somebody's hand was at the role or the spool: as [`Scars::excuses`], and not what the run found.
+    pub(super) fn by_hand(&self, at: usize) -> bool {
+        let by_hand =
+            |scar: &Scar| scar.role_by_hand || scar.moved.is_some() || scar.guard.is_some();
+        self.nodes.get(&at).is_some_and(by_hand)
+    }
+
     /// No etcd serves there any more: the next start is looked at anew.
     pub(super) fn stopped(&mut self, at: usize) {
         if let Some(scar) = self.nodes.get_mut(&at) {

@@ -321,7 +321,7 @@ impl State {
     }
 
     fn moves(&mut self, at: usize, from: &AbsPath, to: &AbsPath, effect: Effect) -> PortResult<()> {
-        let by_hand = self.scars.of(at).etcd_by_hand || self.scars.excuses(at);
+        let by_hand = self.scars.of(at).etcd_by_hand || self.scars.by_hand(at);
         let held = self.nodes[at].etcd != Etcd::Stopped && !by_hand;
         if held {
             self.broken(format!("{from} was moved while etcd was running"));

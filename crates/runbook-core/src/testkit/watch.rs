@@ -24,7 +24,7 @@ impl State {
             self.broken(format!("{name} was wiped again"));
         }
         for other in 0..self.nodes.len() {
-            if self.scars.excuses(other) {
+            if self.scars.by_hand(other) {
                 continue;
             }
             let of = self.nodes[other].name.clone();
