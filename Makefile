@@ -6,19 +6,24 @@
 #   make unit                what needs no lab
 #   make e2e T=NAME          some of the lab's tests
 #   make snapshots T=NAME    our numbers against etcd's, on snapshots of every etcd to be had
+#   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere
+#   make mutants             takes one safeguard away at a time: the tests have to notice each
+#   make mutants-wide        the same with cargo-mutants over machine, journal and engine; takes hours
 #   make bench               how long a proof takes, beside what others do with the same file
 #   make fuzz TIME=SECONDS   hostile snapshots; needs a nightly toolchain, and gets it
 #   make lab-up, lab-shell, lab-down    a lab to play with
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint unit e2e snapshots bench fuzz deny audit lab-up lab-shell lab-down setup clean help
+.PHONY: demo test lint unit e2e snapshots sim mutants mutants-wide bench fuzz deny audit lab-up lab-shell lab-down setup clean help
 
 # rustup installs here; setup may just have done so.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
+MUTANTS_VERSION := 27.1.0
+MUTANTS := target/tools/bin/cargo-mutants
 FUZZ_VERSION := 0.13.2
 FUZZ := target/tools/bin/cargo-fuzz
 
@@ -71,6 +76,27 @@ snapshots: setup
 	$(CARGO) build -p lab --bins
 	target/debug/lab fetch-etcd
 	$(CARGO) test -p restore-runbook --test snapshots -- $(T)
+
+# The simulator, in the profile of a release. A seed that breaks a rule is printed with its history, shrunk to
+# what it takes: its last line goes to crates/runbook-core/tests/kept.jsonl, which `make test` plays first.
+SEEDS ?= 100000
+FROM ?= 0
+sim:
+	$(CARGO) run --release --package sim -- $(SEEDS) --from $(FROM)
+
+# The mutants of tests/mutants, each with the tests that kill it: scripts/mutants.sh NAME for one.
+mutants:
+	scripts/mutants.sh
+
+mutants-wide: $(MUTANTS)
+	PATH=$$PWD/target/tools/bin:$$PATH $(CARGO) mutants --package runbook-core --all-features --output target/mutants \
+	  --file 'crates/runbook-core/src/machine.rs' --file 'crates/runbook-core/src/journal/*.rs' \
+	  --file 'crates/runbook-core/src/run.rs' --file 'crates/runbook-core/src/run/*.rs' \
+	  $(MUTANTS_ARGS) -- --lib --test machine --test halts --test sim --test rundir -- --skip many_seeds
+
+$(MUTANTS):
+	$(CARGO) install cargo-mutants --version $(MUTANTS_VERSION) --locked --root target/tools --target-dir target/tools/build
+	rm -rf target/tools/build
 
 # The proof of a snapshot against openssl, a plain read, and etcd's own tools; some minutes, some 15 GB of disk.
 bench: setup
