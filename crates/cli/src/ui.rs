@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use console::Term;
 use etcd_adapter::tool::Watcher;
 use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
+use runbook_core::text::visible;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -36,31 +37,12 @@ pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
 /// Neutralises foreign text: escape sequences, control characters and invisible direction marks
 /// become visible escapes, line feeds and tabs stay.
 pub(crate) fn clean(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push('\n'),
-            '\t' => safe.push_str("    "),
-            c if steers(c) => safe.extend(c.escape_unicode()),
-            c => safe.push(c),
-        }
-    }
-    safe
+    visible(&text.replace('\t', "    "))
 }
 
 /// The same on one line.
 pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', " ⏎ ")
-}
-
-/// Whether a terminal would act on this instead of showing it.
-pub(crate) fn steers(c: char) -> bool {
-    c.is_control() || is_invisible(c)
-}
-
-/// Marks that change how their neighbours are shown, or that nobody sees.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A terminal that may go away while something is drawn on it: indicatif panics where it cannot draw,

@@ -10,7 +10,7 @@ mod dialect;
 mod engine;
 mod hooks;
 mod journal;
-mod lexer;
+pub mod lexer;
 mod model;
 mod nodelist;
 mod options;

@@ -1,5 +1,6 @@
 //! A device's status, in every form that has been seen (administrator manual 5.5).
 
+use runbook_core::text::steers;
 use runbook_core::world::DeviceStatus;
 
 use super::lexicon::{Flag, State, Word as _};
@@ -62,7 +63,7 @@ fn told(word: &str, behind: &str) -> String {
 
 fn kept(text: &str) -> String {
     text.chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !steers(*c))
         .take(KEPT_CHARS)
         .collect()
 }

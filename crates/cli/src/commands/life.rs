@@ -43,7 +43,7 @@ impl<'a> Session<'a> {
             state,
             lock,
             by,
-            log: Arc::default(),
+            log: Arc::new(FileLog::new(cx.halt.clone())),
         })
     }
 

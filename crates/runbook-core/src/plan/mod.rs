@@ -27,6 +27,7 @@ use crate::error::AdapterError;
 use crate::identity::{ClusterId, MemberId};
 use crate::names::{ClusterLabel, EtcdUrl, MemberName, NodeName, RunId, UnitId};
 use crate::spec::Spec;
+use crate::text::visible_json;
 use crate::version::EtcdVersion;
 use crate::world::World;
 
@@ -274,8 +275,9 @@ pub struct SealedPlan {
 impl SealedPlan {
     fn of(plan: Plan) -> Result<Self, PlanError> {
         let unreadable = |e: serde_json::Error| PlanError::Unreadable(e.to_string());
-        let mut bytes = serde_json::to_vec_pretty(&plan).map_err(unreadable)?;
-        bytes.push(b'\n');
+        let mut text = visible_json(serde_json::to_string_pretty(&plan).map_err(unreadable)?);
+        text.push('\n');
+        let bytes = text.into_bytes();
         let digest = Digest::of(&bytes);
         Ok(Self {
             plan,
