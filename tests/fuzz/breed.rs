@@ -18,10 +18,52 @@ const EDGES: [u64; 12] = [
 
 /// What texts are made of, and what takes them apart.
 const PIECES: [&str; 46] = [
-    "\"", "'", "\\", "{", "}", "[", "]", ",", ":", "\n", " ", "\t", "-", "0", "9", "\r\n", "\0", "\u{1b}[2J",
-    "\u{202e}", "\u{200b}", ";", "`id`", "$(id)", "${x}", "$ip", "|", ">", "!x", "..", "//", "../", "&a ", "*a",
-    "{a,b}", "%s", "é", "null", "true", "-1", "1e9", "18446744073709551616", "[0-9999]", "node001..node999",
-    "\n%%\n", "raw:", "not found",
+    "\"",
+    "'",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\n",
+    " ",
+    "\t",
+    "-",
+    "0",
+    "9",
+    "\r\n",
+    "\0",
+    "\u{1b}[2J",
+    "\u{202e}",
+    "\u{200b}",
+    ";",
+    "`id`",
+    "$(id)",
+    "${x}",
+    "$ip",
+    "|",
+    ">",
+    "!x",
+    "..",
+    "//",
+    "../",
+    "&a ",
+    "*a",
+    "{a,b}",
+    "%s",
+    "é",
+    "null",
+    "true",
+    "-1",
+    "1e9",
+    "18446744073709551616",
+    "[0-9999]",
+    "node001..node999",
+    "\n%%\n",
+    "raw:",
+    "not found",
 ];
 
 /// Random numbers (xorshift64*).
@@ -94,7 +136,11 @@ impl Dice {
             5 | 6 => {
                 let near = |byte: &u8| byte.is_ascii_alphanumeric();
                 if let Some(byte) = bytes[at..].iter_mut().find(|byte| near(byte)) {
-                    *byte = if byte.is_ascii_digit() { b'0' + (*byte - b'0' + 1) % 10 } else { b'a' + (*byte & 31) % 26 };
+                    *byte = if byte.is_ascii_digit() {
+                        b'0' + (*byte - b'0' + 1) % 10
+                    } else {
+                        b'a' + (*byte & 31) % 26
+                    };
                 }
             }
             7 => {
@@ -109,7 +155,10 @@ impl Dice {
 
     /// Drops, doubles or moves a line.
     fn change_lines(&mut self, bytes: &mut Vec<u8>) {
-        let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        let mut lines: Vec<Vec<u8>> = bytes
+            .split_inclusive(|b| *b == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
         if lines.is_empty() {
             return;
         }
@@ -123,7 +172,12 @@ impl Dice {
     }
 }
 
-fn bred(dice: &mut Dice, seeds: &[Vec<u8>], most: usize, change: fn(&mut Dice, &mut Vec<u8>, &[u8])) -> Vec<u8> {
+fn bred(
+    dice: &mut Dice,
+    seeds: &[Vec<u8>],
+    most: usize,
+    change: fn(&mut Dice, &mut Vec<u8>, &[u8]),
+) -> Vec<u8> {
     let mut bytes = seeds[dice.below(seeds.len())].clone();
     for _ in 0..=dice.below(most) {
         let other = &seeds[dice.below(seeds.len())];

@@ -33,7 +33,10 @@ fn seeds(name: &str, also: &[&str]) -> Vec<Vec<u8>> {
         }
         let entries = fs::read_dir(&place).unwrap_or_else(|_| panic!("{}", place.display()));
         let entries = entries.map(|entry| entry.unwrap().path());
-        paths.extend(entries.filter(|path| path.extension().is_none_or(|kind| kind != "tsv" && kind != "sh")));
+        paths.extend(entries.filter(|path| {
+            path.extension()
+                .is_none_or(|kind| kind != "tsv" && kind != "sh")
+        }));
     }
     paths.sort();
     paths.retain(|path| path.metadata().unwrap().len() < SEED_BYTES);
@@ -41,7 +44,12 @@ fn seeds(name: &str, also: &[&str]) -> Vec<Vec<u8>> {
 }
 
 /// Judges the seeds and so many inputs bred from them, on every core.
-fn judged(name: &str, also: &[&str], inputs: usize, breed: fn(&mut Dice, &[Vec<u8>]) -> Vec<u8>) -> Words {
+fn judged(
+    name: &str,
+    also: &[&str],
+    inputs: usize,
+    breed: fn(&mut Dice, &[Vec<u8>]) -> Vec<u8>,
+) -> Words {
     let judge: Judge = judges::of(name);
     let seeds = seeds(name, also);
     assert!(seeds.len() > 2, "the corpus of {name} is there");
@@ -62,7 +70,8 @@ fn judged(name: &str, also: &[&str], inputs: usize, breed: fn(&mut Dice, &[Vec<u
                     *said.entry(judge(&bytes)).or_default() += 1;
                 }
                 let mut words = words.lock().unwrap();
-                said.into_iter().for_each(|(word, count)| *words.entry(word).or_default() += count);
+                said.into_iter()
+                    .for_each(|(word, count)| *words.entry(word).or_default() += count);
             });
         }
     });
@@ -100,7 +109,11 @@ fn snapshots() {
     let inputs = 20_000;
     let also = ["crates/etcd-adapter/tests/fixtures"];
     let words = judged("snapshot", &also, inputs, breed::pages);
-    reaches(&words, inputs, &["good", "structure-damaged", "meaning-damaged"]);
+    reaches(
+        &words,
+        inputs,
+        &["good", "structure-damaged", "meaning-damaged"],
+    );
 }
 
 #[test]
@@ -126,7 +139,11 @@ fn journals() {
     let inputs = 2_000;
     let also = ["crates/runbook-core/tests/fixtures/journal-1.0.jsonl"];
     let words = judged("journal", &also, inputs, breed::text);
-    reaches(&words, inputs, &["good", "journal-illegal", "journal-damaged"]);
+    reaches(
+        &words,
+        inputs,
+        &["good", "journal-illegal", "journal-damaged"],
+    );
 }
 
 #[test]
@@ -152,7 +169,11 @@ fn what_lies_beside_backups() {
 fn answers_of_cmsh() {
     let inputs = 4_000;
     let words = judged("cmsh", &[], inputs, breed::text);
-    reaches(&words, inputs, &["good", "cmsh-answer", "cmsh-refused", "etcd-role"]);
+    reaches(
+        &words,
+        inputs,
+        &["good", "cmsh-answer", "cmsh-refused", "etcd-role"],
+    );
 }
 
 #[test]
@@ -161,5 +182,9 @@ fn answers_of_nodes() {
     let words = judged("node", &[], inputs, breed::text);
     reaches(&words, inputs, &["good", "node-answer", "node-question"]);
     let words = judged("tool", &[], inputs, breed::text);
-    reaches(&words, inputs, &["good", "etcd-node-answer", "etcd-node-query"]);
+    reaches(
+        &words,
+        inputs,
+        &["good", "etcd-node-answer", "etcd-node-query"],
+    );
 }

@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn foreign_text_in_the_log_cannot_steer_a_terminal() {
         let line = line(&entry("a\x1b[2J\u{9b}1m\u{202e}b"));
-        assert!(!line.trim_end().chars().any(runbook_core::text::steers), "{line}");
+        assert!(
+            !line.trim_end().chars().any(runbook_core::text::steers),
+            "{line}"
+        );
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["output"], "a\x1b[2J\u{9b}1m\u{202e}b");
     }

@@ -6,6 +6,11 @@
 
 use std::fmt::Write as _;
 
+/// The most of a foreign text that goes into a message: as much of its beginning, and of its end, where a
+/// parser says the place.
+const HEAD_CHARS: usize = 400;
+const TAIL_CHARS: usize = 200;
+
 /// Whether a terminal would act on this instead of showing it.
 pub fn steers(c: char) -> bool {
     c.is_control() || is_invisible(c)
@@ -27,6 +32,17 @@ pub fn visible(text: &str) -> String {
         }
     }
     safe
+}
+
+/// A foreign text for a message: its beginning and its end, the middle cut out of a long one.
+pub fn shortened(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= HEAD_CHARS + TAIL_CHARS {
+        return text.to_owned();
+    }
+    let head: String = chars[..HEAD_CHARS].iter().collect();
+    let tail: String = chars[chars.len() - TAIL_CHARS..].iter().collect();
+    format!("{head} … {tail}")
 }
 
 /// JSON whose strings are written that way. It says the same: nothing but a line feed between two values
@@ -66,10 +82,21 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_keeps_its_ends() {
+        assert_eq!(shortened("ä"), "ä");
+        let long = shortened(&format!("begin{}at line 3", "é".repeat(9000)));
+        assert!(long.starts_with("begin") && long.ends_with("at line 3"));
+        assert_eq!(long.chars().count(), 603);
+    }
+
+    #[test]
     fn json_says_the_same() {
         let value = serde_json::json!({"name": "a\x1b[2J\u{9b}b\u{202e}\u{e0001}\u{7f}ü\n"});
         let text = visible_json(format!("{value:#}\n"));
         assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
     }
 }

@@ -10,6 +10,8 @@ const PATH: &str = "/backups/etcd-a-20260101T000000Z.db.json";
 
 fn code(error: &DocumentError) -> &'static str {
     assert!(!error.hint().is_empty());
+    let said = error.to_string();
+    assert!(said.len() < 8 << 10, "{} bytes: {said:.80}", said.len());
     error.code()
 }
 

@@ -18,7 +18,8 @@ use runbook_core::world::{DeviceStatus, InstallMode};
 
 use super::{GOOD, commands, judged, node, now, parts, permit};
 
-struct Answers(Vec<Vec<u8>>);
+/// The answers, by their number in an input.
+pub(crate) struct Answers(pub(crate) Vec<Vec<u8>>);
 
 impl Answers {
     fn part(&self, at: usize) -> &[u8] {

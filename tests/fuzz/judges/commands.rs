@@ -12,12 +12,20 @@ pub(crate) fn are_words(command: &Command) {
         Place::Node(node) => {
             let remote = format!("root@{node}");
             assert_eq!(words[..2], ["ssh".to_owned(), remote], "{line}");
-            assert_eq!(shlex::split(&words[2]).as_ref(), Some(&command.argv), "{line}");
+            assert_eq!(
+                shlex::split(&words[2]).as_ref(),
+                Some(&command.argv),
+                "{line}"
+            );
         }
         Place::Head => assert_eq!(words, command.argv, "{line}"),
         Place::Api => {}
     }
-    if command.argv.first().is_some_and(|program| program.ends_with("/cmsh")) {
+    if command
+        .argv
+        .first()
+        .is_some_and(|program| program.ends_with("/cmsh"))
+    {
         script(command.argv.last().expect("a script"));
     }
 }

@@ -79,8 +79,9 @@ fn chained(data: &[u8]) -> Vec<u8> {
             entry["run"] = plan().run.to_string().into();
             entry["plan"] = plan().digest().to_string().into();
         }
-        let covered =
-            format!(r#","prev":"{prev}","seq":{seq},"at":"2026-01-01T00:00:00Z","entry":{entry}}}"#);
+        let covered = format!(
+            r#","prev":"{prev}","seq":{seq},"at":"2026-01-01T00:00:00Z","entry":{entry}}}"#
+        );
         prev = Digest::of(covered.as_bytes()).hex();
         journal.extend(format!("{{\"hash\":\"{prev}\"{covered}\n").into_bytes());
     }

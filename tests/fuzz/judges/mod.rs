@@ -6,10 +6,10 @@
 //! came of it, so that the test sees how far the inputs get.
 
 mod backup;
-mod cmsh;
+pub(crate) mod cmsh;
 mod commands;
 mod journal;
-mod node;
+pub(crate) mod node;
 mod plan;
 mod snapshot;
 mod spec;
@@ -86,9 +86,12 @@ fn permit() -> runbook_core::journal::Permit {
 }
 
 /// The result of what waits for nothing.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits for something"),
     }

@@ -27,7 +27,10 @@ pub(crate) struct Said {
 impl Said {
     pub(crate) fn of(data: &[u8]) -> Self {
         let (status, data) = match data.split_first() {
-            Some((status @ 1..10, rest)) => ([0, 1, 5, 80, 82, 85, 89, 127, 254, 255][usize::from(*status)], rest),
+            Some((status @ 1..10, rest)) => (
+                [0, 1, 5, 80, 82, 85, 89, 127, 254, 255][usize::from(*status)],
+                rest,
+            ),
             _ => (0, data),
         };
         let parts = parts(data);
@@ -67,7 +70,10 @@ pub(super) fn judge(data: &[u8]) -> &'static str {
     let owner = Owner::new("etcd:etcd").expect("an owner");
     let tree = judged(now(nodes.tree(&node, &spool)));
     if let Ok(tree) = &tree {
-        assert!(tree.owner.len() <= 80 && !tree.owner.chars().any(steers), "{tree:?}");
+        assert!(
+            tree.owner.len() <= 80 && !tree.owner.chars().any(steers),
+            "{tree:?}"
+        );
     }
     let answers = [
         judged(now(nodes.boot_id(&node))).map(drop),

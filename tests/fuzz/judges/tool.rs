@@ -19,7 +19,11 @@ pub(super) fn judge(data: &[u8]) -> &'static str {
     let module = ModuleName::new("etcd/kube-default").expect("a name");
     let staged = judged(now(tool.staged(&node(), &path, run_id(1))));
     if let Ok(Staged::Failed(said)) = &staged {
-        assert!(said.chars().count() < 4000, "{} chars", said.chars().count());
+        assert!(
+            said.chars().count() < 4000,
+            "{} chars",
+            said.chars().count()
+        );
         let loose = |c: char| c != '\n' && steers(c);
         assert!(!said.chars().any(loose), "{said:?}");
     }

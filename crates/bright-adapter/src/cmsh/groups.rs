@@ -23,7 +23,11 @@ pub(crate) fn expand(text: &str) -> Result<Vec<String>, String> {
     let mut names = Names::default();
     for word in words(text)? {
         let brackets = word.matches('[').count();
-        let outside = word.split(['[', ']']).step_by(2).map(str::len).sum::<usize>();
+        let outside = word
+            .split(['[', ']'])
+            .step_by(2)
+            .map(str::len)
+            .sum::<usize>();
         if brackets > BRACKETS || (brackets > 0 && outside > NAME_BYTES) {
             return Err(format!("{} is too long a name", shown(word)));
         }

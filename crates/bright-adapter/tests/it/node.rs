@@ -631,10 +631,7 @@ async fn a_guard_is_not_written_through_a_link() {
     symlink(disk.at("precious"), disk.beside()).unwrap();
     disk.done(&disk.place_guard()).await;
     assert_eq!(disk.spool().await, SpoolState::Guard(run()));
-    assert_eq!(
-        fs::read_to_string(disk.at("precious")).unwrap(),
-        "precious"
-    );
+    assert_eq!(fs::read_to_string(disk.at("precious")).unwrap(), "precious");
     // Aside leads elsewhere.
     let disk = Disk::new();
     disk.data("elsewhere", "somebody's");

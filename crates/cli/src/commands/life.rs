@@ -181,7 +181,7 @@ impl Life<'_> {
         }
         ui.note(&format!(
             "  plan, journal and every command: {}",
-            self.dir.path().display()
+            clean_line(&self.dir.path().display().to_string())
         ));
         Ok(Exit::Done)
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::names::{RunId, UnitId};
-use crate::text::visible_json;
+use crate::text::{shortened, visible_json};
 use crate::world::BootId;
 
 /// The journal format written by this build. A newer minor version is readable but not writable; a
@@ -246,7 +246,7 @@ impl Record {
         let entry = match serde_json::from_value(body.entry) {
             Ok(entry) => entry,
             Err(_) if newer => Entry::Unknown,
-            Err(error) => return Err(LineFault::NotOurs(error.to_string())),
+            Err(error) => return Err(LineFault::NotOurs(shortened(&error.to_string()))),
         };
         Ok(Self {
             seq: body.seq,
