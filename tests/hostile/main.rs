@@ -10,6 +10,7 @@ mod full_disk;
 mod judges;
 mod names;
 mod private;
+mod records;
 mod scripts;
 mod secrets;
 
