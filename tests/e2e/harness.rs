@@ -18,8 +18,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 /// Where the tool keeps its runs on the head node.
 pub(crate) const STATE: &str = "/var/lib/restore-runbook";
 
-const SPEC: &str = "/root/spec.yaml";
-const PLAN: &str = "/root/plan.json";
+pub(crate) const SPEC: &str = "/root/spec.yaml";
+pub(crate) const PLAN: &str = "/root/plan.json";
 
 /// A lab whose etcd holds data, with a snapshot of it, watched from outside.
 pub(crate) struct Cluster {
@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     before: Dump,
     hashes: Vec<MemberHash>,
     pub(crate) watcher: Watcher,
+    /// Where etcd's certificates lie on the head node, as the tool is told.
+    certificates: [(&'static str, String); 3],
 }
 
 /// How many labs may be up at once: each node is a small machine.
@@ -78,6 +80,12 @@ impl Cluster {
             before,
             hashes,
             watcher,
+            certificates: [
+                ("RESTORE_RUNBOOK_ETCD_CA", "etcd/ca.crt"),
+                ("RESTORE_RUNBOOK_ETCD_CERT", "apiserver-etcd-client.crt"),
+                ("RESTORE_RUNBOOK_ETCD_KEY", "apiserver-etcd-client.key"),
+            ]
+            .map(|(variable, file)| (variable, format!("{}/{file}", options.bcm.pki()))),
         }
     }
 
@@ -121,8 +129,9 @@ impl Cluster {
 
     /// Runs any program on the head node to its end.
     pub(crate) fn on_head_runs(&self, program: &str, args: &[&str]) -> Ran {
-        let output = self.lab.head_output(program, args);
-        Ran::new(args, &output.expect("the program starts"))
+        let mut command = self.lab.head_command(program, args);
+        command.envs(self.certificates.clone()).stdin(Stdio::null());
+        Ran::new(args, &command.output().expect("the program starts"))
     }
 
     /// Makes a plan of the spec; its digest.
@@ -153,6 +162,7 @@ impl Cluster {
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.lab.head_command("restore-runbook", args);
         command
+            .envs(self.certificates.clone())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -161,23 +171,6 @@ impl Cluster {
 
     pub(crate) fn start_run(&self, digest: &str) -> Child {
         self.start(&["run", "--plan", PLAN, "--approve", digest])
-    }
-
-    /// Ctrl-C once; what a run that was started says until it has halted.
-    pub(crate) fn halt(&self, life: &mut Child) -> String {
-        let interrupted = std::process::Command::new("kill")
-            .args(["-INT", &life.id().to_string()])
-            .status();
-        assert!(interrupted.expect("kill").success());
-        let mut said = String::new();
-        let stderr = life.stderr.take().expect("stderr");
-        std::io::Read::read_to_string(&mut { stderr }, &mut said).expect("stderr");
-        let status = life.wait().expect("wait");
-        assert!(
-            !status.success(),
-            "it was through before it was halted: {said}"
-        );
-        said
     }
 
     pub(crate) fn resume(&self) -> Ran {
@@ -365,6 +358,23 @@ impl std::fmt::Display for Ran {
     }
 }
 
+/// Ctrl-C once; what a run that was started says until it has halted.
+pub(crate) fn halt(life: &mut Child) -> String {
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &life.id().to_string()])
+        .status();
+    assert!(interrupted.expect("kill").success());
+    let mut said = String::new();
+    let stderr = life.stderr.take().expect("stderr");
+    std::io::Read::read_to_string(&mut { stderr }, &mut said).expect("stderr");
+    let status = life.wait().expect("wait");
+    assert!(
+        !status.success(),
+        "it was through before it was halted: {said}"
+    );
+    said
+}
+
 /// Waits for something to come true.
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -425,4 +435,10 @@ impl Slots {
             .unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
         self.given.notify_one();
     }
+}
+
+/// A number that differs from run to run, told when a test fails.
+pub(crate) fn dice() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lab::Node;
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, dice, halt, until};
 
 /// The unit whose intent, or for phases without effects whose record, tells that a phase is on.
 const MOMENTS: [(&str, &str); 9] = [
@@ -21,12 +21,6 @@ const MOMENTS: [(&str, &str); 9] = [
     ("datanode", "datanode/"),
     ("verify", "verify/"),
 ];
-
-/// A number that differs from run to run, told when a test fails.
-fn dice() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(std::process::id())
-}
 
 fn kill(mut child: Child) {
     child.kill().expect("SIGKILL");
@@ -163,7 +157,7 @@ fn an_interrupt_drains_and_halts() {
             .iter()
             .any(|u| u.starts_with("stop/"))
     });
-    cluster.halt(&mut life);
+    halt(&mut life);
     let (intents, done) = (cluster.entries("intent"), cluster.entries("done"));
     assert!(
         intents.iter().all(|unit| done.contains(unit)),

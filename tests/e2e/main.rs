@@ -8,9 +8,14 @@
 )]
 
 mod backup;
+mod doctor;
+mod failover;
 mod harness;
+mod installer;
 mod interrupted;
 mod refused;
+mod scenarios;
 mod undo;
+mod versions;
 mod whole;
 mod window;

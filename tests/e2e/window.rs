@@ -1,6 +1,6 @@
 //! The time in which a reboot may wipe restored data.
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, halt, until};
 
 /// A run is halted when the role is back and the node is no data node yet: everybody says so, and the next life
 /// begins with it.
@@ -19,7 +19,7 @@ fn a_run_halted_between_reassign_and_datanode() {
             .iter()
             .any(|unit| unit == "reassign/assign")
     });
-    let halted = cluster.halt(&mut life);
+    let halted = halt(&mut life);
     let danger = format!("a reboot may wipe restored data now: {node}");
     assert!(halted.contains(&danger), "{halted}");
 

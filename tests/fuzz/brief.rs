@@ -70,8 +70,9 @@ fn judged(
                     *said.entry(judge(&bytes)).or_default() += 1;
                 }
                 let mut words = words.lock().unwrap();
-                said.into_iter()
-                    .for_each(|(word, count)| *words.entry(word).or_default() += count);
+                for (word, count) in said {
+                    *words.entry(word).or_default() += count;
+                }
             });
         }
     });
@@ -163,6 +164,13 @@ fn what_lies_beside_backups() {
     reaches(&words, inputs, &refused);
     let words = judged("revision", &[], inputs, breed::text);
     reaches(&words, inputs, &refused);
+}
+
+#[test]
+fn bundles() {
+    let inputs = 3_000;
+    let words = judged("bundle", &[], inputs, breed::text);
+    reaches(&words, inputs, &["good", "bundle-not-one"]);
 }
 
 #[test]

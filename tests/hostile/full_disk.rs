@@ -173,6 +173,10 @@ impl JournalStore for Unsynced {
         self.inner.truncate(len)
     }
 
+    fn check(&mut self) -> io::Result<()> {
+        self.inner.check()
+    }
+
     fn place(&self) -> String {
         "memory".into()
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use bright_adapter::bundle::Bundle;
 use bright_adapter::{HostKeys, Ssh, SshConfig};
 use runbook_core::names::NodeName;
 use runbook_core::plan::SealedPlan;
@@ -238,6 +239,7 @@ fn no_fifo_is_waited_for() {
     let plan = dir.path().join("plan.json");
     fifo(&plan);
     assert_eq!(read_private(&plan, 9).unwrap_err().code(), "state-unsafe");
+    assert_eq!(Bundle::read(&plan).unwrap_err().code(), "bundle-not-one");
     let state = StateDir::open(&dir.path().join("state")).unwrap();
     let (plan, run) = begun(&state);
     for name in ["plan.json", "known_hosts.wiped"] {

@@ -176,6 +176,10 @@ fn cmsh_is_told_nothing() {
         "key",
     ];
     silent("discover", &ran(dir.path(), &args));
+    silent(
+        "doctor",
+        &ran(dir.path(), &[&["doctor"], &args[1..]].concat()),
+    );
     let seen = fs::read(dir.path().join("seen")).unwrap();
     assert!(String::from_utf8_lossy(&seen).contains("device; list"));
     tells_nothing("a command line", &seen);

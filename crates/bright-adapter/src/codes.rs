@@ -2,6 +2,14 @@
 
 /// The program `cmsh` is not where the configuration says.
 pub const CMSH_MISSING: &str = "cmsh-missing";
+/// The program `cmsh` is there and cannot be run.
+pub const CMSH_NOT_RUNNABLE: &str = "cmsh-not-runnable";
+/// The certificate's profile does not allow what was asked.
+pub const CMSH_NOT_PERMITTED: &str = "cmsh-not-permitted";
+/// A commit was refused with a table of what is wrong.
+pub const CMSH_INVALID: &str = "cmsh-invalid";
+/// The head nodes changed places while `cmsh` ran.
+pub const CMSH_SESSION_ENDED: &str = "cmsh-session-ended";
 /// `cmsh` gave no answer in time.
 pub const CMSH_TIMEOUT: &str = "cmsh-timeout";
 /// `cmsh` ran and refused.
@@ -20,6 +28,8 @@ pub const ETCD_ROLE: &str = "etcd-role";
 pub const HEAD_UNKNOWN: &str = "head-unknown";
 /// An effect that makes no sense, as a change to no node at all.
 pub const EFFECT_REFUSED: &str = "effect-refused";
+/// A node's power control does not answer.
+pub const BMC_SILENT: &str = "bmc-silent";
 /// The program `ssh` is not where the configuration says.
 pub const SSH_MISSING: &str = "ssh-missing";
 /// The node does not answer; the command was never started.
@@ -46,8 +56,12 @@ pub const NODE_CONFLICT: &str = "node-conflict";
 pub const NODE_FAILED: &str = "node-failed";
 
 /// Every code, for a test that each one is explained.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 27] = [
     CMSH_MISSING,
+    CMSH_NOT_RUNNABLE,
+    CMSH_NOT_PERMITTED,
+    CMSH_INVALID,
+    CMSH_SESSION_ENDED,
     CMSH_TIMEOUT,
     CMSH_REFUSED,
     CMSH_ANSWER,
@@ -57,6 +71,7 @@ pub const ALL: [&str; 22] = [
     ETCD_ROLE,
     HEAD_UNKNOWN,
     EFFECT_REFUSED,
+    BMC_SILENT,
     SSH_MISSING,
     SSH_UNREACHABLE,
     SSH_LOST,

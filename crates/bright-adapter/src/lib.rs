@@ -10,22 +10,10 @@
 //!
 //! # What is believed of cmsh
 //! Neither its exit codes, nor its wording, nor which stream an error goes to is documented. So every
-//! write is read back, and a read counts only when all of it parses as what was asked for. Still
-//! relied on are, with the administrator manual's section:
-//!
-//! * batch mode and its options, and `"…"` around a name (2.5.1, 2.5.2);
-//! * `list -f … -d {}` printing a JSON list of objects, the key's column marked ` (key)` (2.5.5);
-//! * the properties `type` (`HeadNode`, …`Node`), `category`, `ip`, `datanode` and `nextinstallmode` of
-//!   a device; `priority`, `allheadnodes`, `nodes`, `categories` and `roles` of an overlay, the last one
-//!   holding role names: the names are in the product, lists of them were seen in the field;
-//! * the properties `spool` (KB article), `membername`, `advertisepeerurls` and `advertiseclienturls` of
-//!   `Etcd::Host` (the product's names in lower case), with `$hostname` and `$ip` as placeholders, `ip`
-//!   being the device's;
-//! * `clear nextinstallmode` emptying it (2.5.3), an empty value being listed as an empty text;
-//! * `home; <mode>; use "x"; get name; roles; list`, the list in JSON or as a table under a line of
-//!   dashes, an inherited role marked in brackets in front (2.5.2);
-//! * `cmha status` beginning with `Node Status: running in active master mode` (chapter 15); where it
-//!   says nothing clear, one head node among the devices means a cluster without a second one.
+//! write is read back, and a read counts only when all of it parses as what was asked for. What is
+//! still relied on stands, word by word, in the ledger, `docs/bright-beliefs.md`: where it comes from, how
+//! sure it is, what happens if it is wrong, which test holds it. The code has every word of cmsh's in
+//! one table, the lexicon, and a test compares the two.
 //!
 //! # What is needed on a node
 //! A POSIX `sh`, GNU coreutils (`mv -T -n`, `ln -T`, `stat -c`, `df --output`), `findutils`, `grep`,
@@ -58,8 +46,10 @@
 //! # }
 //! ```
 
+pub mod bundle;
 mod cmsh;
 pub mod codes;
+pub mod doctor;
 mod node;
 mod process;
 pub mod programs;

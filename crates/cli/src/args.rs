@@ -7,12 +7,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use runbook_core::digest::Digest;
-use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, OverlayName};
+use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, NodeName, OverlayName};
 use runbook_core::spec::RevisionBump;
 
 pub(crate) use backup::Backup;
 
 use crate::exit::Exit;
+
+/// Where the vendor's article keeps snapshots.
+pub(crate) const BACKUP_DIR: &str = "/cm/shared/backup/etcd";
 
 /// Restores the etcd cluster of a Bright-managed Kubernetes from a snapshot.
 ///
@@ -32,7 +35,8 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 #[non_exhaustive]
 pub struct Global {
-    /// Where runs are kept: the head node's own disk, private to root
+    /// Where runs are kept, private to root: the head node's own disk, or with two head nodes storage of
+    /// both, as /cm/shared/restore-runbook
     #[arg(
         long,
         global = true,
@@ -141,6 +145,8 @@ pub(crate) enum Command {
     Backup(Box<Backup>),
     /// Look at what is there and write a spec to edit
     Discover(Discover),
+    /// Check one by one what this program believes of the cluster; nothing is changed
+    Doctor(Box<Doctor>),
     /// Prove snapshots: bytes, structure, meaning; nothing is changed
     Verify(Verify),
     /// Show what would be done, every step and command; nothing is changed
@@ -182,7 +188,7 @@ pub(crate) struct Discover {
     /// The label of the cluster
     #[arg(long, value_name = "LABEL", default_value = "default")]
     pub(crate) cluster: ClusterLabel,
-    /// The overlay with the role `Etcd::Host`, where there are several
+    /// The overlay with the role `Etcd::Host`, where there are several and the label does not tell
     #[arg(long, value_name = "NAME")]
     pub(crate) overlay: Option<OverlayName>,
     /// The snapshot; the newest good one in /cm/shared/backup/etcd where it is not given
@@ -191,6 +197,42 @@ pub(crate) struct Discover {
     /// `text` is the spec, `json` the observation
     #[arg(long, value_enum, default_value_t = Listing::Text)]
     pub(crate) format: Listing,
+}
+
+/// Check one by one what this program believes of the cluster; nothing is changed.
+///
+/// For any day before the disaster, on any head node. Each belief holds, differs, could not be checked,
+/// or does not apply. The status is 0 if all of it holds, 9 if anything differs, and 10 if nothing
+/// differs but something could not be checked. docs/doctor.md lists the checks.
+///
+/// A check that gets no answer keeps no other from being made.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The label of the cluster: where its certificates lie
+    #[arg(long, value_name = "LABEL", default_value = "default")]
+    pub(crate) cluster: ClusterLabel,
+    /// The overlay with the role `Etcd::Host`, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) overlay: Option<OverlayName>,
+    /// Ask only this node over ssh, also where it is no member; may be repeated
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Vec<NodeName>,
+    /// The module of etcd's programs on the nodes, where there are several
+    #[arg(long, value_name = "MODULE")]
+    pub(crate) module: Option<ModuleName>,
+    /// Where backups lie
+    #[arg(long, value_name = "DIR", default_value = BACKUP_DIR)]
+    pub(crate) backup_dir: AbsPath,
+    /// `json` is documented in docs/doctor.md
+    #[arg(long, value_enum, default_value_t = Listing::Text)]
+    pub(crate) format: Listing,
+    /// Also write what was asked and answered to this file, without names, addresses and secrets, to
+    /// go with a report of a bug
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Find again what such a file holds, instead of asking anybody
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "overlay", "node", "module"])]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// Prove snapshots: bytes, structure, meaning; nothing is changed.
@@ -313,6 +355,10 @@ pub(crate) struct RunArgs {
 pub(crate) struct Resume {
     /// The run, or the end of its id; the only open one where it is not given
     pub(crate) run: Option<String>,
+    /// Go on although this host was the last to work on the run, and has not said that it stopped: you
+    /// have made sure that nothing works on it there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) take_over: Option<String>,
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
@@ -335,6 +381,10 @@ pub(crate) struct Status {
 pub(crate) struct UndoArgs {
     /// The run, or the end of its id; the only open one where it is not given
     pub(crate) run: Option<String>,
+    /// Go on although this host was the last to work on the run, and has not said that it stopped: you
+    /// have made sure that nothing works on it there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) take_over: Option<String>,
     /// The digest of the undo plan, as it was shown
     #[arg(long, value_name = "DIGEST")]
     pub(crate) approve: Option<Digest>,
@@ -350,6 +400,10 @@ pub(crate) struct Abandon {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Go on although this host was the last to work on the run, and has not said that it stopped: you
+    /// have made sure that nothing works on it there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) take_over: Option<String>,
     /// Also where the run's record is damaged or missing; what is left of it is kept under another name
     #[arg(long)]
     pub(crate) damaged: bool,

@@ -154,9 +154,44 @@ pub(crate) const CODES: &[Explained] = &[
         "A power cut may yet take the name away. See what the system says of it; the next backup syncs the directory again.",
     ),
     code(
+        "block-devices-cleared",
+        "blockdevicesclearedonnextboot of a node is set: its next boot wipes those disks, whatever datanode and nextinstallmode say.",
+        "Do not reboot the node. In cmsh: device; use NODE; clear blockdevicesclearedonnextboot; commit. Then plan again, or resume.",
+    ),
+    code(
+        "bmc-silent",
+        "The power control (BMC) of a node does not answer, so the node cannot be powered on from here.",
+        "Power it on by hand, at the machine or its own management: its install mode is set, and the run goes on by itself once it boots. Where it has halted, resume.",
+    ),
+    code(
+        "bundle-exists",
+        "There is something of the bundle's name already, and nothing is overwritten.",
+        "Name another file, or move that one away.",
+    ),
+    code(
+        "bundle-io",
+        "The bundle cannot be written or read.",
+        "See the cause: a directory that is not there, a full disk, permissions.",
+    ),
+    code(
+        "bundle-newer",
+        "The bundle was written by a newer restore-runbook.",
+        "Replay it with that release or a later one.",
+    ),
+    code(
+        "bundle-not-one",
+        "The file is no bundle of `doctor`, or is damaged.",
+        "Ask for it again; it is a gzipped tar archive with bundle.json, exchanges.jsonl and doctor.json in it.",
+    ),
+    code(
+        "bundle-too-large",
+        "The file is larger than a bundle may be (64 MiB, 256 MiB unpacked).",
+        "Do not trust it: no cluster's answers are that long.",
+    ),
+    code(
         "category-datanode",
         "The category has datanode yes. The node installer goes by node OR category, so a FULL provisioning would wait on the console for confirmation.",
-        "Set datanode on the nodes instead of the category, or allow this run to lower it for a while: `allow: {category_datanode: …}` in the spec.",
+        "Set datanode on the nodes instead of the category; or say `full_install: confirm` in the spec, which lowers nothing; or allow this run to lower it for a while: `allow: {category_datanode: …}`.",
     ),
     code(
         "certificate-early",
@@ -189,9 +224,24 @@ pub(crate) const CODES: &[Explained] = &[
         "Run the command from commands.log by hand. A start-up file of cmsh that changes its output is a usual cause; so is another Bright release.",
     ),
     code(
+        "cmsh-invalid",
+        "cmsh refused to commit: the object does not pass its validation, and the message has the table of what is wrong with it.",
+        "Nothing of the batch was committed, and its session is gone with the changes. Often the fault was there before: mend the object in cmsh as the table says, then resume.",
+    ),
+    code(
         "cmsh-missing",
-        "The program cmsh cannot be run.",
+        "There is no program cmsh where it is looked for.",
         "Run this on a head node, or say where cmsh is with --cmsh.",
+    ),
+    code(
+        "cmsh-not-permitted",
+        "The certificate that cmsh uses has a profile which does not allow this.",
+        "Run this as root on the head node: root's certificate has the profile admin. `cmsh -c \"main showprofile\"` shows whose profile it is.",
+    ),
+    code(
+        "cmsh-not-runnable",
+        "The program cmsh is there and cannot be run: it is not executable for this user, or no program.",
+        "Run this as root. See the file's mode, and that --cmsh names a program and not a directory.",
     ),
     code(
         "cmsh-read-back",
@@ -202,6 +252,11 @@ pub(crate) const CODES: &[Explained] = &[
         "cmsh-refused",
         "cmsh ran and refused.",
         "Its own words are in the message and in commands.log. Mend what they say, then resume.",
+    ),
+    code(
+        "cmsh-session-ended",
+        "cmsh lost its session, or was moved to the other head node: the head nodes have changed places.",
+        "Whether a change was made is looked up before anything else is done. See `cmha status`; then go on with `resume` on the head node that is active now.",
     ),
     code(
         "cmsh-timeout",
@@ -265,8 +320,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "etcd-overlay",
-        "No overlay, or more than one, carries Etcd::Host.",
-        "Name the overlay: `overlay:` in the spec, --overlay for discover.",
+        "No overlay, or more than one, carries Etcd::Host for this cluster; or two overlays make members of one etcd cluster.",
+        "Name the overlay: `overlay:` in the spec, --overlay for discover; or its label, --cluster. Of two overlays with one etcd cluster let one list all members, and disable the other (priority -1).",
     ),
     code(
         "etcd-role",
@@ -314,6 +369,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not let the API servers connect. The member holds other data than the snapshot: compare it with the others, and look at who has written since.",
     ),
     code(
+        "head-changed",
+        "The cluster failed over to the other head node in the middle of the run, which has halted: what is in flight is left as it is, and nothing more is done from here.",
+        "Go on with `resume` at the head node that `cmha status` calls active. With a state directory on storage of both heads that is all; else the halt says how the run gets there.",
+    ),
+    code(
         "head-is-member",
         "A head node is an etcd member, and the spec wants to provision it anew.",
         "A head node is never reprovisioned: say `reprovision: no` for it.",
@@ -339,6 +399,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The cluster that came up is not the one that was planned. Do not let the API servers connect; look at etcd's logs on each member.",
     ),
     code(
+        "image-locked",
+        "A node waits for its software image, and a software image is locked.",
+        "Find out who has locked it and why. In cmsh: softwareimage; islocked; then softwareimage; unlock IMAGE. The node picks it up by itself. Where the run has halted, resume.",
+    ),
+    code(
         "install-mode",
         "nextinstallmode is not what the step needs.",
         "Somebody has changed it. Look with cmsh, set it right, then resume.",
@@ -347,6 +412,31 @@ pub(crate) const CODES: &[Explained] = &[
         "install-mode-full",
         "nextinstallmode is FULL on a node that the spec restores in place: the next reboot would wipe it.",
         "Clear it in cmsh (device; use NODE; clear nextinstallmode; commit), or say `reprovision: yes`.",
+    ),
+    code(
+        "installer-asks-else",
+        "The installer of a node asks for something that is no FULL install, as a passphrase for its disk.",
+        "Answer it on the node's console, or with installerinteractions in cmsh's device mode. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "installer-failed",
+        "The installer of a node has given up (INSTALLER_FAILED).",
+        "Look at /var/log/node-installer on the head node, the node's console, and `device; synclog NODE` in cmsh. Mend it and reboot the node by hand: its install mode is still FULL. Resume at any time after that, whether it still installs or is up.",
+    ),
+    code(
+        "installer-left",
+        "A node was in its installer, and is down now.",
+        "Power it on: its install mode is still FULL, so it asks again. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "installer-unreachable",
+        "The installer of a node does not answer any more (INSTALLER_UNREACHABLE), as after a crash or with the network away.",
+        "Look at the node's console and at the end of /var/log/node-installer on the head node; reset the node by hand: its install mode is still FULL. Resume at any time after that, whether it still installs or is up.",
+    ),
+    code(
+        "installer-waits",
+        "The installer of a node waits for an answer.",
+        "In cmsh, `device; installerinteractions` shows the question and, with --confirm, answers it; so does the node's console. A FULL install is asked about where datanode is on for the node, its category or a role of it. `full_install: confirm` in the spec has the run answer.",
     ),
     code(
         "internal",
@@ -397,6 +487,11 @@ pub(crate) const CODES: &[Explained] = &[
         "journal-other-plan",
         "The journal is of another plan than the one beside it.",
         "Resume with the plan in the run's own directory.",
+    ),
+    code(
+        "journal-overtaken",
+        "The journal is not as this process left it: somebody else has gone on with the run, or another file system shows in its place. This process stopped before its next step.",
+        "See `restore-runbook status` at the active head node; the run is gone on with there. Where nobody has, the storage under the journal was taken away or put back from a copy: `findmnt` of the state directory, then `resume`.",
     ),
     code(
         "journal-poisoned",
@@ -459,6 +554,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Look at who started it. Power it off, or make a new plan with the node as it is.",
     ),
     code(
+        "node-closed",
+        "The node is closed in the cluster manager, which then neither powers nor reboots it.",
+        "Open it in cmsh (device; open NODE), or restore it in place: `reprovision: no`.",
+    ),
+    code(
         "node-conflict",
         "What stands on the node is not what this run may touch.",
         "Look at it: something was made or changed there since. Nothing was overwritten. Mend it, then resume.",
@@ -467,6 +567,11 @@ pub(crate) const CODES: &[Explained] = &[
         "node-failed",
         "A command on a node failed; it may have happened in part.",
         "Its output is in commands.log. Mend what it says, then resume: the step is looked at again before anything is done.",
+    ),
+    code(
+        "node-in-maintenance",
+        "The installer of a node has stopped in maintenance mode: a FULL install was denied, or MAIN was chosen.",
+        "Find out by whom and why. To go on, see that nextinstallmode is FULL, reboot the node by hand, and resume. To give up, `abandon` the run.",
     ),
     code(
         "node-off",
@@ -544,14 +649,19 @@ pub(crate) const CODES: &[Explained] = &[
         "Make it again with `restore-runbook plan --out`.",
     ),
     code(
-        "provisioning-failed",
-        "The cluster manager reports that provisioning the node has failed.",
-        "Look at the node's console and at /var/log/node-installer on the head node. Mend it and reboot the node by hand (its install mode is still FULL), then resume.",
+        "provisioning-queue",
+        "A node waits for its turn to be provisioned, behind others.",
+        "`softwareimage; provisioningstatus -a` in cmsh shows the queue. Let it empty, or cancel what can wait. The run goes on by itself; where it has halted, resume.",
+    ),
+    code(
+        "provisioning-stopped",
+        "A node waits to be provisioned, and the provisioning subsystem accepts no requests.",
+        "See `softwareimage; provisioningstatus -a` in cmsh and /var/log/cmdaemon on the head node. The run goes on by itself once the node is served; where it has halted, resume.",
     ),
     code(
         "quorum-answers",
         "A quorum of the old cluster still answers.",
-        "Then replacing the broken members is the better way: nothing is lost. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that, from 9.2 on, is /cm/local/apps/cmd/scripts/cm-etcd-manage: begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
         "quota-near",
@@ -709,6 +819,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Finish the undo with `resume`, or begin it again with `undo`.",
     ),
     code(
+        "run-elsewhere",
+        "Another host was the last to work on the run, and it is not known here that nothing works on it there any more.",
+        "Make sure of it: that host is off or fenced, or its process is gone and the run was not resumed there since. Then say so with `--take-over HOST`.",
+    ),
+    code(
         "run-exists",
         "The plan has had its run.",
         "A plan is run once: go on with `resume`, or make a new plan.",
@@ -747,6 +862,11 @@ pub(crate) const CODES: &[Explained] = &[
         "service-unknown",
         "systemd on a node does not know etcd's unit, although the node has the role.",
         "Name the right unit in the spec: `systemctl list-units '*etcd*'` on the node shows it. Nothing was stopped.",
+    ),
+    code(
+        "shared-not-mounted",
+        "The cluster has two head nodes, and a path below /cm/shared or /home lies on this one's own disk: what shows there may be from before the last failover.",
+        "Look with `cmha status` and `findmnt /cm/shared`. Mount it, or name a place that is not below it.",
     ),
     code(
         "snapshot-beyond-limits",
@@ -929,6 +1049,11 @@ pub(crate) const CODES: &[Explained] = &[
         "The message names it and says why.",
     ),
     code(
+        "state-locks-local",
+        "The state directory lies on network storage that was mounted with locks of this host only, on a cluster with two head nodes.",
+        "Mount it with locks that the server keeps (NFS: without `nolock` and `local_lock`; Lustre: with `flock`), or name another --state-dir.",
+    ),
+    code(
         "state-unsafe",
         "A file that decides what is done could have been changed by others.",
         "Make sure that nobody has changed it, then take the right to write from group and others.",
@@ -936,7 +1061,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "tls-missing",
         "A certificate or key for etcd is missing.",
-        "The message names the file and the option. On a BCM head node they lie below /etc/kubernetes/pki/LABEL.",
+        "The message names the file and the option. From Bright 10 on they lie below /etc/kubernetes/pki/LABEL, by the Kubernetes cluster's label; 9.x was seen to keep such files below /cm/local/apps/kubernetes/var/etc.",
     ),
     code(
         "tool-missing",

@@ -23,10 +23,12 @@ pub enum Exit {
     Locked = 7,
     /// A journal, a plan or a file of the state directory is refused.
     Record = 8,
-    /// The plan cannot be made, or Preflight does not hold; nothing was changed.
+    /// The plan cannot be made, Preflight does not hold, or `doctor` has found what differs; nothing was
+    /// changed.
     Refused = 9,
-    /// A file, a program, a node or the cluster manager cannot be used. Nothing was changed, but that a
-    /// backup may be there whose copy or retention failed.
+    /// A file, a program, a node or the cluster manager cannot be used; of `doctor`: something could not be
+    /// checked, and nothing differs. Nothing was changed, but that a backup may be there whose copy or
+    /// retention failed.
     Environment = 10,
     /// Interrupted twice: units were left in flight; `resume` looks at them.
     InFlight = 11,
@@ -97,10 +99,10 @@ impl Exit {
             Self::Locked => "locked: another run is open on the cluster, or being worked on",
             Self::Record => "record: a journal, a plan or the state directory is refused",
             Self::Refused => {
-                "refused: no plan can be made, or Preflight does not hold; nothing was changed"
+                "refused: no plan can be made, Preflight does not hold, or `doctor` sees a difference"
             }
             Self::Environment => {
-                "environment: a file, a program, a node or cmsh cannot be used; at most a backup was made"
+                "environment: a file, a program, a node or cmsh cannot be used, or `doctor` cannot tell"
             }
             Self::InFlight => "in flight: interrupted twice; `resume` looks at what was left",
             Self::Interrupted => "interrupted: nothing was begun, or nothing of it is left",

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 
+use bright_adapter::bundle::BundleError;
 use etcd_adapter::backup::{BackupError, Fault};
 use etcd_adapter::rehearse::RehearseError;
 use runbook_core::error::AdapterError;
+use runbook_core::journal::JournalError;
 use runbook_core::observe::ObserveError;
 use runbook_core::plan::PlanError;
 use runbook_core::run::RunError;
@@ -161,6 +163,16 @@ impl From<BackupError> for Failure {
     }
 }
 
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        let exit = match &error {
+            BundleError::Exists(_) | BundleError::Io { .. } => Exit::Environment,
+            _ => Exit::Record,
+        };
+        Self::of(exit, error.code(), &error, None)
+    }
+}
+
 impl From<SpecError> for Failure {
     fn from(error: SpecError) -> Self {
         Self::of(
@@ -192,6 +204,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Plan(error) => error.into(),
+            RunError::Journal(JournalError::Overtaken { .. }) => {
+                Self::of(Exit::Locked, error.code(), &error, error.hint())
+            }
             other => Self::of(Exit::Record, other.code(), &other, other.hint()),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-use runbook_core::event::{Event, EventSink, UnitRef};
+use runbook_core::event::{Event, EventSink, Failure, UnitRef};
 use runbook_core::names::UnitId;
 use runbook_core::plan::Phase;
 
@@ -36,6 +36,8 @@ struct State {
     flying: BTreeSet<UnitId>,
     bars: BTreeMap<UnitId, ProgressBar>,
     said: BTreeMap<UnitId, (String, Duration)>,
+    /// By what each unit is held, as last told.
+    held: BTreeMap<UnitId, String>,
 }
 
 impl Progress {
@@ -113,10 +115,21 @@ impl Progress {
         bar.set_message(format!("of {}: {seen}", clock(deadline)));
     }
 
+    /// What to do stands once, whole: a bar cuts it off, and it stays true for an hour.
+    fn held(&self, unit: &UnitRef, by: &Failure) {
+        let before = self.state().held.insert(unit.id.clone(), by.code.clone());
+        if before.as_ref() != Some(&by.code) {
+            let hint = by.hint.as_deref().unwrap_or_default();
+            let text = format!("[{}] {hint}", by.code);
+            self.unit(unit, &paint(WARN, "held  "), &clean_line(&text));
+        }
+    }
+
     fn gone(&self, unit: &UnitRef) {
         let mut state = self.state();
         state.flying.remove(&unit.id);
         state.said.remove(&unit.id);
+        state.held.remove(&unit.id);
         if let Some(bar) = state.bars.remove(&unit.id) {
             drop(state);
             bar.finish_and_clear();
@@ -190,6 +203,7 @@ impl EventSink for Progress {
             } => {
                 self.waiting(&unit, &seen, elapsed, deadline);
             }
+            Event::Held { unit, by } => self.held(&unit, &by),
             Event::Retrying { unit, error } => {
                 self.unit(&unit, &paint(WARN, "again "), &clean_line(&error));
             }

@@ -20,14 +20,16 @@ use crate::wiring::{Purpose, Wired, Wiring};
 pub(crate) struct Head {
     pub(crate) world: World,
     pub(crate) dir: tempfile::TempDir,
+    /// Which of two head nodes it is.
+    pub(crate) seat: usize,
     runtime: tokio::runtime::Runtime,
 }
 
-struct FakeWiring(World);
+struct FakeWiring(World, usize);
 
 impl Wiring for FakeWiring {
     fn wire(&self, _: &Global, _: &Purpose<'_>) -> Result<Wired, Failure> {
-        Ok(Wired::plain(self.0.ports()))
+        Ok(Wired::plain(self.0.ports_at(self.1)))
     }
 }
 
@@ -55,6 +57,7 @@ impl Head {
         Self {
             world,
             dir,
+            seat: 0,
             runtime,
         }
     }
@@ -71,7 +74,7 @@ impl Head {
     /// Runs a command line, and kills it as soon as this is so; none when it was killed.
     pub(crate) fn killed_when(&self, line: &str, mut so: impl FnMut() -> bool) -> Option<Did> {
         let cli = self.parsed(line);
-        let wiring = FakeWiring(self.world.clone());
+        let wiring = FakeWiring(self.world.clone(), self.seat);
         let ui = Ui::captured(Color::Never);
         let _guard = self.runtime.enter();
         let mut work = Box::pin(dispatch(&cli, &ui, &wiring));

@@ -5,7 +5,9 @@ mod tls;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bright_adapter::programs::{Programs, ThisHead};
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, SshNode};
 use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles};
 use etcd_adapter::tool::{RemoteTool, Watcher};
@@ -15,6 +17,7 @@ use runbook_core::rundir::read_private;
 
 use crate::args::{Global, HostKeyPolicy};
 use crate::failure::Failure;
+pub(crate) use tls::certificates;
 
 /// Bytes of a password.
 const PASSWORD_LIMIT_BYTES: u64 = 4096;
@@ -114,6 +117,36 @@ impl Wiring for Real {
             }),
         })
     }
+}
+
+/// The ways to ask below the ports: this head node's programs, and the nodes' shell.
+pub(crate) struct Seams {
+    pub(crate) programs: Arc<dyn Programs>,
+    pub(crate) shell: Arc<Ssh>,
+    pub(crate) cmsh: CmshConfig,
+}
+
+/// The longest one question may take.
+pub(crate) struct Patience {
+    pub(crate) cmsh: Duration,
+    pub(crate) node: Duration,
+}
+
+/// The same ways as the ports of [`Real`] go.
+pub(crate) fn seams(
+    options: &Global,
+    purpose: &Purpose<'_>,
+    patience: &Patience,
+) -> Result<Seams, Failure> {
+    let mut ssh = ssh(options, purpose);
+    ssh.command_timeout = patience.node;
+    let mut cmsh = cmsh(options);
+    cmsh.timeout = patience.cmsh;
+    Ok(Seams {
+        programs: Arc::new(ThisHead),
+        shell: Arc::new(Ssh::new(ssh, Arc::clone(&purpose.log))?),
+        cmsh,
+    })
 }
 
 fn cmsh(options: &Global) -> CmshConfig {

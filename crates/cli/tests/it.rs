@@ -4,6 +4,8 @@
 
 #[path = "it/backup.rs"]
 mod backup;
+#[path = "it/doctor.rs"]
+mod doctor;
 #[path = "it/rehearse.rs"]
 mod rehearse;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -103,7 +105,8 @@ fn given_up_at_a_terminal(state: &Path, answers: &[&[u8]]) -> (String, Option<i3
     let run = open_run(state);
     // Which shell runs this is the environment's choice; with `exec` none is left to die of a Ctrl-C itself.
     let line = format!(
-        "exec {PROGRAM} abandon {run} --reason drill --state-dir {}",
+        "exec {PROGRAM} abandon {run} --reason drill --take-over {} --state-dir {}",
+        actor().host,
         state.display()
     );
     let mut child = Command::new("script")

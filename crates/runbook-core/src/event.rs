@@ -39,6 +39,13 @@ pub enum Event {
         /// How long it may.
         deadline: Duration,
     },
+    /// A unit that is waited for stands until somebody else does something; told with each look.
+    Held {
+        /// The unit.
+        unit: UnitRef,
+        /// What holds it, and what to do; it goes on by itself then.
+        by: Failure,
+    },
     /// An action did not happen and is tried again.
     Retrying {
         /// The unit.

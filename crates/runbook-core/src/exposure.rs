@@ -30,8 +30,12 @@ fn restored(plan: &SealedPlan, machine: &Machine, node: &NodeName) -> bool {
     })
 }
 
-/// Whether the node installer asks before it wipes: `datanode` of the node or of its category.
+/// Whether the node installer asks before it wipes: `datanode` of the node or of its category. On a head
+/// node it never runs.
 fn asks(plan: &SealedPlan, machine: &Machine, member: &ObservedMember) -> bool {
+    if member.device.head_node {
+        return true;
+    }
     let (mut own, mut of_category) = (member.device.datanode, member.device.category_datanode);
     for unit in &plan.units {
         let Some(Action::Manager(effect)) = &unit.act else {

@@ -163,6 +163,7 @@ pub mod names;
 pub mod observe;
 mod phases;
 pub mod plan;
+pub mod platform;
 pub mod ports;
 pub mod probe;
 pub mod run;

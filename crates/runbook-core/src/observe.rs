@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use crate::error::{AdapterError, Certainty};
 use crate::names::{AbsPath, NodeName};
 use crate::plan::{PlanError, list};
+use crate::platform::platform;
 use crate::ports::Ports;
 use crate::spec::{MemberSpec, Spec};
 use crate::world::{EtcdRole, Host, ObservedMember, RoleHolder, World};
@@ -62,7 +63,12 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         .await
         .map_err(asked("the head node's part"))?;
     let nodes: Vec<NodeName> = spec.members.iter().map(|m| m.node.clone()).collect();
-    let role = ports.manager.etcd_role(spec.overlay.clone(), &nodes).await;
+    let overlay = match &spec.overlay {
+        Some(overlay) => Ok(overlay.clone()),
+        None => ports.manager.etcd_overlay(&spec.cluster).await,
+    };
+    let overlay = overlay.map_err(asked("the overlay with Etcd::Host"))?;
+    let role = ports.manager.etcd_role(Some(overlay), &nodes).await;
     let role = role.map_err(asked("the role Etcd::Host"))?;
     every_holder_is_in_the_spec(&nodes, &role.holders)?;
     let recorded = ports.tool.recorded(&spec.snapshot).await;
@@ -79,6 +85,8 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         .iter()
         .map(|member| observe_one(ports, spec, &role, member));
     let members = try_join_all(members).await?;
+    let platform = Some(platform(ports, &members).await);
+    let locked_images = locked_images(ports, spec).await;
     Ok(World {
         head,
         overlay: role.overlay,
@@ -86,7 +94,19 @@ pub async fn observe(ports: &Ports, spec: &Spec) -> Result<World, ObserveError> 
         recorded,
         snapshot,
         members,
+        platform,
+        locked_images,
     })
+}
+
+/// What is in the way of a wipe and can be seen beforehand. It is a warning and no gate, so that it
+/// cannot be seen is none either.
+async fn locked_images(ports: &Ports, spec: &Spec) -> Vec<String> {
+    if !spec.reprovisions() {
+        return Vec::new();
+    }
+    let all = ports.manager.provisioning().await;
+    all.map(|all| all.locked_images).unwrap_or_default()
 }
 
 async fn observe_one(
@@ -243,7 +263,17 @@ impl fmt::Display for Drift {
 
 /// Everything that differs between two observations.
 pub fn drift(planned: &World, now: &World) -> Vec<Drift> {
-    let tree = |world: &World| serde_json::to_value(world).unwrap_or_default();
+    let tree = |world: &World| {
+        let mut world = world.clone();
+        for member in &mut world.members {
+            member.device.flags.clear();
+        }
+        // The plan itself asks for a lock to be lifted, and one put on later is told while a node waits.
+        world.locked_images.clear();
+        // No step goes by the platform, and a question about it may fail at any time.
+        world.platform = None;
+        serde_json::to_value(world).unwrap_or_default()
+    };
     let mut found = Vec::new();
     compare(String::new(), &tree(planned), &tree(now), &mut found);
     found

@@ -21,15 +21,17 @@ use async_trait::async_trait;
 use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{
-    AbsPath, CategoryName, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId, ServiceName,
+    AbsPath, CategoryName, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, RunId,
+    ServiceName,
 };
 use crate::plan::{
     Action, ClientEffect, Command, ManagerEffect, NodeEffect, OwnEffect, Render, ToolEffect,
 };
+use crate::platform::{ApiServer, Platform};
 use crate::world::{
-    BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, ListedMember, MemberStatus,
-    RecordedRevisions, RoleSource, Room, SeenSnapshot, ServiceState, SnapshotProof, SpoolState,
-    Staged, ToolVersions, TreeState,
+    BootId, BumpRule, Device, EtcdRole, HashKv, HeadRole, InstallerAsks, ListedMember,
+    MemberStatus, PowerState, Provisioning, RecordedRevisions, RoleSource, Room, SeenSnapshot,
+    ServiceState, SnapshotProof, SpoolState, Staged, ToolVersions, TreeState,
 };
 
 /// Result of a port's method.
@@ -48,6 +50,11 @@ pub trait ClusterManager: Send + Sync {
     async fn perform(&self, permit: &Permit, effect: &ManagerEffect) -> PortResult<()>;
     /// The part this head node plays.
     async fn head_role(&self) -> PortResult<HeadRole>;
+    /// The overlay of the etcd cluster with this label; where there is only one, that one.
+    ///
+    /// # Errors
+    /// [`AdapterError`] with the list, where the label is not that of exactly one.
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName>;
     /// The role `Etcd::Host`: of an overlay by name, or of the only one there is.
     ///
     /// Reported are all holders, and every node of `nodes` whether it holds the role or not: after
@@ -61,8 +68,16 @@ pub trait ClusterManager: Send + Sync {
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>>;
     /// The record of a node.
     async fn device(&self, node: &NodeName) -> PortResult<Device>;
+    /// Which Bright this is; its static pods are left out, they are asked of the nodes.
+    async fn platform(&self) -> PortResult<Platform>;
     /// `datanode` of a category, and the nodes that belong to it.
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)>;
+    /// What the node's installer waits for leave to do.
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks>;
+    /// What the node's power control says; that it is silent is an answer, not an error.
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState>;
+    /// What may keep nodes from being provisioned.
+    async fn provisioning(&self) -> PortResult<Provisioning>;
 }
 
 /// The nodes, over ssh.
@@ -99,6 +114,8 @@ pub trait Node: Send + Sync {
     ) -> PortResult<Option<SeenSnapshot>>;
     /// Room on the filesystem of a directory, and memory.
     async fn room(&self, node: &NodeName, dir: &AbsPath) -> PortResult<Room>;
+    /// What an API server on the node was told of etcd; none where none is seen.
+    async fn api_server(&self, node: &NodeName) -> PortResult<Option<ApiServer>>;
     /// Owner and mode of a tree.
     async fn tree(&self, node: &NodeName, tree: &AbsPath) -> PortResult<TreeState>;
 }

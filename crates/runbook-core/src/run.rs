@@ -5,6 +5,7 @@
 //! no second path.
 
 mod failure;
+mod head;
 mod unit;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
+pub use failure::HEAD_CHANGED;
+use head::Head;
 use unit::{Came, drive};
 
 use crate::digest::Digest;
@@ -279,7 +282,9 @@ impl Life<'_> {
         let mut draining = false;
         let mut flying = FuturesUnordered::new();
         loop {
-            self.notice_phase();
+            if self.notice_phase() {
+                self.refuse_if_deposed().await;
+            }
             if self.stop.is_cancelled() && !draining {
                 draining = true;
                 self.events.event(Event::Draining);
@@ -303,17 +308,28 @@ impl Life<'_> {
             match came? {
                 Came::Through => {}
                 Came::Left => draining = true,
-                Came::Failed(failure) => self.failures.push((unit.id.clone(), failure)),
+                Came::Failed(failure) | Came::Deposed(failure) => {
+                    self.failures.push((unit.id.clone(), failure));
+                }
             }
         }
     }
 
-    fn notice_phase(&mut self) {
+    /// A barrier is where a run notices a failover at the latest.
+    async fn refuse_if_deposed(&mut self) {
+        let first = ready(self.run).first().map(|unit| unit.id.clone());
+        if let (Some(first), Head::Passive(failure)) = (first, self.run.head().await) {
+            self.failures.push((first, failure));
+        }
+    }
+
+    /// Whether another phase has begun, behind Preflight, which asks for itself.
+    fn notice_phase(&mut self) -> bool {
         let now = self.run.ports.clock.monotonic();
         let current = self.run.ledger().machine.phase();
         let before = self.phase.map(|(phase, _)| phase);
         if before == current {
-            return;
+            return false;
         }
         if let Some((phase, since)) = self.phase.take() {
             self.events.event(Event::PhaseDone {
@@ -325,6 +341,7 @@ impl Life<'_> {
             self.phase = Some((phase, now));
             self.events.event(Event::PhaseBegan { phase });
         }
+        current.is_some_and(|phase| phase != Phase::Preflight)
     }
 
     fn end(self) -> Result<RunEnd, RunError> {

@@ -16,6 +16,7 @@
 
 mod files;
 mod lock;
+mod place;
 mod run_dir;
 mod storage;
 
@@ -26,8 +27,9 @@ use std::path::{Path, PathBuf};
 
 use self::files::{entries, make_directory, open_private, trusted_directory, trusted_place};
 pub use self::files::{read_private, write_atomically};
-pub use self::lock::{ClusterLock, Holder};
-use self::lock::{held_by, read_actor};
+pub use self::lock::{ClusterLock, Holder, LockNote};
+use self::lock::{held_by, read_note};
+pub use self::place::{Locks, Place};
 pub use self::run_dir::{GivenUp, RunDir, Standing};
 pub use self::storage::StorageRisk;
 use crate::journal::{Actor, FileStore, JournalError};
@@ -62,7 +64,9 @@ pub enum StateError {
         /// The cluster.
         cluster: ClusterLabel,
         /// Who, as far as the lock says.
-        holder: Option<Box<Actor>>,
+        holder: Option<Box<LockNote>>,
+        /// Whether that is a process of another host.
+        elsewhere: bool,
     },
     /// The plan has had its run.
     #[error("run {run} has been begun already")]
@@ -126,8 +130,16 @@ impl fmt::Display for Distrust {
     }
 }
 
-fn whose(holder: Option<&Actor>) -> String {
+fn whose(holder: Option<&LockNote>) -> String {
     holder.map_or_else(|| "it did not say whose".into(), ToString::to_string)
+}
+
+/// A lock that another host holds outlives that host for a while.
+fn elsewhere(holder: Option<&LockNote>) -> String {
+    let host = holder.map_or("the other head node", |note| note.by.host.as_str());
+    format!(
+        "while {host} works, wait for it or halt it there (Ctrl-C). If {host} is off or was fenced, its lock ends with its lease: over NFSv4 after about 90 s, over NFSv3 when {host} boots again or the server forgets it (`sm-notify` there). Never remove the lock file: that lets two work at once"
+    )
 }
 
 impl StateError {
@@ -161,6 +173,7 @@ impl StateError {
             Self::JournalMissing { run, .. } => format!(
                 "put it back from a copy, then resume. Without it nobody knows what the run has changed: look at each node and finish by hand, then `restore-runbook abandon {run} --damaged --reason …`"
             ),
+            Self::Locked { elsewhere: true, holder, .. } => elsewhere(holder.as_deref()),
             Self::Locked { .. } => "wait for it, or look at it with `restore-runbook status`; the lock ends with its process".into(),
             Self::RunExists { .. } => "a plan is run once: go on with `restore-runbook resume`, or make a new plan".into(),
             Self::Journal(error) => error.hint().into(),
@@ -276,7 +289,7 @@ impl StateDir {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(Holder(read_actor(&mut file)))),
+            Err(TryLockError::WouldBlock) => Ok(Some(Holder(read_note(&mut file)))),
             Err(TryLockError::Error(error)) => Err(StateError::io(&path, "locked")(error)),
         }
     }

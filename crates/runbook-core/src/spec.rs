@@ -25,7 +25,8 @@ pub struct Spec {
     pub format: u32,
     /// The label runs are filed under; Bright's own label of the Kubernetes cluster, as `default`.
     pub cluster: ClusterLabel,
-    /// The overlay that carries `Etcd::Host`; found by its role where absent.
+    /// The overlay that carries `Etcd::Host`; found by its role where absent, and by the label where there
+    /// are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlay: Option<OverlayName>,
     /// The snapshot on the head node, which every node must see under the same path.
@@ -44,6 +45,9 @@ pub struct Spec {
     /// Who must own the restored data.
     #[serde(default = "default_owner")]
     pub owner: Owner,
+    /// How the FULL install of a data node gets its leave.
+    #[serde(default, skip_serializing_if = "FullInstall::is_default")]
+    pub full_install: FullInstall,
     /// How far to move the revision past the snapshot's, so that watchers notice the restore.
     #[serde(default)]
     pub revision_bump: RevisionBump,
@@ -76,6 +80,24 @@ pub struct MemberSpec {
     /// The member's peer URL, where it is not what the role advertises.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_url: Option<EtcdUrl>,
+}
+
+/// How the installer of a data node, which asks before it wipes, gets its leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullInstall {
+    /// It does not ask: `datanode` is lowered before the reboot, as in the article.
+    #[default]
+    DatanodeNo,
+    /// It asks, and the run answers with `installerinteractions`: `datanode` is never lowered.
+    Confirm,
+}
+
+impl FullInstall {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// When the members become data nodes again, so that a FULL provisioning asks before it wipes.

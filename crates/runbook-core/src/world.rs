@@ -11,6 +11,7 @@ use crate::identity::{ClusterId, MemberId};
 use crate::names::{
     AbsPath, CategoryName, EtcdUrl, MemberName, ModuleName, NodeName, OverlayName, RunId,
 };
+use crate::platform::Platform;
 use crate::version::EtcdVersion;
 
 /// Everything a plan depends on, as it was seen at one time.
@@ -32,6 +33,13 @@ pub struct World {
     pub snapshot: SnapshotProof,
     /// The members, in the spec's order.
     pub members: Vec<ObservedMember>,
+    /// Which Bright this is: told to a reviewer, and not compared. Absent in plans of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Software images that are locked: a node whose image is among them is not provisioned. Looked at
+    /// only where a node is to be wiped, and empty where it could not be seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locked_images: Vec<String>,
 }
 
 /// The part this head node plays.
@@ -112,17 +120,50 @@ pub struct Device {
     pub head_node: bool,
     /// Its status.
     pub status: DeviceStatus,
+    /// What the cluster manager says beside the status, in lower case: `closed`, `pingable`,
+    /// `restart-required`, or anything else. They come and go, and are no drift.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
     /// `datanode` of the node itself.
     pub datanode: bool,
     /// `datanode` of its category; the effective value is the OR of both.
     pub category_datanode: bool,
     /// `nextinstallmode`, cleared by the installer when it has finished.
     pub next_install_mode: Option<InstallMode>,
+    /// `blockdevicesclearedonnextboot`: the next boot wipes these, whatever `datanode` and
+    /// `nextinstallmode` say (administrator manual 5.4.4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared_at_boot: Vec<String>,
+    /// How far its installer is, where the status says that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<InstallerStep>,
 }
 
 impl Device {
     /// Stands for the category of a head node.
     pub const HEAD_NODE: &'static str = "headnode";
+
+    /// A person has closed the node: the cluster manager leaves it alone.
+    pub const CLOSED: &'static str = "closed";
+    /// It is `UP` for answering a ping alone: its `CMDaemon` is not connected.
+    pub const PINGABLE: &'static str = "pingable";
+    /// No machine has been given this node's name.
+    pub const UNASSIGNED: &'static str = "unassigned";
+
+    /// Whether the cluster manager says this beside the status.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.iter().any(|one| one == flag)
+    }
+
+    /// The status and what is said beside it: `UP, closed, restart-required`.
+    pub fn status_with_flags(&self) -> String {
+        let flags = self.flags.iter().map(String::as_str);
+        let status = self.status.to_string();
+        std::iter::once(&*status)
+            .chain(flags)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
 
     /// The value the node installer goes by: node OR category (administrator manual 5.4.4).
     pub const fn effective_datanode(&self) -> bool {
@@ -142,6 +183,8 @@ pub enum DeviceStatus {
     Booting(String),
     /// Provisioning has failed; the status word as printed.
     Failed(String),
+    /// Its installer does not answer any more; the status word as printed.
+    Unreachable(String),
     /// A word this build does not know.
     Unknown(String),
 }
@@ -151,9 +194,61 @@ impl fmt::Display for DeviceStatus {
         match self {
             Self::Up => f.write_str("UP"),
             Self::Down => f.write_str("DOWN"),
-            Self::Booting(word) | Self::Failed(word) | Self::Unknown(word) => f.write_str(word),
+            Self::Booting(word)
+            | Self::Failed(word)
+            | Self::Unreachable(word)
+            | Self::Unknown(word) => f.write_str(word),
         }
     }
+}
+
+/// How far a node's installer is, by the message beside `INSTALLING` (administrator manual 5.5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstallerStep {
+    /// At its beginning, or at something this build does not know: it may ask.
+    Begun,
+    /// It waits for somebody to answer, on the console or through the cluster manager.
+    WaitsForUser,
+    /// It waits for a provisioning node.
+    WaitsForProvisioning,
+    /// Behind every question: it works on the disk.
+    Works,
+    /// In maintenance mode, because the installation was denied, failed, or MAIN was set.
+    Maintenance,
+}
+
+/// What a node's installer asks for, and does only with leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstallerAsks {
+    /// Nothing.
+    Nothing,
+    /// To install FULL; its own words.
+    Full(String),
+    /// For something else, or for several things at once; its own words.
+    Other(String),
+}
+
+/// What a node's power control answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PowerState {
+    /// The power is on.
+    On,
+    /// The power is off.
+    Off,
+    /// It does not answer, or has failed; what was said.
+    Silent(String),
+}
+
+/// What may keep nodes from being provisioned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Provisioning {
+    /// The subsystem's own words, where it does not accept requests.
+    pub stopped: Option<String>,
+    /// The nodes that wait for their turn, as printed; empty for none.
+    pub waiting: String,
+    /// The software images that are locked.
+    pub locked_images: Vec<String>,
 }
 
 /// A node's install mode (administrator manual 5.4.4).

@@ -27,6 +27,18 @@ fn worlds(members: usize) -> Vec<(&'static str, Builder)> {
         ),
         ("empty disks", of().every_node(Found::EmptySpool)),
         (
+            "confirmed",
+            of().reprovision_all().confirm().image_has_spool(),
+        ),
+        (
+            "off and confirmed",
+            of().every_node(Found::Off)
+                .reprovision_all()
+                .confirm()
+                .datanode(false)
+                .category_datanode(),
+        ),
+        (
             "behind an abandoned run",
             of().node(0, Found::Guarded)
                 .without_role()
@@ -112,7 +124,7 @@ fn a_crash_at_every_await_of_three_members() {
 
 #[test]
 fn a_crash_at_every_await_of_five_members() {
-    let hard = |(name, _): &(&str, Builder)| matches!(*name, "all wiped" | "mixed");
+    let hard = |(name, _): &(&str, Builder)| matches!(*name, "all wiped" | "mixed" | "confirmed");
     let worlds = worlds(5).into_iter().filter(hard).collect();
     sweep(worlds, Mortal::after);
 }

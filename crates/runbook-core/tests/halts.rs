@@ -43,7 +43,8 @@ fn halted(life: &Life) -> (Vec<(String, String)>, Vec<String>) {
 
 #[test]
 fn a_request_to_halt_at_every_await() {
-    for world in [World::of(1), World::of(3).reprovision_all()] {
+    let wiped = || World::of(3).reprovision_all();
+    for world in [World::of(1), wiped(), wiped().confirm()] {
         let mut measure = Lives::of(&world.clone().build());
         measure.live(Mortal::never());
         for at in 1..=measure.waits() {

@@ -24,6 +24,14 @@ fn golden() -> Vec<(&'static str, Builder)> {
                 .reprovision(&[0])
                 .category_datanode(),
         ),
+        (
+            "confirmed",
+            World::of(3)
+                .node(0, Found::Off)
+                .reprovision(&[0, 1])
+                .datanode(false)
+                .confirm(),
+        ),
     ]
 }
 

@@ -31,7 +31,8 @@ prop_compose! {
         nodes in prop_oneof![1 => Just(1), 3 => Just(3), 1 => Just(5)]
             .prop_flat_map(|n| prop::collection::vec((found(), any::<bool>()), n)),
         (seed, parallel, version) in (any::<u64>(), 1..6_u16, version()),
-        (datanode, category, no_role, image, early) in any::<(bool, bool, bool, bool, bool)>(),
+        (datanode, category, no_role, image) in any::<(bool, bool, bool, bool)>(),
+        (early, confirm) in any::<(bool, bool)>(),
     ) -> Builder {
         let mut world = World::of(nodes.len()).seed(seed).parallel(parallel);
         for (at, (found, reprovision)) in nodes.into_iter().enumerate() {
@@ -45,6 +46,7 @@ prop_compose! {
         if category { world = world.category_datanode(); }
         if no_role { world = world.without_role(); }
         if image { world = world.image_has_spool(); }
+        if confirm { world = world.confirm(); }
         if early { world = world.datanode_again(DatanodeAgain::AfterReprovision); }
         world
     }

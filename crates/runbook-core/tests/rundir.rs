@@ -5,8 +5,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use runbook_core::journal::{Entry, Format, JOURNAL_FORMAT, Journal, Outcome};
+use runbook_core::journal::{
+    Actor, Entry, Format, JOURNAL_FORMAT, Journal, JournalStore as _, MemoryStore, Outcome,
+    Overtaken,
+};
 use runbook_core::plan::SealedPlan;
+use runbook_core::run::Run;
 use runbook_core::rundir::{RunDir, Standing, StateDir};
 use runbook_core::testkit::{World, actor, run_id};
 
@@ -167,4 +171,74 @@ fn one_bad_run_hides_no_other() {
     assert_eq!(runs.len(), 1);
     assert_eq!(code(&runs[0]), "state-unsafe");
     assert_eq!(runs[0].plan().unwrap_err().code(), "state-unsafe");
+}
+
+type Hand = fn(&std::path::Path, &[u8], Vec<u8>);
+
+/// Another head node's lock may mean nothing here: what counts is what stands in the journal.
+#[test]
+fn a_hand_of_another_host_is_noticed_before_the_next_record() {
+    let (_temp, _state, plan, dir) = begun();
+    opened(&dir, &plan);
+    let journal = dir.path().join("journal.jsonl");
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let left = fs::read(&journal).unwrap();
+    let line = || b"{\"of\":\"another host\"}\n".to_vec();
+    let hands: [(&str, Hand); 5] = [
+        ("added", |path, left, line| {
+            fs::write(path, [left, &line].concat()).unwrap();
+        }),
+        ("cut", |path, left, _| {
+            fs::write(path, &left[..left.len() / 2]).unwrap();
+        }),
+        ("same length", |path, left, _| {
+            let other: Vec<u8> = left.iter().map(|_| b'x').collect();
+            fs::write(path, other).unwrap();
+        }),
+        ("another file", |path, left, _| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, left).unwrap();
+        }),
+        ("gone", |path, _, _| fs::remove_file(path).unwrap()),
+    ];
+    for (name, hand) in hands {
+        fs::write(&journal, &left).unwrap();
+        fs::set_permissions(&journal, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut store = dir.store().unwrap();
+        store.load().unwrap();
+        store.check().unwrap();
+        hand(&journal, &left, line());
+        let error = store.append(&line()).unwrap_err();
+        assert!(Overtaken::of(&error).is_some(), "{name}: {error}");
+        assert!(
+            Overtaken::of(&store.check().unwrap_err()).is_some(),
+            "{name}"
+        );
+    }
+    fs::write(&journal, &left).unwrap();
+    fs::set_permissions(&journal, fs::Permissions::from_mode(0o600)).unwrap();
+    dir.close(at, Outcome::Abandoned("looked at".into()))
+        .unwrap();
+}
+
+/// Whoever was overtaken says by whom, and writes nothing more.
+#[test]
+fn who_has_gone_on_is_named() {
+    let world = World::of(1).build();
+    let plan = world.plan(run_id(1)).unwrap();
+    let ports = world.ports();
+    let store = MemoryStore::default();
+    let first = Run::begin(&plan, &ports, Box::new(store.clone()), actor()).unwrap();
+    let by = Actor {
+        host: "head2".into(),
+        ..actor()
+    };
+    let mut second = store.clone();
+    second.load().unwrap();
+    let _second = Run::resume(&plan, &ports, Box::new(second), by).unwrap();
+    let bytes = store.bytes();
+    let error = first.close(Outcome::Completed).unwrap_err();
+    assert_eq!(error.code(), "journal-overtaken");
+    assert!(error.to_string().contains("root on head2"), "{error}");
+    assert_eq!(store.bytes(), bytes, "nothing was written");
 }

@@ -135,7 +135,10 @@ fn device(cmsh: &Cmsh, node: &NodeName) {
     };
     match device.status {
         DeviceStatus::Up | DeviceStatus::Down => {}
-        DeviceStatus::Booting(text) | DeviceStatus::Failed(text) | DeviceStatus::Unknown(text) => {
+        DeviceStatus::Booting(text)
+        | DeviceStatus::Failed(text)
+        | DeviceStatus::Unreachable(text)
+        | DeviceStatus::Unknown(text) => {
             assert!(text.chars().count() <= 200, "{text}");
             assert!(!text.chars().any(runbook_core::text::steers), "{text:?}");
         }

@@ -6,6 +6,7 @@
 //! came of it, so that the test sees how far the inputs get.
 
 mod backup;
+mod bundle;
 pub(crate) mod cmsh;
 mod commands;
 mod journal;
@@ -28,7 +29,8 @@ use runbook_core::text::steers;
 pub(crate) type Judge = fn(&[u8]) -> &'static str;
 
 /// All of them, by name.
-pub(crate) const ALL: [(&str, Judge); 11] = [
+pub(crate) const ALL: [(&str, Judge); 12] = [
+    ("bundle", bundle::judge),
     ("cmsh", cmsh::judge),
     ("given-up", state::given_up),
     ("journal", journal::judge),

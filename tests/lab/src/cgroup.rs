@@ -1,7 +1,8 @@
 //! Control groups (v2): who belongs to a lab, whether it lives, and how it is ended.
 //!
-//! A lab owns one group, `<cgroup2>/<lab id>`, with a group per node, one for the head node's programs,
-//! one for the process that keeps the head node's namespaces, and one for the supervisor. Liveness is read
+//! A lab owns one group, `<cgroup2>/<lab id>`, with a group per node, one for each head node's programs,
+//! one for the cluster manager, one for the processes that keep the head nodes' namespaces, and one for
+//! the supervisor. Liveness is read
 //! from these groups and nowhere else; there are no pid files.
 
 use std::fs;
@@ -14,9 +15,9 @@ use rustix::process::{Pid, Signal};
 use crate::error::{Error, IoContext as _, Result};
 use crate::run::Wait;
 
-/// Programs that run "on the head node".
-pub(crate) const HEAD: &str = "head";
-/// The one process that keeps the head node's namespaces alive.
+/// The stand-in for the cluster manager.
+pub(crate) const CMDAEMON: &str = "cmdaemon";
+/// The processes that keep the head nodes' namespaces alive.
 pub(crate) const ANCHOR: &str = "anchor";
 /// The supervisor; a lab is alive exactly while this group is populated.
 pub(crate) const SUPERVISOR: &str = "supervisor";

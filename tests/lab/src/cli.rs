@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bcm::Bcm;
 use crate::error::{Error, IoContext as _, Result};
 use crate::lab::{Lab, take_down};
-use crate::layout::Layout;
+use crate::layout::{Head, Layout};
 use crate::options::LabOptions;
 use crate::programs::Programs;
-use crate::spec::{EtcdVersion, HostKeyAfterWipe, to_json};
+use crate::spec::{EtcdVersion, HostKeyAfterWipe, from_json, to_json};
 use crate::standin::Manager;
 use crate::{fetch, head, protocol, supervisor, sweep};
 
@@ -37,9 +38,27 @@ enum Verb {
     Shell {
         #[command(flatten)]
         which: Which,
+        /// Which head node, 1 or 2.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        head: u8,
         /// The command, instead of a shell.
         #[arg(last = true)]
         command: Vec<String>,
+    },
+    /// Make the other head node the active one, as when the active one dies.
+    Failover {
+        #[command(flatten)]
+        which: Which,
+        /// Leave a copy of /cm/shared on the disk of the head node that is passive from now on.
+        #[arg(long)]
+        stale_copy: bool,
+    },
+    /// Set what is odd or goes wrong from now on, by a scenario of the stand-in; without a file, nothing.
+    Scenario {
+        #[command(flatten)]
+        which: Which,
+        /// A JSON file; `tests/standin` says what can be in it.
+        file: Option<PathBuf>,
     },
     /// Show the nodes of a lab.
     Status(Which),
@@ -48,7 +67,8 @@ enum Verb {
     /// Remove what dead labs left behind.
     Sweep,
     /// Do something to a lab's nodes: power-on, power-off, power-fail, wipe, provisioned, cut, join, ssh-ok,
-    /// pingable NODE; service NODE start|stop|status UNIT; role NODE etcd on|off.
+    /// pingable NODE; service NODE start|stop|status UNIT; role NODE etcd on|off; power-fail HEAD;
+    /// cmdaemon start|stop.
     Hook {
         /// The lab's directory.
         lab: PathBuf,
@@ -61,7 +81,11 @@ enum Verb {
     #[command(hide = true)]
     Supervise { lab: PathBuf },
     #[command(hide = true)]
-    HeadAnchor { lab: PathBuf },
+    HeadAnchor {
+        lab: PathBuf,
+        head: String,
+        heads: u8,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -69,12 +93,18 @@ struct Up {
     /// How many nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
     nodes: u8,
+    /// How many head nodes: with two, the first is active and `lab failover` changes that.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    heads: u8,
     /// Return, and leave the lab up until `lab down`.
     #[arg(long)]
     keep: bool,
     /// Which etcd: 3.4 (the host's package) or 3.5 (after `lab fetch-etcd`).
     #[arg(long, default_value = "3.4", value_parser = ["3.4", "3.5"])]
     etcd: String,
+    /// Which version of the cluster manager the lab is like; without it, none in particular.
+    #[arg(long, value_enum)]
+    bcm: Option<Bcm>,
     /// The host key of a node after its disk was wiped.
     #[arg(long, value_enum, default_value_t)]
     host_key_after_wipe: HostKeyAfterWipe,
@@ -118,7 +148,21 @@ impl Cli {
         match &self.command {
             Verb::Up(up) => up.run(base)?,
             Verb::Down(which) => take_down(&which.find(base)?)?,
-            Verb::Shell { which, command } => return shell(&which.find(base)?, command),
+            Verb::Shell {
+                which,
+                head,
+                command,
+            } => return shell(&which.find(base)?, Head::new(*head)?, command),
+            Verb::Failover { which, stale_copy } => {
+                Lab::attach(&which.find(base)?)?.fail_over(*stale_copy)?;
+            }
+            Verb::Scenario { which, file } => {
+                let lab = Lab::attach(&which.find(base)?)?;
+                let scenario = file.as_ref().map_or(Ok("{}".to_owned()), |file| {
+                    std::fs::read_to_string(file).on("read", file)
+                })?;
+                lab.scenario(&from_json("the scenario", &scenario)?)?;
+            }
             Verb::Status(which) => {
                 let lab = Lab::attach(&which.find(base)?)?;
                 say(&lab.hook(&["status"])?.1)?;
@@ -132,7 +176,9 @@ impl Cli {
             Verb::Hook { lab, request } => return hook(lab, request),
             Verb::FetchEtcd => say(&format!("etcd {}\n", fetch::fetch_etcd()?))?,
             Verb::Supervise { lab } => return supervise(lab),
-            Verb::HeadAnchor { lab } => head::run_anchor(&Layout::new(lab))?,
+            Verb::HeadAnchor { lab, head, heads } => {
+                head::run_anchor(&Layout::new(lab), head.parse()?, *heads)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -142,11 +188,13 @@ impl Up {
     fn run(&self, base: &Path) -> Result<()> {
         let options = LabOptions {
             nodes: self.nodes,
+            heads: self.heads,
             etcd: if self.etcd == "3.5" {
                 EtcdVersion::V3_5
             } else {
                 EtcdVersion::Debian
             },
+            bcm: self.bcm.unwrap_or_default(),
             host_key_after_wipe: self.host_key_after_wipe,
             precreate_spool: !self.no_spool,
             disk_bytes: self.disk_mib.map(|mib| mib * 1024 * 1024),
@@ -206,11 +254,17 @@ impl Which {
     }
 }
 
-fn shell(dir: &Path, command: &[String]) -> Result<ExitCode> {
+fn shell(dir: &Path, head: Head, command: &[String]) -> Result<ExitCode> {
     let lab = Lab::attach(dir)?;
+    if head == Head::Second && !lab.is_pair() {
+        return Err(Error::refused(
+            "this lab has one head node",
+            "lab up --heads 2",
+        ));
+    }
     let mut shell = match command.split_first() {
-        Some((program, args)) => lab.head_command(program, args),
-        None => lab.head_command("bash", ["-l"]),
+        Some((program, args)) => lab.command_on(head, program, args),
+        None => lab.command_on(head, "bash", ["-l"]),
     };
     let error = shell.exec();
     Err(error).on("start a shell on the head node of", dir)

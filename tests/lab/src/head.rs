@@ -1,4 +1,4 @@
-//! The head node: namespaces kept by one process (the anchor), a root of its own, and the way in.
+//! The head nodes: namespaces kept by one process each (the anchor), a root of their own, and the way in.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -18,9 +18,9 @@ use crate::cgroup::{self, Group};
 use crate::disk::{Disk, mount_tmpfs};
 use crate::error::{Error, IoContext as _, Result};
 use crate::image::Tree;
-use crate::layout::{Layout, Node};
+use crate::layout::{Head, Layout, Node};
 use crate::pki;
-use crate::run::Wait;
+use crate::run::{Wait, run};
 use crate::spec::{self, Spec};
 
 /// Where the programs under test are on the head node; it leads the PATH there.
@@ -38,12 +38,28 @@ pub(crate) fn enter_network(namespace: &Path) -> Result<()> {
         .on("enter the network namespace", namespace)
 }
 
-/// Lays the head node's disk: keys, names, programs.
-pub(crate) fn install(layout: &Layout, spec: &Spec) -> Result<()> {
-    let disk = Disk::new(layout.head(), layout.image(), None);
+/// Where a head node of a pair keeps the shared file system, to show it at `/cm/shared` while it is active.
+const SHARED_STORAGE: &str = "run/shared-storage";
+
+/// What a passive head node of a pair shows at `/cm/shared`: its own disk, not the shared file system.
+const LOCAL_SHARED: &str = "\
+This is the head node's own disk. The shared file system is at this path only while the head node is the
+active one.
+";
+
+/// Lays a head node's disk: keys, names, programs.
+pub(crate) fn install(layout: &Layout, head: Head, spec: &Spec) -> Result<()> {
+    let disk = Disk::new(layout.head(head), layout.image(), None);
     disk.format()?;
     let tree = Tree::at(disk.root());
-    tree.file("etc/hostname", b"head\n", 0o644)?;
+    tree.file(
+        "etc/hostname",
+        format!("{}\n", head.name()).as_bytes(),
+        0o644,
+    )?;
+    if spec.heads == 2 {
+        tree.file("cm/shared/README", LOCAL_SHARED.as_bytes(), 0o644)?;
+    }
     tree.dir(Layout::STANDIN_STATE_ON_HEAD.trim_start_matches('/'), 0o755)?;
     let key = pki::root_key(layout);
     for (file, name, mode) in [
@@ -67,9 +83,12 @@ pub(crate) fn install(layout: &Layout, spec: &Spec) -> Result<()> {
         let name = tool.file_name().unwrap_or_default();
         spec::install_program(tool, &tree.path(TOOLS.trim_start_matches('/')).join(name))?;
     }
+    spec.bcm.lay_on_head(&tree)?;
     if let Some(standin) = &spec.standin {
         spec::install_program(&standin.cmsh, &tree.path(CMSH.trim_start_matches('/')))?;
-        let cmha = format!("#!/bin/sh\nexec {CMSH} -n --color=no -c \"cmha $*\"\n");
+        // It is about this head node: no redirect to the active one.
+        let cmha =
+            format!("#!/bin/sh\nexec {CMSH} -n -r --color=no --hide-events -c \"cmha $*\"\n");
         tree.file("cm/local/apps/cmd/sbin/cmha", cmha.as_bytes(), 0o755)?;
     }
     Ok(())
@@ -85,11 +104,14 @@ fn known_hosts(layout: &Layout, spec: &Spec) -> Result<String> {
     Ok(text)
 }
 
-/// Starts the process that keeps the head node's namespaces, and waits until the root is in place.
-pub(crate) fn start_anchor(layout: &Layout, lab: &Group, program: &Path) -> Result<Child> {
+/// Starts the process that keeps a head node's namespaces, and waits until the root is in place.
+pub(crate) fn start_anchor(layout: &Layout, head: Head, lab: &Group, spec: &Spec) -> Result<Child> {
     let mut command = lab.child(cgroup::ANCHOR).command("nsenter");
     command
-        .arg(format!("--net={}", crate::net::head_namespace().display()))
+        .arg(format!(
+            "--net={}",
+            crate::net::namespace(head.name()).display()
+        ))
         .arg("--");
     command.args([
         "unshare",
@@ -99,7 +121,11 @@ pub(crate) fn start_anchor(layout: &Layout, lab: &Group, program: &Path) -> Resu
         "private",
         "--",
     ]);
-    command.arg(program).arg("head-anchor").arg(layout.dir());
+    command
+        .arg(&spec.lab_program)
+        .arg("head-anchor")
+        .arg(layout.dir());
+    command.arg(head.name()).arg(spec.heads.to_string());
     // It ends when this pipe does.
     let mut child = command
         .stdin(Stdio::piped())
@@ -124,10 +150,11 @@ pub(crate) fn start_anchor(layout: &Layout, lab: &Group, program: &Path) -> Resu
 ///
 /// # Errors
 /// When a mount is refused.
-pub(crate) fn run_anchor(layout: &Layout) -> Result<()> {
-    let root = layout.head().join("root");
-    rustix::system::sethostname(b"head").on("set the hostname of", &root)?;
-    mount_root(layout, &root)?;
+pub(crate) fn run_anchor(layout: &Layout, head: Head, heads: u8) -> Result<()> {
+    let root = layout.head(head).join("root");
+    rustix::system::sethostname(head.name().as_bytes()).on("set the hostname of", &root)?;
+    mount_root(layout, head, &root)?;
+    mount_shared(layout, head, heads, &root)?;
     rustix::process::chdir(&root).on("enter", &root)?;
     // The old root ends up on top of the new one, and is taken away from there.
     rustix::process::pivot_root(".", ".").on("make the root", &root)?;
@@ -144,7 +171,53 @@ pub(crate) fn run_anchor(layout: &Layout) -> Result<()> {
         .on("wait for the supervisor in", &root)
 }
 
-fn mount_root(layout: &Layout, root: &Path) -> Result<()> {
+/// The shared file system; on a head node of a pair it is at `/cm/shared` only while the head is active.
+fn mount_shared(layout: &Layout, head: Head, heads: u8, root: &Path) -> Result<()> {
+    if heads == 2 {
+        let storage = root.join(SHARED_STORAGE);
+        fs::create_dir_all(&storage).on("create", &storage)?;
+        mount_bind(layout.shared(), &storage).on("bind the shared file system on", &storage)?;
+    }
+    if head == Head::First {
+        let shared = root.join("cm/shared");
+        mount_bind(layout.shared(), &shared).on("bind the shared file system on", &shared)?;
+    }
+    Ok(())
+}
+
+/// Moves the shared file system from the head node that was active to the one that is now.
+pub(crate) fn move_shared(from: u32, to: u32) -> Result<()> {
+    // Files that are open on the old head stay open: that is the harder case for whoever has them.
+    on_head_disk(
+        from,
+        "if mountpoint -q /cm/shared; then umount --lazy /cm/shared; fi",
+    )?;
+    let show = format!("mountpoint -q /cm/shared || mount --bind /{SHARED_STORAGE} /cm/shared");
+    on_head_disk(to, &show)
+}
+
+/// Leaves on the active head node's own disk, below the mount point, what the shared file system holds now.
+pub(crate) fn copy_shared_if_shown(anchor: u32) -> Result<()> {
+    let script = "set -e; mountpoint -q /cm/shared || exit 0; mkdir -p /run/disk; mount --bind / /run/disk; \
+                  cp -a /cm/shared/. /run/disk/cm/shared/; umount /run/disk";
+    on_head_disk(anchor, script)
+}
+
+fn on_head_disk(anchor: u32, script: &str) -> Result<()> {
+    let mut command = Command::new("nsenter");
+    command.args([
+        "--target",
+        &anchor.to_string(),
+        "--mount",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    run("change what a head node has mounted", &mut command).map(drop)
+}
+
+fn mount_root(layout: &Layout, head: Head, root: &Path) -> Result<()> {
     mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
@@ -162,10 +235,11 @@ fn mount_root(layout: &Layout, root: &Path) -> Result<()> {
     let proc = root.join("proc");
     mount("proc", &proc, "proc", MountFlags::empty(), None).on("mount proc on", &proc)?;
     mount_tmpfs(&root.join("run"), None)?;
-    let shared = root.join("cm/shared");
-    mount_bind(layout.shared(), &shared).on("bind the shared file system on", &shared)?;
-    let state = root.join(Layout::STANDIN_STATE_ON_HEAD.trim_start_matches('/'));
-    mount_bind(layout.standin_state(), &state).on("bind the cluster manager's state on", &state)
+    let (spool, state) = (
+        layout.spool_of(head),
+        root.join(Layout::STANDIN_STATE_ON_HEAD.trim_start_matches('/')),
+    );
+    mount_bind(spool, &state).on("bind the cluster manager's state on", &state)
 }
 
 /// Starts the stand-in for the cluster manager: in the head node's network, but with the lab's own view
@@ -179,9 +253,10 @@ pub(crate) fn start_standin(layout: &Layout, lab: &Group, spec: &Spec) -> Result
     let file = layout.standin_config();
     fs::write(&file, format!("{config:#}\n")).on("write", &file)?;
     let log_file = layout.standin_log();
-    let log = File::create(&log_file).on("create", &log_file)?;
+    let log = File::options().create(true).append(true).open(&log_file);
+    let log = log.on("open", &log_file)?;
     let err = log.try_clone().on("share", &log_file)?;
-    let mut command = lab.child(cgroup::HEAD).command("nsenter");
+    let mut command = lab.child(cgroup::CMDAEMON).command("nsenter");
     command
         .arg(format!("--net={}", crate::net::head_namespace().display()))
         .arg("--");
@@ -211,7 +286,7 @@ pub(crate) fn wait_for_standin(
         if let Ok(Some(status)) = daemon.try_wait() {
             return Ok(Some(status));
         }
-        let mut command = command(lab, anchor, CMSH);
+        let mut command = command(lab, Head::First, anchor, CMSH);
         match command
             .args(["-n", "-c", "device list"])
             .stdin(Stdio::null())
@@ -234,10 +309,10 @@ pub(crate) fn wait_for_standin(
     }
 }
 
-/// A program on the head node. The process that is spawned *becomes* the program: killing it leaves no
+/// A program on a head node. The process that is spawned *becomes* the program: killing it leaves no
 /// wrapper, and its exit status is the program's.
-pub(crate) fn command(lab: &Group, anchor: u32, program: &str) -> Command {
-    let mut command = lab.child(cgroup::HEAD).command("nsenter");
+pub(crate) fn command(lab: &Group, head: Head, anchor: u32, program: &str) -> Command {
+    let mut command = lab.child(head.name()).command("nsenter");
     command.args([
         "--target",
         &anchor.to_string(),

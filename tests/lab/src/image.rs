@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Error, IoContext as _, Result};
-use crate::layout::{HEAD_IP, Layout, Node};
-use crate::pki::{self, PKI, Pki};
+use crate::layout::{Head, Layout, Node};
+use crate::pki::{self, Pki};
 use crate::run::run;
-use crate::spec::Etcd;
+use crate::spec::{Etcd, Spec};
 
 const DIRECTORIES: &[&str] = &[
     "usr",
@@ -41,7 +41,6 @@ const DIRECTORIES: &[&str] = &[
     "etc/systemd/system/multi-user.target.wants",
     "etc/ssh/sshd_config.d",
     "etc/etcd",
-    "etc/kubernetes/pki/default/etcd",
 ];
 
 /// What is taken over from the host's `/etc`: names of users, PAM, the linker, TLS roots, shells.
@@ -127,8 +126,8 @@ MaxStartups 100
 MaxSessions 100
 ";
 
-/// Builds the image of a lab; `etcd` says which binaries it carries.
-pub(crate) fn build(layout: &Layout, etcd: &Etcd) -> Result<()> {
+/// Builds the image of a lab.
+pub(crate) fn build(layout: &Layout, spec: &Spec) -> Result<()> {
     let image = Tree::at(layout.image());
     for dir in DIRECTORIES {
         image.dir(dir, 0o755)?;
@@ -148,8 +147,8 @@ pub(crate) fn build(layout: &Layout, etcd: &Etcd) -> Result<()> {
     }
     from_host(&image)?;
     system(&image, layout)?;
-    certificates(&image, layout)?;
-    binaries(&image, etcd)
+    certificates(&image, layout, spec.bcm.pki())?;
+    binaries(&image, &spec.etcd)
 }
 
 fn from_host(image: &Tree) -> Result<()> {
@@ -201,11 +200,11 @@ fn system(image: &Tree, layout: &Layout) -> Result<()> {
     image.file("root/.ssh/authorized_keys", &key_text, 0o600)
 }
 
-fn certificates(image: &Tree, layout: &Layout) -> Result<()> {
+fn certificates(image: &Tree, layout: &Layout, to: &str) -> Result<()> {
     let pki = Pki::of(layout);
     let target = |file: &Path| {
         let name = file.strip_prefix(layout.pki()).unwrap_or(file);
-        PathBuf::from(PKI.trim_start_matches('/'))
+        PathBuf::from(to.trim_start_matches('/'))
             .join(name)
             .display()
             .to_string()
@@ -245,7 +244,14 @@ fn binaries(image: &Tree, etcd: &Etcd) -> Result<()> {
 
 /// `/etc/hosts`, on nodes and on the head node.
 pub(crate) fn hosts() -> String {
-    let mut text = format!("127.0.0.1 localhost\n{HEAD_IP} head master\n");
+    let (first, second) = (Head::First, Head::Second);
+    let mut text = format!(
+        "127.0.0.1 localhost\n{} {} master\n{} {}\n",
+        first.ip(),
+        first.name(),
+        second.ip(),
+        second.name()
+    );
     for node in Node::first(crate::layout::MAX_NODES) {
         let _ = writeln!(text, "{} {node}", node.ip());
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -11,7 +12,7 @@ use crate::cgroup::Group;
 use crate::disk::unmount_below;
 use crate::error::{Error, IoContext as _, Result};
 use crate::etcd::EtcdAccess;
-use crate::layout::{Layout, Node, PREFIX};
+use crate::layout::{Head, Layout, Node, PREFIX};
 use crate::options::LabOptions;
 use crate::programs::{Programs, check_host};
 use crate::protocol;
@@ -19,6 +20,8 @@ use crate::run::{self, Wait};
 use crate::spec::{Ready, Spec, from_json, to_json};
 use crate::standin::Manager;
 use crate::{cgroup, head, supervisor, sweep};
+
+mod bright;
 
 /// A lab that is up. Dropping it takes it down, unless it was to be kept.
 #[derive(Debug)]
@@ -43,12 +46,15 @@ impl Lab {
             ));
         }
         Node::new(options.nodes)?;
+        Head::new(options.heads)?;
         check_host()?;
         let programs = Programs::locate()?;
         let program = programs.get("lab")?;
         let spec = Spec {
             nodes: options.nodes,
+            heads: options.heads,
             etcd: options.etcd.locate()?,
+            bcm: options.bcm,
             host_key_after_wipe: options.host_key_after_wipe,
             precreate_spool: options.precreate_spool,
             disk_bytes: options.disk_bytes,
@@ -133,9 +139,26 @@ impl Lab {
         self.inside(&self.layout.node(node).join("root"))
     }
 
-    /// Where the head node's root can be seen from outside.
+    /// Where the first head node's root can be seen from outside.
     pub fn head_root(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root", self.ready.anchor))
+        self.root_of(Head::First)
+    }
+
+    /// Where a head node's root can be seen from outside.
+    ///
+    /// # Panics
+    /// When the lab has only one head node, and this is about the second.
+    pub fn root_of(&self, head: Head) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.anchor(head)))
+    }
+
+    pub(crate) fn is_pair(&self) -> bool {
+        self.ready.anchors.len() == 2
+    }
+
+    fn anchor(&self, head: Head) -> u32 {
+        let anchor = self.ready.anchors.get(head.index()).copied();
+        anchor.unwrap_or_else(|| panic!("{} is no head node of this lab", head.name()))
     }
 
     /// Where the shared file system, `/cm/shared`, can be seen from outside.
@@ -154,7 +177,7 @@ impl Lab {
 
     /// etcd's clients, with everything needed to reach it.
     pub fn etcd(&self) -> EtcdAccess {
-        let namespace = PathBuf::from(format!("/proc/{}/ns/net", self.ready.anchor));
+        let namespace = PathBuf::from(format!("/proc/{}/ns/net", self.anchor(Head::First)));
         EtcdAccess::new(&self.layout, self.nodes(), namespace)
     }
 
@@ -166,14 +189,27 @@ impl Lab {
         protocol::ask(&self.layout, request).map(|reply| (reply.code == 0, reply.out))
     }
 
-    /// A program on the head node. The process that is spawned *becomes* the program: a SIGKILL to it kills
-    /// the program itself. Standard streams and further environment are the caller's.
+    /// A program on the first head node. The process that is spawned *becomes* the program: a SIGKILL to it
+    /// kills the program itself. Standard streams and further environment are the caller's.
     pub fn head_command<S: AsRef<OsStr>>(
         &self,
         program: &str,
         args: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = head::command(&self.group, self.ready.anchor, program);
+        self.command_on(Head::First, program, args)
+    }
+
+    /// The same on either head node.
+    ///
+    /// # Panics
+    /// When the lab has only one head node, and this is about the second.
+    pub fn command_on<S: AsRef<OsStr>>(
+        &self,
+        head: Head,
+        program: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = head::command(&self.group, head, self.anchor(head), program);
         command.args(args);
         command
     }
@@ -219,15 +255,6 @@ impl Lab {
             &format!("run a script on {node}"),
             &mut self.head_command("ssh", args),
         )
-    }
-
-    /// Runs cmsh in batch mode on the head node; its standard output.
-    ///
-    /// # Errors
-    /// When it cannot be started or ends badly.
-    pub fn cmsh(&self, script: &str) -> Result<String> {
-        let args = ["-n", "--color=no", "--hide-events", "-q", "-c", script];
-        run::run("run cmsh", &mut self.head_command(head::CMSH, args))
     }
 
     /// Waits until a node is up and root can log in.
@@ -314,7 +341,7 @@ impl Lab {
         for file in [layout.supervisor_log(), layout.standin_log()] {
             section(
                 file.display().to_string(),
-                &std::fs::read_to_string(&file).unwrap_or_default(),
+                &fs::read_to_string(&file).unwrap_or_default(),
             );
         }
         for node in self.nodes() {
@@ -373,7 +400,7 @@ impl Lab {
     }
 
     fn complain(&self) {
-        let log = std::fs::read_to_string(self.layout.supervisor_log()).unwrap_or_default();
+        let log = fs::read_to_string(self.layout.supervisor_log()).unwrap_or_default();
         // The only place to say it: we are taking down.
         let _ = writeln!(
             std::io::stderr(),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// What the ids of this project's labs begin with; `lab sweep` looks for it.
 pub(crate) const PREFIX: &str = "rrlab-";
-/// The head node's address.
+/// The first head node's address.
 pub const HEAD_IP: Ipv4Addr = Ipv4Addr::new(10, 141, 255, 254);
 /// etcd's data directory on a node.
 pub const SPOOL: &str = "/var/lib/etcd";
@@ -19,6 +19,85 @@ pub const SPOOL: &str = "/var/lib/etcd";
 pub const CLIENT_PORT: u16 = 2379;
 /// As many nodes as a lab can have.
 pub const MAX_NODES: u8 = 5;
+
+/// A head node: `head`, and in a lab with two of them `head2`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Head {
+    /// The one that is active when the lab comes up.
+    #[default]
+    First,
+    /// The one that is passive then.
+    Second,
+}
+
+impl Head {
+    /// All head nodes of a lab with `count` of them.
+    pub(crate) fn first(count: u8) -> Vec<Self> {
+        [Self::First, Self::Second]
+            .into_iter()
+            .take(count.into())
+            .collect()
+    }
+
+    /// Head node number `number`, 1 or 2.
+    ///
+    /// # Errors
+    /// When there can be no such head node.
+    pub fn new(number: u8) -> Result<Self> {
+        match number {
+            1 => Ok(Self::First),
+            2 => Ok(Self::Second),
+            _ => Err(Error::refused(
+                format!("no head node {number}"),
+                "head nodes are 1 and 2",
+            )),
+        }
+    }
+
+    /// Its hostname.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "head",
+            Self::Second => "head2",
+        }
+    }
+
+    /// Its address.
+    pub fn ip(self) -> Ipv4Addr {
+        match self {
+            Self::First => HEAD_IP,
+            Self::Second => Ipv4Addr::new(10, 141, 255, 253),
+        }
+    }
+
+    /// Its place among the head nodes, from 0.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self == Self::Second)
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+impl FromStr for Head {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let named = Self::first(2).into_iter().find(|head| head.name() == name);
+        named.ok_or_else(|| {
+            Error::refused(
+                format!("no head node is called {name:?}"),
+                "they are head and head2",
+            )
+        })
+    }
+}
 
 /// A compute node, `node001` to `node005`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -175,9 +254,17 @@ impl Layout {
         self.dir.join("shared")
     }
 
-    /// The head node's things.
-    pub(crate) fn head(&self) -> PathBuf {
-        self.dir.join("head")
+    /// A head node's things.
+    pub(crate) fn head(&self, head: Head) -> PathBuf {
+        self.dir.join(head.name())
+    }
+
+    /// What a head node sees as [`Self::STANDIN_STATE_ON_HEAD`].
+    pub(crate) fn spool_of(&self, head: Head) -> PathBuf {
+        match head {
+            Head::First => self.standin_state(),
+            Head::Second => self.standin_state().join(head.name()),
+        }
     }
 
     /// A node's things.

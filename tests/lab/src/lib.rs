@@ -5,6 +5,7 @@
 //! owns it is killed.
 #![doc = include_str!("../README.md")]
 
+mod bcm;
 mod cgroup;
 mod disk;
 mod error;
@@ -30,11 +31,12 @@ mod watcher;
 
 pub mod cli;
 
+pub use bcm::Bcm;
 pub use error::{Error, Result};
 pub use etcd::{Dump, EtcdAccess, MemberHash};
 pub use head::{CMSH, TOOLS};
 pub use lab::Lab;
-pub use layout::{CLIENT_PORT, HEAD_IP, Layout, MAX_NODES, Node, SPOOL};
+pub use layout::{CLIENT_PORT, HEAD_IP, Head, Layout, MAX_NODES, Node, SPOOL};
 pub use options::LabOptions;
 pub use pki::PKI;
 pub use programs::{Programs, build_programs};

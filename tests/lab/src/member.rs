@@ -6,12 +6,14 @@ use std::os::unix::fs::chown;
 use crate::error::{Error, IoContext as _, Result};
 use crate::image::{self, Tree};
 use crate::layout::{CLIENT_PORT, Node, SPOOL};
-use crate::pki::PKI;
+use crate::spec::Spec;
 
 /// The member on one node. `/etc/etcd/etcd.conf` says it to the unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
     node: Node,
+    /// Where certificates are.
+    pki: &'static str,
     name: String,
     spool: String,
     initial_cluster: String,
@@ -19,13 +21,14 @@ pub(crate) struct Member {
 
 impl Member {
     /// The member of a lab in which all of `nodes` nodes are members.
-    pub(crate) fn of(node: Node, nodes: u8) -> Self {
-        let peers = Node::first(nodes).into_iter();
+    pub(crate) fn of(node: Node, spec: &Spec) -> Self {
+        let peers = Node::first(spec.nodes).into_iter();
         let peers: Vec<_> = peers
             .map(|n| format!("{n}=https://{}:2380", n.ip()))
             .collect();
         Self {
             node,
+            pki: spec.bcm.pki(),
             name: node.name(),
             spool: SPOOL.to_owned(),
             initial_cluster: peers.join(","),
@@ -51,7 +54,7 @@ impl Member {
 
     /// Lays the configuration.
     pub(crate) fn lay_config(&self, tree: &Tree) -> Result<()> {
-        let ip = self.node.ip();
+        let (ip, pki) = (self.node.ip(), self.pki);
         let text = format!(
             "ETCD_NAME={}\n\
              ETCD_DATA_DIR={}\n\
@@ -63,13 +66,13 @@ impl Member {
              ETCD_INITIAL_CLUSTER_STATE=new\n\
              ETCD_INITIAL_CLUSTER_TOKEN=etcd-cluster\n\
              ETCD_CLIENT_CERT_AUTH=true\n\
-             ETCD_TRUSTED_CA_FILE={PKI}/etcd/ca.crt\n\
-             ETCD_CERT_FILE={PKI}/etcd-member.crt\n\
-             ETCD_KEY_FILE={PKI}/etcd-member.key\n\
+             ETCD_TRUSTED_CA_FILE={pki}/etcd/ca.crt\n\
+             ETCD_CERT_FILE={pki}/etcd-member.crt\n\
+             ETCD_KEY_FILE={pki}/etcd-member.key\n\
              ETCD_PEER_CLIENT_CERT_AUTH=true\n\
-             ETCD_PEER_TRUSTED_CA_FILE={PKI}/etcd/ca.crt\n\
-             ETCD_PEER_CERT_FILE={PKI}/etcd-member.crt\n\
-             ETCD_PEER_KEY_FILE={PKI}/etcd-member.key\n\
+             ETCD_PEER_TRUSTED_CA_FILE={pki}/etcd/ca.crt\n\
+             ETCD_PEER_CERT_FILE={pki}/etcd-member.crt\n\
+             ETCD_PEER_KEY_FILE={pki}/etcd-member.key\n\
              ETCD_QUOTA_BACKEND_BYTES=8589934592\n\
              ETCD_LOGGER=zap\n",
             self.name, self.spool, self.initial_cluster
@@ -79,16 +82,16 @@ impl Member {
 
     /// Lays the environment that `module load etcd/kube-default/<version>` gives.
     pub(crate) fn lay_module(&self, tree: &Tree, version: &str) -> Result<()> {
-        let url = self.node.client_url();
+        let (url, pki) = (self.node.client_url(), self.pki);
         let text = format!(
             "#%Module1.0\n\
              module-whatis \"etcd {version} of kube-default\"\n\
              prepend-path PATH /cm/local/apps/etcd/current/bin\n\
              setenv ETCDCTL_API 3\n\
              setenv ETCDCTL_ENDPOINTS {url}\n\
-             setenv ETCDCTL_CACERT {PKI}/etcd/ca.crt\n\
-             setenv ETCDCTL_CERT {PKI}/apiserver-etcd-client.crt\n\
-             setenv ETCDCTL_KEY {PKI}/apiserver-etcd-client.key\n"
+             setenv ETCDCTL_CACERT {pki}/etcd/ca.crt\n\
+             setenv ETCDCTL_CERT {pki}/apiserver-etcd-client.crt\n\
+             setenv ETCDCTL_KEY {pki}/apiserver-etcd-client.key\n"
         );
         let path = format!("cm/local/modulefiles/etcd/kube-default/{version}");
         tree.file(&path, text.as_bytes(), 0o644)

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result};
-use crate::layout::{HEAD_IP, Node};
+use crate::layout::{HEAD_IP, Head, Node};
 use crate::run;
 
 const HEAD: &str = "head";
 
-/// The head node's namespace with the bridge, and an empty one for each node.
-pub(crate) fn create(nodes: &[Node]) -> Result<()> {
+/// The first head node's namespace with the bridge, one plugged into it for a second head node, and an empty
+/// one for each node.
+pub(crate) fn create(heads: &[Head], nodes: &[Node]) -> Result<()> {
     let mut namespaces = format!("netns add {HEAD}\n");
     for node in nodes {
         let _ = writeln!(namespaces, "netns add {node}");
@@ -28,9 +29,27 @@ pub(crate) fn create(nodes: &[Node]) -> Result<()> {
             "link set lo up\nlink add br0 type bridge\naddr add {HEAD_IP}/16 dev br0\nlink set br0 up\n"
         ),
     )?;
+    if heads.contains(&Head::Second) {
+        add_second_head()?;
+    }
     nodes
         .iter()
         .try_for_each(|node| batch(Some(&node.name()), "link set lo up\n"))
+}
+
+fn add_second_head() -> Result<()> {
+    let (name, ip) = (Head::Second.name(), Head::Second.ip());
+    batch(None, &format!("netns add {name}\n"))?;
+    batch(
+        Some(HEAD),
+        &format!(
+            "link add vhead2 type veth peer name eth0 netns {name}\nlink set vhead2 master br0 up\n"
+        ),
+    )?;
+    batch(
+        Some(name),
+        &format!("link set lo up\naddr add {ip}/16 dev eth0\nlink set eth0 up\n"),
+    )
 }
 
 /// Gives a node its network card; one without power has none, and so answers no ping.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use crate::bcm::API_SERVER_SETTINGS;
 use crate::cgroup::Group;
 use crate::disk::Disk;
 use crate::error::{Error, IoContext as _, Result};
@@ -218,9 +219,11 @@ impl Machine {
             &tree,
             first || spec.host_key_after_wipe == HostKeyAfterWipe::New,
         )?;
-        let member = Member::of(self.node, spec.nodes);
+        let member = Member::of(self.node, spec);
         member.lay_module(&tree, &spec.etcd.version)?;
         member.lay_config(&tree)?;
+        spec.bcm
+            .lay_on_node(&tree, self.node, &Node::first(spec.nodes))?;
         if spec.precreate_spool {
             member.make_spool(&tree)?;
         }
@@ -246,13 +249,26 @@ impl Machine {
 
     /// What the cluster manager does to a node that is given or loses the role `Etcd::Host`.
     pub(crate) fn role(&self, spec: &Spec, assigned: bool, settings: &[&str]) -> Result<()> {
-        let member = Member::of(self.node, spec.nodes).with(settings)?;
+        let member = Member::of(self.node, spec).with(settings)?;
         if !assigned || !self.installed() {
             return Ok(());
         }
         let tree = Tree::at(self.disk.root());
         member.lay_config(&tree)?;
         member.make_spool(&tree)
+    }
+
+    /// What the cluster manager of 9.x does when the etcd servers change: the API server starts again with them.
+    pub(crate) fn api_server(&self, urls: &str) -> Result<()> {
+        let tree = Tree::at(self.disk.root());
+        tree.file(
+            API_SERVER_SETTINGS,
+            format!("ETCD_SERVERS={urls}\n").as_bytes(),
+            0o644,
+        )?;
+        let mut command = self.command("systemctl")?;
+        command.args(["restart", "--no-block", "kube-apiserver"]);
+        run("restart an API server", &mut command).map(drop)
     }
 
     /// PID 1 of the machine, as the host numbers it.

@@ -9,7 +9,7 @@ use crate::error::{IoContext as _, Result};
 use crate::layout::{HEAD_IP, Layout, MAX_NODES, Node};
 use crate::run::run;
 
-/// Where etcd's certificates lie on nodes and on the head node, as the cluster manager has them.
+/// Where etcd's certificates lie on nodes and on the head node, as the cluster manager has them from 10 on.
 pub const PKI: &str = "/etc/kubernetes/pki/default";
 
 /// The certificates of a lab, by what they are for.

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bcm::Bcm;
 use crate::error::{Error, IoContext as _, Result};
 use crate::run::run;
 
@@ -137,7 +138,10 @@ pub(crate) struct Standin {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub(crate) nodes: u8,
+    /// One or two head nodes.
+    pub(crate) heads: u8,
     pub(crate) etcd: Etcd,
+    pub(crate) bcm: Bcm,
     pub(crate) host_key_after_wipe: HostKeyAfterWipe,
     /// Whether a fresh image has an empty, etcd-owned `/var/lib/etcd`.
     pub(crate) precreate_spool: bool,
@@ -157,8 +161,8 @@ pub(crate) struct Spec {
 pub(crate) struct Ready {
     /// The supervisor: `/proc/<pid>/root` shows all disks.
     pub(crate) pid: u32,
-    /// The process that keeps the head node's namespaces.
-    pub(crate) anchor: u32,
+    /// The processes that keep the head nodes' namespaces.
+    pub(crate) anchors: Vec<u32>,
     pub(crate) nodes: u8,
     pub(crate) etcd_version: String,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::layout::{HEAD_IP, Node};
+use crate::layout::{HEAD_IP, Head, Node};
 
 /// What manages the nodes of a lab.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,6 +40,17 @@ pub fn bright_config(nodes: u8) -> Value {
             "boot": 100, "install_step": 30, "up": 50, "poll": 200, "stale": 600,
         },
     })
+}
+
+/// Gives a configuration a second, passive head node.
+pub(crate) fn make_pair(config: &mut Value) {
+    let second = Head::Second;
+    config["head"]["peer"] = json!(second.name());
+    config["head"]["peer_ip"] = json!(second.ip());
+    config["head_role"] = json!("active");
+    if let Some(hooks) = config["extra_hooks"].as_array_mut() {
+        hooks.push(json!("head-active"));
+    }
 }
 
 fn device(node: Node) -> Value {

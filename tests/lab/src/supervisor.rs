@@ -21,7 +21,7 @@ use rustix::mount::{MountFlags, mount};
 use crate::cgroup::{self, Group};
 use crate::disk::{mount_tmpfs, mounts_below, remove_tree, unmount_below};
 use crate::error::{Error, IoContext as _, Result};
-use crate::layout::{Layout, Node};
+use crate::layout::{Head, Layout, Node};
 use crate::node::{Machine, Off};
 use crate::pki::{self, Pki};
 use crate::protocol::Reply;
@@ -29,15 +29,18 @@ use crate::run::Wait;
 use crate::spec::{Ready, Spec, from_json, to_json};
 use crate::{head, image, net};
 
+mod heads;
+
 /// A running lab.
 struct Lab {
     layout: Layout,
     spec: Spec,
     group: Group,
     machines: Vec<Machine>,
-    /// The anchor and the stand-in: children that live as long as the lab.
-    children: Mutex<Vec<Child>>,
-    anchor: u32,
+    /// The head nodes' anchors: children that live as long as the lab.
+    anchors: Vec<Child>,
+    /// The stand-in for the cluster manager, while it runs.
+    manager: Mutex<Option<Child>>,
     closing: AtomicBool,
 }
 
@@ -81,7 +84,8 @@ fn enter(layout: &Layout) -> Result<Group> {
     mount_tmpfs(Path::new("/run"), None)?;
     let group = Group::of_lab(&layout.id())?;
     join_group(&group.child(cgroup::SUPERVISOR))?;
-    for name in [cgroup::ANCHOR, cgroup::HEAD] {
+    let heads = Head::first(2).into_iter().map(Head::name);
+    for name in heads.chain([cgroup::ANCHOR, cgroup::CMDAEMON]) {
         group.child(name).create()?;
     }
     fs::create_dir_all(layout.dir()).on("create", layout.dir())?;
@@ -120,12 +124,13 @@ fn own_cgroup_view() -> Result<()> {
 
 fn build(layout: &Layout, spec: &Spec, group: &Group) -> Result<Lab> {
     let nodes = Node::first(spec.nodes);
-    make_file_systems(layout)?;
+    let heads = Head::first(spec.heads);
+    make_file_systems(layout, &heads)?;
     fs::create_dir_all(layout.keys()).on("create", layout.keys())?;
     pki::ssh_key(&pki::root_key(layout), "root@head")?;
     Pki::of(layout).create()?;
-    image::build(layout, &spec.etcd)?;
-    net::create(&nodes)?;
+    image::build(layout, spec)?;
+    net::create(&heads, &nodes)?;
     let machines: Vec<_> = nodes
         .iter()
         .map(|n| Machine::new(*n, layout, group, spec))
@@ -135,34 +140,31 @@ fn build(layout: &Layout, spec: &Spec, group: &Group) -> Result<Lab> {
         machine.provision(spec, true)?;
         machine.power_on()?;
     }
-    head::install(layout, spec)?;
-    let anchor = head::start_anchor(layout, group, &spec.lab_program)?;
-    let pid = anchor.id();
-    wait_for_ssh(&machines)?;
-    let mut children = vec![anchor];
-    if let Some(mut daemon) = head::start_standin(layout, group, spec)? {
-        head::wait_for_standin(group, pid, &mut daemon, layout)?;
-        children.push(daemon);
+    let mut anchors = Vec::new();
+    for head in heads {
+        head::install(layout, head, spec)?;
+        anchors.push(head::start_anchor(layout, head, group, spec)?);
     }
-    Ok(Lab {
+    wait_for_ssh(&machines)?;
+    let lab = Lab {
         layout: layout.clone(),
         spec: spec.clone(),
         group: group.clone(),
         machines,
-        children: Mutex::new(children),
-        anchor: pid,
+        anchors,
+        manager: Mutex::default(),
         closing: AtomicBool::new(false),
-    })
+    };
+    lab.start_manager()?;
+    Ok(lab)
 }
 
-fn make_file_systems(layout: &Layout) -> Result<()> {
+fn make_file_systems(layout: &Layout, heads: &[Head]) -> Result<()> {
     const OVERLAYFS: i64 = 0x794c_7630;
-    for dir in [
-        layout.shared(),
-        layout.standin_state(),
-        layout.dir().join("nodes"),
-        layout.head(),
-    ] {
+    let of_heads = heads
+        .iter()
+        .flat_map(|head| [layout.spool_of(*head), layout.head(*head)]);
+    for dir in of_heads.chain([layout.shared(), layout.dir().join("nodes")]) {
         fs::create_dir_all(&dir).on("create", &dir)?;
     }
     // The shared file system is the host's disk: to a node it is one on a device that the node does not
@@ -171,7 +173,9 @@ fn make_file_systems(layout: &Layout) -> Result<()> {
     let kind = statfs(layout.dir()).on("look at", layout.dir())?.f_type;
     if kind == OVERLAYFS {
         mount_tmpfs(&layout.dir().join("nodes"), None)?;
-        mount_tmpfs(&layout.head(), None)?;
+        for head in heads {
+            mount_tmpfs(&layout.head(*head), None)?;
+        }
     }
     Ok(())
 }
@@ -296,6 +300,11 @@ impl Lab {
             ["down"] => Ok(Reply::done("")),
             ["info"] => Ok(Reply::done(to_json(&self.ready())?)),
             ["status"] => Ok(Reply::done(self.status())),
+            ["failover", ref rest @ ..] => self.fail_over(rest),
+            ["head-active", head] => self.move_shared(head.parse()?),
+            ["power-fail", head] if head.parse::<Head>().is_ok() => self.kill_head(head.parse()?),
+            ["cmdaemon", "stop"] => self.stop_manager().map(|()| Reply::done("")),
+            ["cmdaemon", "start"] => self.start_manager().map(|()| Reply::done("")),
             [deed, node, ref rest @ ..] => self.on_node(self.machine(node)?, deed, rest),
             _ => Err(unknown(request)),
         }
@@ -304,7 +313,7 @@ impl Lab {
     fn ready(&self) -> Ready {
         Ready {
             pid: std::process::id(),
-            anchor: self.anchor,
+            anchors: self.anchors.iter().map(Child::id).collect(),
             nodes: self.spec.nodes,
             etcd_version: self.spec.etcd.version.clone(),
         }
@@ -345,6 +354,7 @@ impl Lab {
             ("role", ["etcd", state @ ("on" | "off"), settings @ ..]) => {
                 machine.role(&self.spec, *state == "on", settings).map(done)
             }
+            ("api-server", [urls]) => machine.api_server(urls).map(done),
             ("journal", [unit]) => machine.journal(unit).map(Reply::done),
             ("disk-ok", []) => Ok(Reply::yes_no(machine.installed(), "")),
             _ => Err(unknown(&[&[deed, "NODE"], rest].concat())),
@@ -373,13 +383,15 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.group.child(cgroup::HEAD).kill();
-        self.group.child(cgroup::ANCHOR).kill();
-        let children = self
-            .children
+        let heads = Head::first(2).into_iter().map(Head::name);
+        for name in heads.chain([cgroup::CMDAEMON, cgroup::ANCHOR]) {
+            self.group.child(name).kill();
+        }
+        let manager = self
+            .manager
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        for child in children {
+        for child in manager.iter_mut().chain(&mut self.anchors) {
             let _ = child.wait();
         }
     }
@@ -404,7 +416,8 @@ fn unknown(request: &[&str]) -> Error {
     Error::refused(
         format!("no such request: {}", request.join(" ")),
         "power-on|power-off|power-fail|power-status|wipe|provisioned|disk-ok|ssh-ok|pingable|cut|join \
-         NODE; journal NODE UNIT; service NODE start|stop|status UNIT; role NODE etcd on|off; status; down",
+         NODE; journal NODE UNIT; service NODE start|stop|status UNIT; role NODE etcd on|off; api-server NODE URLS; failover [stale-copy]; head-active HEAD; power-fail HEAD; \
+         cmdaemon start|stop; status; down",
     )
 }
 

@@ -5,9 +5,11 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
+use crate::disturb::{disturbed, half};
 use crate::options::{self, Options};
 use crate::protocol::{DEFAULT_SOCKET, Reply, Request, SOCKET_VARIABLE, Welcome};
 use crate::render;
+use crate::scenario::{Oddity, What};
 use crate::session::Session;
 
 const HELP: &str = "usage:\n  cmsh [options] [hostname[:port]]\n  cmsh [options] -c <command>\n  \
@@ -28,6 +30,11 @@ impl Link {
         Ok(Self { writer, reader })
     }
 
+    /// Waits for what never comes: until this process or the daemon is killed.
+    fn wait_for_the_end(&mut self) {
+        let _ = io::copy(&mut self.reader, &mut io::sink());
+    }
+
     /// Asks the daemon; losing it ends the session.
     pub(crate) fn call(&mut self, request: &Request) -> Result<Reply, String> {
         let lost = |e: io::Error| format!("Your session ended because: connection lost ({e})");
@@ -40,9 +47,18 @@ impl Link {
         }
         match serde_json::from_str(&line).map_err(|e| e.to_string())? {
             Reply::Error(problem) => Err(problem),
+            Reply::Ended(active) => Err(session_ended(&active)),
             reply => Ok(reply),
         }
     }
+}
+
+/// The two lines that a failover ends a session with (admin manual 15).
+fn session_ended(active: &str) -> String {
+    format!(
+        "Your session ended because: CMDaemon failover, no longer master\n\
+         {active} became active master, reconnecting your cmsh ..."
+    )
 }
 
 /// Runs `cmsh`.
@@ -78,6 +94,7 @@ fn run(options: Options, argv: Vec<String>) -> Result<u8, String> {
     if options.no_connect {
         return Err("Not connected to CMDaemon".to_owned());
     }
+    // Without a daemon there is no dialect to speak; its own texts vary.
     let mut link =
         Link::open().map_err(|e| format!("Unable to connect to CMDaemon on localhost: {e}"))?;
     let text = script.clone().unwrap_or_default();
@@ -85,22 +102,56 @@ fn run(options: Options, argv: Vec<String>) -> Result<u8, String> {
         pid: std::process::id(),
         argv,
         text,
+        redirect: !options.no_redirect,
     };
     let Reply::Welcome(welcome) = link.call(&hello)? else {
         return Err("CMDaemon gave an unexpected answer".to_owned());
     };
+    knows_options(&options, &welcome.version)?;
     let mut shell = Shell {
         next_event: welcome.next_event,
+        held: welcome.fault.as_ref().and_then(|fault| held(fault.what)),
         options,
         exit: 0,
+        kept: String::new(),
     };
+    if shell.held == Some(What::Hang) {
+        link.wait_for_the_end();
+    }
     let mut session = Session::new(link, *welcome);
     shell.source_rc(&mut session)?;
     match script {
         Some(script) => shell.batch(&mut session, &script)?,
         None => shell.lines(&mut session)?,
     }
-    Ok(shell.exit)
+    shell.finish(&mut session)
+}
+
+/// `-i` and `-k` are in the list of options of version 11 only.
+fn knows_options(options: &Options, version: &str) -> Result<(), String> {
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    match &options.certificate_option {
+        Some(name) if major.unwrap_or(0_u32) < 11 => {
+            Err(format!("cmsh: unrecognized option '{name}'\n{HELP}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The faults for which the answer is held back until all is done.
+fn held(what: What) -> Option<What> {
+    match what {
+        What::Hang
+        | What::HangHalfWay
+        | What::HangAtTheEnd
+        | What::HalfAnswer
+        | What::LostAnswer
+        | What::SessionEndedLate => Some(what),
+        _ => None,
+    }
 }
 
 /// Feeds commands to the session and prints what comes back.
@@ -108,6 +159,9 @@ struct Shell {
     options: Options,
     next_event: u64,
     exit: u8,
+    held: Option<What>,
+    /// What was held back so far.
+    kept: String,
 }
 
 impl Shell {
@@ -137,7 +191,7 @@ impl Shell {
             }
         };
         for command in commands {
-            if self.options.echo {
+            if self.options.echo || session.welcome.output.contains(&Oddity::Echo) {
                 let _ = writeln!(session.out, "{}", command.raw);
             }
             let failed = session.run(&command)?;
@@ -193,12 +247,40 @@ impl Shell {
         if self.options.control_flag {
             out.push('\u{3}');
         }
-        let write = |to: &mut dyn Write, text: &str| {
-            to.write_all(text.as_bytes())
-                .and_then(|()| to.flush())
-                .map_err(|e| e.to_string())
-        };
+        out = disturbed(out, &session.welcome);
+        if self.held.is_some() {
+            self.kept.push_str(&out);
+            return Ok(());
+        }
         write(&mut io::stdout().lock(), &out)?;
         write(&mut io::stderr().lock(), &std::mem::take(&mut session.err))
     }
+
+    /// The end of the session, as the fault wants it.
+    fn finish(mut self, session: &mut Session) -> Result<u8, String> {
+        let kept = std::mem::take(&mut self.kept);
+        let half_of_it = || write(&mut io::stdout().lock(), half(&kept));
+        match self.held {
+            Some(What::HalfAnswer) => {
+                half_of_it()?;
+                return Ok(session.welcome.dialect.other_exit);
+            }
+            Some(What::HangHalfWay) => half_of_it()?,
+            Some(What::LostAnswer) => {
+                return Err("Your session ended because: connection lost".to_owned());
+            }
+            Some(What::SessionEndedLate) => return Err(session_ended(&session.welcome.head)),
+            _ => {}
+        }
+        if self.held.is_some() {
+            session.link.wait_for_the_end();
+        }
+        Ok(self.exit)
+    }
+}
+
+fn write(to: &mut dyn Write, text: &str) -> Result<(), String> {
+    to.write_all(text.as_bytes())
+        .and_then(|()| to.flush())
+        .map_err(|e| e.to_string())
 }

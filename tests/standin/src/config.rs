@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use crate::dialect::DialectConfig;
 use crate::model::{Cluster, Object, Value};
@@ -60,9 +61,11 @@ pub(crate) struct Head {
     /// The other head node of a pair.
     #[serde(default = "default_peer")]
     pub(crate) peer: String,
+    #[serde(default = "default_peer_ip")]
+    pub(crate) peer_ip: String,
 }
 
-/// What `cmha status` says about this head node.
+/// The part of the first head node when the cluster is set up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum HeadRole {
@@ -82,7 +85,7 @@ pub(crate) enum InitialStatus {
 }
 
 /// How long things take, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Delays {
     /// From a commit that takes the role away to the stop of etcd.
@@ -105,6 +108,8 @@ pub(crate) struct Delays {
     pub(crate) poll: i64,
     /// How long a silent node is still shown UP.
     pub(crate) stale: i64,
+    /// From UP to going down again, for a node that is to be installed twice.
+    pub(crate) again: i64,
     /// The limit for one hook call.
     pub(crate) hook_limit: i64,
     /// How long `installerinteractions -w` and `commit -w` wait.
@@ -124,9 +129,21 @@ impl Default for Delays {
             calling_init_limit: 60_000,
             poll: 1000,
             stale: 2000,
+            again: 3000,
             hook_limit: 60_000,
             wait_limit: 60_000,
         }
+    }
+}
+
+impl Delays {
+    /// These, with others in place of some of them.
+    pub(crate) fn with(&self, others: &Map<String, Json>) -> Result<Self, String> {
+        let mut all = serde_json::to_value(self).map_err(|e| e.to_string())?;
+        if let Some(all) = all.as_object_mut() {
+            all.extend(others.clone());
+        }
+        serde_json::from_value(all).map_err(|e| format!("delays_ms: {e}"))
     }
 }
 
@@ -140,6 +157,10 @@ fn default_version() -> String {
 
 fn default_peer() -> String {
     "master2".to_owned()
+}
+
+fn default_peer_ip() -> String {
+    "10.141.255.253".to_owned()
 }
 
 impl Config {
@@ -157,7 +178,7 @@ impl Config {
 
     /// The objects a new cluster starts with.
     pub(crate) fn initial_cluster(&self) -> Result<Cluster, String> {
-        let mut devices = vec![self.head_device()];
+        let mut devices: Vec<Object> = self.heads().iter().map(head_device).collect();
         devices.extend(self.nodes.iter().cloned());
         let mut objects = BTreeMap::from([
             (Kind::Device, devices),
@@ -181,12 +202,37 @@ impl Config {
         Ok(Cluster { objects })
     }
 
-    fn head_device(&self) -> Object {
-        let mut head = Object::named("hostname", &self.head.name);
-        head.set("type", Value::Text("HeadNode".to_owned()));
-        head.set("ip", Value::Text(self.head.ip.clone()));
-        head
+    /// The head nodes, one or two, with their addresses.
+    pub(crate) fn heads(&self) -> Vec<(String, String)> {
+        let Head {
+            name,
+            ip,
+            peer,
+            peer_ip,
+        } = &self.head;
+        let mut heads = vec![(name.clone(), ip.clone())];
+        if self.head_role != HeadRole::Single {
+            heads.push((peer.clone(), peer_ip.clone()));
+        }
+        heads
     }
+
+    pub(crate) fn is_head(&self, name: &str) -> bool {
+        self.heads().iter().any(|(head, _)| head == name)
+    }
+
+    /// The other head node of the pair.
+    pub(crate) fn other_head(&self, head: &str) -> String {
+        let Head { name, peer, .. } = &self.head;
+        if head == name { peer } else { name }.clone()
+    }
+}
+
+fn head_device((name, ip): &(String, String)) -> Object {
+    let mut head = Object::named("hostname", name);
+    head.set("type", Value::Text("HeadNode".to_owned()));
+    head.set("ip", Value::Text(ip.clone()));
+    head
 }
 
 #[cfg(test)]

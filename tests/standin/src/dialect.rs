@@ -24,6 +24,14 @@ pub(crate) enum JsonLists {
     Array,
 }
 
+/// How several nodes are written as one: `node001..node003` or `node[001-003]` (admin manual 2.5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Grouping {
+    Dot,
+    Bracket,
+}
+
 /// Where the text of an error goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +62,7 @@ pub(crate) struct Dialect {
     pub(crate) commit_line: bool,
     pub(crate) list_form: ListForm,
     pub(crate) json_lists: JsonLists,
+    pub(crate) grouping: Grouping,
     pub(crate) early_validation: bool,
     pub(crate) removefrom_absent_fails: bool,
     pub(crate) wait_covers_services: bool,
@@ -78,6 +87,7 @@ pub(crate) struct DialectConfig {
     commit_line: Option<bool>,
     list_form: Option<ListForm>,
     json_lists: Option<JsonLists>,
+    grouping: Option<Grouping>,
     early_validation: Option<bool>,
     removefrom_absent_fails: Option<bool>,
     wait_covers_services: Option<bool>,
@@ -131,6 +141,7 @@ impl DialectConfig {
                 self.nextinstallmode_cleared,
                 [ClearedAt::CallingInit, ClearedAt::Up],
             ),
+            grouping: dice.pick(self.grouping, [Grouping::Dot, Grouping::Bracket]),
             noise: self.noise.unwrap_or(true),
             missing_properties: self.missing_properties.clone(),
         }
@@ -160,6 +171,48 @@ impl Dialect {
             0 => format!("Invalid value for {name}: {value}"),
             1 => format!("'{value}' is not a valid {name}"),
             _ => format!("Unable to set {name} to '{value}'"),
+        }
+    }
+
+    /// The provisioning subsystem while it has work.
+    pub(crate) fn busy(&self) -> &'static str {
+        if self.wording == 0 { "busy" } else { "running" }
+    }
+
+    pub(crate) fn locked(&self, image: &str, locked: bool) -> String {
+        let word = if locked { "yes" } else { "no" };
+        match self.wording {
+            0 => word.to_owned(),
+            1 => format!("{image}: {word}"),
+            _ if locked => format!("Software image {image} is locked"),
+            _ => format!("Software image {image} is not locked"),
+        }
+    }
+
+    /// How a daemon that does not answer is complained about.
+    pub(crate) fn no_daemon(&self, host: &str, why: &str) -> String {
+        match self.wording {
+            0 => format!("Unable to connect to CMDaemon on {host}: {why}"),
+            1 => format!("Could not connect to the cluster management daemon at {host}:8081"),
+            _ => format!("cmsh: {host}:8081: {why}, is CMDaemon running?"),
+        }
+    }
+
+    /// What follows `running in` on the passive head; only the active one's text is documented.
+    pub(crate) fn passive_mode(&self) -> &'static str {
+        if self.wording == 0 {
+            "passive"
+        } else {
+            "passive master"
+        }
+    }
+
+    /// Whether a passive head's own daemon takes changes is not documented; it does not here.
+    pub(crate) fn passive_refuses(&self) -> &'static str {
+        match self.wording {
+            0 => "This CMDaemon is passive, changes are not allowed",
+            1 => "Unable to commit: not the active head node",
+            _ => "Error: CMDaemon is not master",
         }
     }
 

@@ -7,6 +7,7 @@
 mod client;
 mod config;
 mod dialect;
+mod disturb;
 mod engine;
 mod hooks;
 mod journal;
@@ -16,6 +17,7 @@ mod nodelist;
 mod options;
 mod protocol;
 mod render;
+mod scenario;
 mod schema;
 mod server;
 mod session;

@@ -162,6 +162,15 @@ impl Cluster {
         self.find(Kind::Category, &device.text("category"))
     }
 
+    /// The software image a node is provisioned from.
+    pub(crate) fn image_of(&self, node: &str) -> String {
+        let device = self.find(Kind::Device, node);
+        let category = device.and_then(|device| self.category_of(device));
+        category
+            .map(|category| category.text("softwareimage"))
+            .unwrap_or_default()
+    }
+
     /// "Data node" is the logical OR of the node's and the category's value (admin manual 5.4.4).
     pub(crate) fn data_node(&self, node: &str) -> bool {
         self.find(Kind::Device, node).is_some_and(|device| {

@@ -1,6 +1,8 @@
 //! Node lists: input as `node00[1-3]`, `node001..node003`, `a,b`, `-node002`; output as ranges
 //! under the default grouping syntax (admin manual, "grouping syntax").
 
+use crate::dialect::Grouping;
+
 /// Expands words of a node list; an exclusion takes names out again.
 pub(crate) fn expand<S: AsRef<str>>(words: &[S]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -84,8 +86,8 @@ fn number(name: &str) -> Option<(&str, u64, usize)> {
     tail.parse().ok().map(|n| (prefix, n, digits))
 }
 
-/// Writes names as the default grouping syntax does: `node001..node003,node007`.
-pub(crate) fn compress(names: &[String]) -> String {
+/// Writes names as a grouping syntax does: `node001..node003,node007` or `node[001-003],node007`.
+pub(crate) fn compress(names: &[String], grouping: Grouping) -> String {
     let mut sorted = names.to_vec();
     sorted.sort();
     let mut groups: Vec<(String, String)> = Vec::new();
@@ -97,13 +99,16 @@ pub(crate) fn compress(names: &[String]) -> String {
     }
     let shown: Vec<String> = groups
         .into_iter()
-        .map(|(first, last)| {
-            if first == last {
-                first
-            } else {
-                format!("{first}..{last}")
-            }
-        })
+        .map(
+            |(first, last)| match (grouping, number(&first), number(&last)) {
+                _ if first == last => first,
+                (Grouping::Bracket, Some((prefix, _, _)), Some(_)) => {
+                    let at = prefix.len();
+                    format!("{prefix}[{}-{}]", &first[at..], &last[at..])
+                }
+                _ => format!("{first}..{last}"),
+            },
+        )
         .collect();
     shown.join(",")
 }
@@ -142,14 +147,24 @@ mod tests {
     fn writes_ranges() {
         let names = |list: &[&str]| list.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
         assert_eq!(
-            compress(&names(&["node003", "node001", "node002"])),
+            compress(&names(&["node003", "node001", "node002"]), Grouping::Dot),
             "node001..node003"
         );
-        assert_eq!(compress(&names(&["node001", "node003"])), "node001,node003");
         assert_eq!(
-            compress(&names(&["node001", "node002", "x"])),
+            compress(
+                &names(&["node003", "node001", "node002"]),
+                Grouping::Bracket
+            ),
+            "node[001-003]"
+        );
+        assert_eq!(
+            compress(&names(&["node001", "node003"]), Grouping::Dot),
+            "node001,node003"
+        );
+        assert_eq!(
+            compress(&names(&["node001", "node002", "x"]), Grouping::Dot),
             "node001..node002,x"
         );
-        assert_eq!(compress(&[]), "");
+        assert_eq!(compress(&[], Grouping::Bracket), "");
     }
 }

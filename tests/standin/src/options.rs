@@ -17,6 +17,9 @@ pub(crate) struct Options {
     pub(crate) no_events: bool,
     pub(crate) control_flag: bool,
     pub(crate) no_connect: bool,
+    pub(crate) no_redirect: bool,
+    /// `-i` or `-k`, as it was written: not every version has them.
+    pub(crate) certificate_option: Option<String>,
     pub(crate) help: bool,
 }
 
@@ -39,7 +42,11 @@ pub(crate) fn parse(args: &[String]) -> Result<Options, String> {
             "-c" => options.batch = Some(value()?),
             "-f" => options.file = Some(value()?),
             "--color" => options.no_color = is_no(&value()?)?,
-            "--spool" | "--certificate" | "-i" | "--key" | "-k" => drop(value()?),
+            "--spool" => drop(value()?),
+            "--certificate" | "-i" | "--key" | "-k" => {
+                value()?;
+                options.certificate_option = Some(name.to_owned());
+            }
             _ if name.starts_with('-') => options.switch(name)?,
             // host[:port]: there is only one daemon to talk to.
             _ => {}
@@ -69,8 +76,8 @@ impl Options {
             "--echo" | "-x" => self.echo = true,
             "--quit" | "-q" => self.quit_on_error = true,
             "--hide-events" | "--disable-events" => self.no_events = true,
-            "--noredirect" | "-r" | "--noquitconfirmation" | "-Q" | "--disablemultiline" | "-m" => {
-            }
+            "--noredirect" | "-r" => self.no_redirect = true,
+            "--noquitconfirmation" | "-Q" | "--disablemultiline" | "-m" => {}
             _ => return Err(format!("cmsh: unrecognized option '{name}'")),
         }
         Ok(())

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
 use crate::model::{Cluster, Object};
+use crate::scenario::{Fault, Oddity};
 use crate::schema::Kind;
 use crate::state::Answer;
 
@@ -26,6 +27,19 @@ pub(crate) enum PowerOperation {
     Shutdown,
 }
 
+impl PowerOperation {
+    /// What cmsh says when it was accepted.
+    pub(crate) fn done(self) -> &'static str {
+        match self {
+            Self::On | Self::Status => "ON",
+            Self::Off => "OFF",
+            Self::Reset => "RESET",
+            Self::Reboot => "Reboot in progress ...",
+            Self::Shutdown => "Shutdown in progress ...",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ServiceAction {
@@ -42,6 +56,8 @@ pub(crate) enum Request {
         pid: u32,
         argv: Vec<String>,
         text: String,
+        /// Whether to go on to the active head node.
+        redirect: bool,
     },
     /// A line read from stdin.
     Line {
@@ -74,6 +90,11 @@ pub(crate) enum Request {
     Events {
         since: u64,
     },
+    /// `cmha makeactive`, or the failover that happens by itself; without a name, the passive head.
+    MakeActive {
+        head: Option<String>,
+        automatic: bool,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,6 +110,10 @@ pub(crate) enum Reply {
         lines: Vec<String>,
     },
     Error(String),
+    /// The daemon takes the request and refuses it.
+    Denied(String),
+    /// A failover ended the session; the name is the active head's.
+    Ended(String),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -99,6 +124,8 @@ pub(crate) struct Welcome {
     pub(crate) cmha: Option<String>,
     pub(crate) dialect: Dialect,
     pub(crate) cmshrc: Option<PathBuf>,
+    pub(crate) output: Vec<Oddity>,
+    pub(crate) fault: Option<Fault>,
     pub(crate) next_event: u64,
 }
 
@@ -107,10 +134,13 @@ pub(crate) struct Welcome {
 pub(crate) struct View {
     pub(crate) cluster: Cluster,
     pub(crate) status: BTreeMap<String, NodeView>,
+    pub(crate) locked_images: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct NodeView {
+    /// All of the status, word for word, in place of what follows.
+    pub(crate) verbatim: Option<String>,
     pub(crate) state: String,
     /// What follows in brackets, for example `(switching to local root)`.
     pub(crate) message: String,

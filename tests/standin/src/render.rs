@@ -13,7 +13,10 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
         Phase::Down => "DOWN",
         Phase::GoingDown { .. } => "GOING_DOWN",
         Phase::Booting => "BOOTING",
-        Phase::Installing { .. } | Phase::Waiting | Phase::Maintenance => "INSTALLING",
+        Phase::Installing { .. } | Phase::Waiting | Phase::Console | Phase::Maintenance => {
+            "INSTALLING"
+        }
+        Phase::Unreachable => "INSTALLER_UNREACHABLE",
         Phase::CallingInit { .. } => "INSTALLER_CALLINGINIT",
         Phase::Failed => "INSTALLER_FAILED",
     }
@@ -30,6 +33,9 @@ pub(crate) fn bracket(state: &str) -> String {
 
 /// The state with what follows it.
 pub(crate) fn status_text(view: &NodeView) -> String {
+    if let Some(text) = &view.verbatim {
+        return text.clone();
+    }
     let mut text = bracket(&view.state);
     if !view.message.is_empty() {
         let _ = write!(text, " ({})", view.message);
@@ -64,7 +70,7 @@ impl Column {
 }
 
 /// An over-long cell is cut and marked with `+`.
-fn cell(text: &str, width: usize) -> String {
+pub(crate) fn cell(text: &str, width: usize) -> String {
     if text.chars().count() > width {
         let mut cut: String = text.chars().take(width - 1).collect();
         cut.push('+');
@@ -108,8 +114,13 @@ pub(crate) fn table(columns: &[Column], rows: &[Vec<String>], between: &str) -> 
     text
 }
 
-/// `list -d {}`: an array of objects; the order of their keys means nothing.
-pub(crate) fn json_table(names: &[String], rows: &[Vec<Json>], indent: usize) -> String {
+/// `list -d {}`: an array of objects; the order of their keys means nothing. Empty values may be left out.
+pub(crate) fn json_table(
+    names: &[String],
+    rows: &[Vec<Json>],
+    indent: usize,
+    without_empty: bool,
+) -> String {
     let objects: Vec<Json> = rows
         .iter()
         .map(|row| {
@@ -118,6 +129,7 @@ pub(crate) fn json_table(names: &[String], rows: &[Vec<Json>], indent: usize) ->
                     .iter()
                     .cloned()
                     .zip(row.iter().cloned())
+                    .filter(|(_, value)| !without_empty || !is_empty(value))
                     .collect::<Map<_, _>>(),
             )
         })
@@ -128,6 +140,10 @@ pub(crate) fn json_table(names: &[String], rows: &[Vec<Json>], indent: usize) ->
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
     let _ = serde::Serialize::serialize(&objects, &mut serializer);
     format!("{}\n", String::from_utf8_lossy(&bytes))
+}
+
+fn is_empty(value: &Json) -> bool {
+    value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// The table of a refused commit (admin manual 2.5.3).

@@ -11,37 +11,42 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::{Config, HeadRole};
-use crate::engine::Daemon;
-use crate::protocol::{Reply, Request, Welcome};
+use crate::config::Config;
+use crate::engine::{Daemon, FULL_QUESTION, Landing, spool};
+use crate::protocol::{NodeResult, PowerOperation, Problem, Reply, Request, Welcome};
+use crate::scenario::{self, Fault, What};
 
-const USAGE: &str = "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n";
+const USAGE: &str = "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n       \
+                     cmdaemon-standin --state DIR --fail-over\n       \
+                     cmdaemon-standin --check-scenario FILE\n";
 
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
+#[derive(Default)]
 struct Arguments {
-    config: PathBuf,
+    config: Option<PathBuf>,
     state: PathBuf,
     until_stdin_closes: bool,
+    fail_over: bool,
+    check_scenario: Option<PathBuf>,
 }
 
 fn arguments(args: Vec<String>) -> Option<Arguments> {
-    let (mut config, mut state, mut until_stdin_closes) = (None, None, false);
+    let mut read = Arguments::default();
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--config" => config = Some(args.next()?.into()),
-            "--state" => state = Some(args.next()?.into()),
-            "--until-stdin-closes" => until_stdin_closes = true,
+            "--config" => read.config = Some(args.next()?.into()),
+            "--state" => read.state = args.next()?.into(),
+            "--until-stdin-closes" => read.until_stdin_closes = true,
+            "--fail-over" => read.fail_over = true,
+            "--check-scenario" => read.check_scenario = Some(args.next()?.into()),
             _ => return None,
         }
     }
-    Some(Arguments {
-        config: config?,
-        state: state?,
-        until_stdin_closes,
-    })
+    let serves = !read.state.as_os_str().is_empty() && read.config.is_some() != read.fail_over;
+    (serves || read.check_scenario.is_some()).then_some(read)
 }
 
 /// Runs the daemon until it is killed.
@@ -50,7 +55,12 @@ pub fn daemon_main(args: Vec<String>) -> ExitCode {
         let _ = std::io::stderr().write_all(USAGE.as_bytes());
         return ExitCode::from(2);
     };
-    match serve(&arguments) {
+    let outcome = match (&arguments.check_scenario, &arguments.config) {
+        (Some(file), _) => scenario::read(file).map(drop),
+        (None, Some(config)) => Config::load(config).and_then(|config| serve(&arguments, config)),
+        (None, None) => fail_over(&arguments.state),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "cmdaemon-standin: {problem}");
@@ -59,36 +69,63 @@ pub fn daemon_main(args: Vec<String>) -> ExitCode {
     }
 }
 
-fn serve(arguments: &Arguments) -> Result<(), String> {
+fn serve(arguments: &Arguments, config: Config) -> Result<(), String> {
     let dir = &arguments.state;
-    let shown = |e: std::io::Error| format!("{}: {e}", dir.display());
-    std::fs::create_dir_all(dir).map_err(shown)?;
+    std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let _lock = lock(dir)?;
-    let daemon = Daemon::open(Config::load(&arguments.config)?, dir)?;
-    let socket = dir.join("standin.sock");
-    // We hold the lock, so a socket found here is left over from a killed daemon.
-    let _ = std::fs::remove_file(&socket);
-    let listener = UnixListener::bind(&socket).map_err(shown)?;
-    daemon
-        .journal
-        .note("start", false, json!({ "pid": std::process::id() }));
+    let daemon = Daemon::open(config, dir)?;
+    let mut listeners = Vec::new();
+    // The first head's socket comes last: who can reach it can reach all.
+    for (head, _) in daemon.config.heads().into_iter().rev() {
+        let socket = spool(&daemon.config, dir, &head).join("standin.sock");
+        // We hold the lock, so a socket found here is left over from a killed daemon.
+        let _ = std::fs::remove_file(&socket);
+        let listener =
+            UnixListener::bind(&socket).map_err(|e| format!("{}: {e}", socket.display()))?;
+        listeners.push((head, listener));
+    }
+    let fields = json!({ "pid": std::process::id() });
+    daemon.journal.note("start", false, fields);
     daemon.start();
-    let served = Arc::clone(&daemon);
-    let accept = move || {
-        for stream in listener.incoming().flatten() {
-            let daemon = Arc::clone(&served);
-            thread::spawn(move || session(&daemon, stream));
-        }
-    };
+    for (head, listener) in listeners {
+        let daemon = Arc::clone(&daemon);
+        thread::spawn(move || accept(&daemon, &head, &listener));
+    }
     if arguments.until_stdin_closes {
         // Whoever started us holds the other end, and its death closes it in any case.
-        thread::spawn(accept);
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         daemon.rest();
-    } else {
-        accept();
+        return Ok(());
     }
-    Ok(())
+    loop {
+        thread::park();
+    }
+}
+
+fn accept(daemon: &Arc<Daemon>, head: &str, listener: &UnixListener) {
+    for stream in listener.incoming().flatten() {
+        let (daemon, head) = (Arc::clone(daemon), head.to_owned());
+        thread::spawn(move || Session::new(&daemon, head).serve(stream));
+    }
+}
+
+/// Asks the daemon that runs in the directory for a failover, as it happens when the active head dies.
+fn fail_over(dir: &Path) -> Result<(), String> {
+    let socket = dir.join("standin.sock");
+    let shown = |e: std::io::Error| format!("{}: {e}", socket.display());
+    let mut stream = UnixStream::connect(&socket).map_err(shown)?;
+    let order = Request::MakeActive {
+        head: None,
+        automatic: true,
+    };
+    let order = serde_json::to_string(&order).map_err(|e| e.to_string())?;
+    writeln!(stream, "{order}").map_err(shown)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(shown)?;
+    match serde_json::from_str(&line).map_err(|e| e.to_string())? {
+        Reply::Error(problem) => Err(problem),
+        _ => Ok(()),
+    }
 }
 
 /// One daemon per state directory. A killed one's lock can outlive it for a moment, in a hook
@@ -110,74 +147,236 @@ fn lock(dir: &Path) -> Result<File, String> {
     Ok(file)
 }
 
-fn session(daemon: &Daemon, stream: UnixStream) {
-    let Ok(mut writer) = stream.try_clone() else {
-        return;
-    };
-    let mut pid = 0;
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        let reply = match serde_json::from_str(&line) {
-            Ok(request) => answer(daemon, &mut pid, request),
-            Err(problem) => Reply::Error(problem.to_string()),
-        };
-        let Ok(mut text) = serde_json::to_string(&reply) else {
-            return;
-        };
-        text.push('\n');
-        if writer.write_all(text.as_bytes()).is_err() {
-            return;
+/// One session, as the daemon sees it.
+struct Session<'a> {
+    daemon: &'a Daemon,
+    /// The head node whose daemon was asked.
+    asked: String,
+    client: u32,
+    landing: Option<Landing>,
+    fault: Option<Fault>,
+}
+
+impl<'a> Session<'a> {
+    fn new(daemon: &'a Daemon, asked: String) -> Self {
+        Self {
+            daemon,
+            asked,
+            client: 0,
+            landing: None,
+            fault: None,
         }
+    }
+
+    fn serve(&mut self, stream: UnixStream) {
+        let Ok(mut writer) = stream.try_clone() else {
+            return;
+        };
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let reply = match serde_json::from_str(&line) {
+                Ok(request) => self.answer(request),
+                Err(problem) => Reply::Error(problem.to_string()),
+            };
+            let Ok(mut text) = serde_json::to_string(&reply) else {
+                return;
+            };
+            text.push('\n');
+            if writer.write_all(text.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Reply {
+        if let Some(landing) = &self.landing {
+            if let Some(active) = self.daemon.ended(landing) {
+                return Reply::Ended(active);
+            }
+            if !landing.active && request.changes() {
+                return Reply::Denied(self.daemon.dialect().passive_refuses().to_owned());
+            }
+        }
+        match self.spoilt(&request) {
+            Some(reply) => reply,
+            None => self.obey(request),
+        }
+    }
+
+    /// What the session's fault makes of a request, if it is one that the daemon knows about.
+    fn spoilt(&self, request: &Request) -> Option<Reply> {
+        let fault = self.fault.as_ref()?;
+        let refused = matches!(request, Request::Commit { .. });
+        let silent = matches!(request, Request::Events { .. } | Request::Line { .. });
+        match fault.what {
+            What::NotPermitted if !silent => Some(Reply::Denied(not_permitted(request))),
+            What::ReadOnly if request.changes() => Some(Reply::Denied(not_permitted(request))),
+            What::SessionEnded if !silent => {
+                let active = self.daemon.active_head();
+                Some(Reply::Ended(self.daemon.config.other_head(&active)))
+            }
+            What::Refused if refused => {
+                let message = fault.text.clone();
+                Some(Reply::Problems(vec![Problem {
+                    field: "category".to_owned(),
+                    message: message.unwrap_or_else(|| "The category should be set".to_owned()),
+                }]))
+            }
+            What::NoEffect if request.changes() => {
+                let fields = json!({ "client": self.client, "text": "no effect" });
+                self.daemon.journal.note("error", false, fields);
+                Some(pretended(request))
+            }
+            _ => None,
+        }
+    }
+
+    fn obey(&mut self, request: Request) -> Reply {
+        let (daemon, client) = (self.daemon, self.client);
+        match request {
+            Request::Hello {
+                pid,
+                argv,
+                text,
+                redirect,
+            } => {
+                let fields =
+                    json!({ "client": pid, "argv": argv, "text": text, "head": self.asked });
+                daemon.journal.note("batch", false, fields);
+                self.client = pid;
+                self.welcome(redirect, &text)
+            }
+            Request::Line { text } => {
+                let fields = json!({ "client": client, "text": text });
+                daemon.journal.note("line", false, fields);
+                Reply::Results(Vec::new())
+            }
+            Request::Read => {
+                noted_read(daemon, client);
+                Reply::View(Box::new(daemon.view()))
+            }
+            Request::Commit {
+                kind,
+                objects,
+                wait,
+            } => Reply::Problems(daemon.commit(client, kind, objects, wait)),
+            Request::Validate { kind, object } => {
+                noted_read(daemon, client);
+                Reply::Problems(daemon.cluster().problems(kind, &object))
+            }
+            Request::Power { operation, nodes } => {
+                Reply::Results(daemon.power(client, operation, &nodes))
+            }
+            Request::Service {
+                node,
+                service,
+                action,
+            } => Reply::Results(vec![daemon.service(client, &node, &service, action)]),
+            Request::Interactions {
+                nodes,
+                answer,
+                wait,
+            } => {
+                noted_read(daemon, client);
+                Reply::Results(daemon.interactions(client, &nodes, answer, wait))
+            }
+            Request::Events { since } => {
+                let (next, lines) = daemon.events(since);
+                Reply::Events { next, lines }
+            }
+            Request::MakeActive { head, automatic } => {
+                let to = head.unwrap_or_else(|| daemon.config.other_head(&daemon.active_head()));
+                match daemon.make_active(&to, automatic) {
+                    Ok(text) => {
+                        // Who made it so is told, before the session ends as all others do.
+                        self.landing = daemon.land(&to, false).ok();
+                        Reply::Results(vec![NodeResult {
+                            node: to,
+                            ok: true,
+                            text,
+                        }])
+                    }
+                    Err(problem) => Reply::Error(problem),
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, redirect: bool, commands: &str) -> Reply {
+        let daemon = self.daemon;
+        match daemon.stage.strike(&daemon.config, commands) {
+            Ok(fault) => self.fault = fault,
+            Err(problem) => return Reply::Error(problem),
+        }
+        let settled = daemon.settled();
+        if self
+            .fault
+            .as_ref()
+            .is_some_and(|fault| fault.what == What::NoDaemon)
+        {
+            let text = settled.dialect.no_daemon("localhost", "Connection refused");
+            return Reply::Error(text);
+        }
+        let landing = match daemon.land(&self.asked, redirect) {
+            Ok(landing) => landing,
+            Err(problem) => return Reply::Error(problem),
+        };
+        let config = &daemon.config;
+        let welcome = Welcome {
+            cluster: config.cluster.clone(),
+            version: settled.version.clone(),
+            head: landing.head.clone(),
+            cmha: daemon.cmha(&landing.head),
+            dialect: settled.dialect.clone(),
+            cmshrc: config.cmshrc.clone(),
+            output: settled.output(),
+            fault: self.fault.clone(),
+            next_event: daemon.events(u64::MAX).0,
+        };
+        self.landing = Some(landing);
+        daemon.noise();
+        Reply::Welcome(Box::new(welcome))
     }
 }
 
-fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
+/// The text that the JSON interface has for it, with the call that would be made.
+fn not_permitted(request: &Request) -> String {
+    let call = match request {
+        Request::Commit { .. } => "CMDevice::updateDevice",
+        Request::Power { .. } => "CMDevice::powerOperation",
+        _ => "CMDevice::getDevices",
+    };
+    format!("Your certificate (profile:) does not allow access to {call}")
+}
+
+/// The answer to a request that would change something, as if it had.
+fn pretended(request: &Request) -> Reply {
+    let nodes = |nodes: &[String], text: &str| {
+        let done = |node: &String| NodeResult {
+            node: node.clone(),
+            ok: true,
+            text: text.to_owned(),
+        };
+        Reply::Results(nodes.iter().map(done).collect())
+    };
     match request {
-        Request::Hello { pid, argv, text } => {
-            *client = pid;
-            let fields = json!({ "client": pid, "argv": argv, "text": text });
-            daemon.journal.note("batch", false, fields);
-            let welcome = welcome(daemon);
-            daemon.noise();
-            Reply::Welcome(Box::new(welcome))
-        }
-        Request::Line { text } => {
-            daemon
-                .journal
-                .note("line", false, json!({ "client": *client, "text": text }));
-            Reply::Results(Vec::new())
-        }
-        Request::Read => {
-            noted_read(daemon, *client);
-            Reply::View(Box::new(daemon.view()))
-        }
-        Request::Commit {
-            kind,
-            objects,
-            wait,
-        } => Reply::Problems(daemon.commit(*client, kind, objects, wait)),
-        Request::Validate { kind, object } => {
-            noted_read(daemon, *client);
-            Reply::Problems(daemon.cluster().problems(kind, &object))
-        }
-        Request::Power { operation, nodes } => {
-            Reply::Results(daemon.power(*client, operation, &nodes))
-        }
-        Request::Service {
-            node,
-            service,
-            action,
-        } => Reply::Results(vec![daemon.service(*client, &node, &service, action)]),
-        Request::Interactions {
-            nodes,
-            answer,
-            wait,
-        } => {
-            noted_read(daemon, *client);
-            Reply::Results(daemon.interactions(*client, &nodes, answer, wait))
-        }
-        Request::Events { since } => {
-            let (next, lines) = daemon.events(since);
-            Reply::Events { next, lines }
+        Request::Power {
+            operation,
+            nodes: of,
+        } => nodes(of, operation.done()),
+        Request::Service { node, .. } => nodes(std::slice::from_ref(node), ""),
+        Request::Interactions { nodes: of, .. } => nodes(of, FULL_QUESTION),
+        _ => Reply::Problems(Vec::new()),
+    }
+}
+
+impl Request {
+    /// Whether it would change something.
+    fn changes(&self) -> bool {
+        match self {
+            Self::Commit { .. } | Self::Service { .. } => true,
+            Self::Power { operation, .. } => *operation != PowerOperation::Status,
+            Self::Interactions { answer, .. } => answer.is_some(),
+            _ => false,
         }
     }
 }
@@ -185,33 +384,4 @@ fn answer(daemon: &Daemon, client: &mut u32, request: Request) -> Reply {
 fn noted_read(daemon: &Daemon, client: u32) {
     let fields = json!({ "client": client });
     daemon.journal.note("read", false, fields);
-}
-
-fn welcome(daemon: &Daemon) -> Welcome {
-    let config = &daemon.config;
-    Welcome {
-        cluster: config.cluster.clone(),
-        version: config.version.clone(),
-        head: config.head.name.clone(),
-        cmha: cmha(config),
-        dialect: daemon.dialect.clone(),
-        cmshrc: config.cmshrc.clone(),
-        next_event: daemon.events(u64::MAX).0,
-    }
-}
-
-/// `cmha status` (admin manual 15); with one head node its output is not known.
-fn cmha(config: &Config) -> Option<String> {
-    let (here, peer) = (&config.head.name, &config.head.peer);
-    let (mode, first, second) = match config.head_role {
-        HeadRole::Single => return None,
-        HeadRole::Active => ("active master", format!("{here}*"), peer.clone()),
-        HeadRole::Passive => ("passive", here.clone(), format!("{peer}*")),
-    };
-    let checks = "  failoverping [  OK  ]\n  mysql        [  OK  ]\n  ping         [  OK  ]\n  \
-                  status       [  OK  ]\n";
-    Some(format!(
-        "Node Status: running in {mode} mode\n\nFailover status:\n{first} -> {second}\n{checks}\
-         {second} -> {first}\n{checks}"
-    ))
 }

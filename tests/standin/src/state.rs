@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Cluster;
+use crate::scenario::Fate;
 
 /// Milliseconds since 1970.
 pub(crate) type Millis = i64;
@@ -34,6 +35,10 @@ pub(crate) enum Phase {
     },
     /// In the node-installer, asking whether a data node may be wiped.
     Waiting,
+    /// In the node-installer, with a question that only the console can answer.
+    Console,
+    /// In the node-installer, which cannot be reached.
+    Unreachable,
     /// In maintenance mode: a denied FULL install, or install mode MAIN.
     Maintenance,
     CallingInit {
@@ -98,11 +103,22 @@ pub(crate) struct Node {
     pub(crate) etcd: Service,
     /// The etcd URLs its API server was last started with.
     pub(crate) api_urls: Option<String>,
+    /// What is in store for it in this boot.
+    #[serde(default)]
+    pub(crate) fate: Option<Fate>,
+    /// When it goes down again, to be installed FULL once more.
+    #[serde(default)]
+    pub(crate) again: Option<Millis>,
+    /// Whether the disk is found to need a FULL install, whatever the modes say.
+    #[serde(default)]
+    pub(crate) disk_doubted: bool,
 }
 
 /// All of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct State {
+    #[serde(default)]
+    pub(crate) active_head: String,
     pub(crate) cluster: Cluster,
     pub(crate) nodes: BTreeMap<String, Node>,
 }

@@ -3,7 +3,7 @@
 //! Neither exit codes nor the split between standard output and standard error are documented. So an
 //! answer counts only when all of it reads as what was asked for, and anything else is a refusal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use runbook_core::error::{AdapterError, Certainty};
@@ -11,7 +11,8 @@ use runbook_core::ports::PortResult;
 use serde_json::Value;
 
 use super::groups;
-use super::lexicon::{Boolean, Complaint, Mark, Message, Property, Word as _};
+use super::lexicon::{Boolean, Mark, Message, Property, Suspect, Word as _};
+use super::noise::{is_echo, is_warning};
 use crate::codes;
 use crate::text::shown;
 
@@ -38,64 +39,113 @@ pub(crate) fn unreadable(script: &str, what: &str) -> AdapterError {
         .hint("run the same batch by hand; if its answer is right, please report it with its text")
 }
 
+/// A refusal as far as cmsh's words tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) kind: Kind,
+    /// What cmsh said, for people.
+    pub(crate) text: String,
+}
+
+/// What kind of refusal it is. No wording but these is documented, and none decides alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The daemon became passive, or its peer active, while the batch ran.
+    SessionEnded,
+    /// The certificate's profile forbids it.
+    NotPermitted,
+    /// The commit was refused: `Code Field Message`.
+    Invalid,
+    /// Some object is not there.
+    Absent,
+    /// Anything else.
+    Other,
+}
+
+impl Complaint {
+    /// An error of this kind: what was asked, and what came of it.
+    pub(crate) fn error(&self, certainty: Certainty, what: String) -> AdapterError {
+        let code = match self.kind {
+            Kind::SessionEnded => codes::CMSH_SESSION_ENDED,
+            Kind::NotPermitted => codes::CMSH_NOT_PERMITTED,
+            Kind::Invalid => codes::CMSH_INVALID,
+            Kind::Absent => codes::CMSH_ABSENT,
+            Kind::Other => codes::CMSH_REFUSED,
+        };
+        let hint = match self.kind {
+            Kind::SessionEnded => {
+                "the head nodes have changed places: see `cmha status`, and go on at the active one"
+            }
+            Kind::NotPermitted => {
+                "run this as root on the head node, whose certificate has the profile admin"
+            }
+            Kind::Invalid => {
+                "nothing of it was committed: mend in cmsh what the message says, then resume"
+            }
+            Kind::Absent => "compare the spec with what `restore-runbook discover` finds",
+            Kind::Other => {
+                "mend what cmsh says; where it says nothing, see whether CMDaemon runs: systemctl status cmd"
+            }
+        };
+        AdapterError::new(code, certainty, what).hint(hint)
+    }
+}
+
 impl Answer {
-    /// The line in which cmsh complains, if it does.
-    ///
-    /// `not found` is the one documented wording, the table the one documented form.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        let both = format!("{}\n{}", self.stderr, self.stdout);
-        let lines: Vec<&str> = both.lines().map(str::trim).collect();
-        let head = Message::ValidationTable.text();
-        let table = |line: &str| line.split_whitespace().eq(head.split_whitespace());
-        if let Some(at) = lines.iter().position(|line| table(line)) {
-            return Some(shown(&lines[at..].join("\n")));
-        }
-        lines
-            .iter()
-            .find(|line| {
-                let line = line.to_lowercase();
-                Complaint::ALL.iter().any(|word| word.is_in(&line))
-            })
-            .map(|line| shown(line))
+    /// The refusal in what cmsh said, on either stream, if there is one.
+    pub(crate) fn complaint(&self) -> Option<Complaint> {
+        complaint(&[&self.stderr, &self.stdout])
     }
 
-    /// Fails when the batch was visibly refused. For questions only.
+    /// Fails when the batch was visibly refused. For questions only: their answer is on standard output,
+    /// where a value may read like a complaint, and where what is no answer is found later.
     pub(crate) fn accepted(self) -> PortResult<Self> {
-        let said = Self {
-            stdout: String::new(),
-            ..self.clone()
-        };
-        let complaint = said.complaint();
-        if self.status == Some(0) && complaint.is_none() {
+        if let Some(error) = self.barred() {
+            return Err(error);
+        }
+        if self.status == Some(0) && complaint(&[&self.stderr]).is_none() {
             return Ok(self);
         }
-        let whole = self.complaint();
-        let text = whole.unwrap_or_else(|| shown(&format!("{}\n{}", self.stderr, self.stdout)));
-        let absent = Message::NotFound.is_in(&text.to_lowercase());
-        let status = match self.status {
-            Some(status) => format!("exit status {status}"),
-            None => format!("no exit status"),
+        Err(self.refused(self.complaint()))
+    }
+
+    /// The refusal beside which nothing counts as an answer: the session is over, or was never allowed.
+    pub(crate) fn barred(&self) -> Option<AdapterError> {
+        let said = self.complaint()?;
+        let bars = matches!(said.kind, Kind::SessionEnded | Kind::NotPermitted);
+        bars.then(|| self.refused(Some(said)))
+    }
+
+    fn refused(&self, complaint: Option<Complaint>) -> AdapterError {
+        let said = complaint.unwrap_or_else(|| Complaint {
+            kind: Kind::Other,
+            text: shown(&format!("{}\n{}", self.stderr, self.stdout)),
+        });
+        let certainty = match said.kind {
+            Kind::Absent | Kind::NotPermitted => Certainty::Refused,
+            _ => Certainty::NotDone,
         };
-        let what = format!("cmsh refused {:?} ({status}): {text}", self.script);
-        let error = if absent {
-            AdapterError::new(codes::CMSH_ABSENT, Certainty::Refused, what)
-                .hint("compare the spec with what `restore-runbook discover` finds")
-        } else {
-            AdapterError::new(codes::CMSH_REFUSED, Certainty::NotDone, what)
-                .hint("check that CMDaemon runs on this head node: systemctl status cmd")
+        let (script, text) = (&self.script, &said.text);
+        let what = match self.status {
+            Some(status) => format!("cmsh refused {script:?} (exit status {status}): {text}"),
+            None => format!("cmsh refused {script:?} (ended by a signal): {text}"),
         };
-        Err(error)
+        said.error(certainty, what)
     }
 
     /// The rows of a list in JSON (`list … -d {}`).
     pub(crate) fn rows(&self) -> PortResult<Vec<Row>> {
-        let text = self.without_echo(&self.stdout);
+        let text = self.without_noise(&self.stdout);
         let value: Value = serde_json::from_str(text.trim())
             .map_err(|error| self.unreadable(&format!("is no JSON ({error}): {}", shown(&text))))?;
         let Value::Array(rows) = value else {
             return Err(self.unreadable("is no list"));
         };
-        rows.into_iter().map(|row| self.row(row)).collect()
+        let rows: Vec<Row> = rows
+            .into_iter()
+            .map(|row| self.row(row))
+            .collect::<PortResult<_>>()?;
+        Ok(with_empty_columns(rows))
     }
 
     fn row(&self, row: Value) -> PortResult<Row> {
@@ -116,7 +166,7 @@ impl Answer {
 
     /// The answer to a single `get` of a property that is one word.
     pub(crate) fn line(&self) -> PortResult<String> {
-        let text = self.without_echo(&self.stdout);
+        let text = self.without_noise(&self.stdout);
         let lines: Vec<&str> = text
             .lines()
             .map(str::trim)
@@ -129,10 +179,25 @@ impl Answer {
         }
     }
 
+    /// The words of the answer to a single `get`.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let text = self.without_noise(&self.stdout);
+        let words = text.split([' ', ',', '\n', '\t']);
+        words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// What stands between two lines that say the mark, for each mark in its order, and nothing else.
     pub(crate) fn sections(&self, marks: &[&str]) -> PortResult<Vec<String>> {
-        // An echoed statement might be taken for a mark here: it is not stripped but refused.
-        let text = &self.stdout;
+        // An object may be named like a statement of ours; then an echo cannot be told from a mark.
+        let alike = marks.iter().any(|mark| is_echo(mark, &self.script));
+        let text = &if alike {
+            self.stdout.clone()
+        } else {
+            self.without_noise(&self.stdout)
+        };
         let mut lines = text.lines();
         let mut sections = Vec::new();
         for mark in marks {
@@ -159,22 +224,77 @@ impl Answer {
         }
     }
 
+    /// What is no answer is a refusal where it reads like one, whichever stream it came on.
     pub(crate) fn unreadable(&self, what: &str) -> AdapterError {
-        unreadable(&self.script, what)
+        match self.complaint() {
+            Some(said) if said.kind != Kind::Other => self.refused(Some(said)),
+            _ if self.stderr.is_empty() => unreadable(&self.script, what),
+            _ => unreadable(
+                &self.script,
+                &format!("{what}; on standard error: {}", shown(&self.stderr)),
+            ),
+        }
     }
 
-    /// Drops leading lines that repeat our own statements, as `--echo` in some profile would.
-    fn without_echo(&self, text: &str) -> String {
-        let statements: Vec<&str> = self.script.split("; ").collect();
-        let ours = |line: &str| {
-            let line = line.trim();
-            line == &*self.script || statements.contains(&line)
-        };
-        text.lines()
-            .filter(|line| !ours(line))
-            .collect::<Vec<_>>()
-            .join("\n")
+    /// Without warnings, and without lines that repeat our own statements.
+    fn without_noise(&self, text: &str) -> String {
+        let kept = text.lines();
+        let kept = kept.filter(|line| !is_warning(line) && !is_echo(line, &self.script));
+        kept.collect::<Vec<_>>().join("\n")
     }
+}
+
+fn complaint(streams: &[&str]) -> Option<Complaint> {
+    let lines: Vec<&str> = streams
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(str::trim)
+        .filter(|line| !is_warning(line))
+        .collect();
+    let tells = |message: Message| {
+        let line = lines
+            .iter()
+            .find(|line| message.is_in(&line.to_lowercase()));
+        line.map(|line| shown(line))
+    };
+    let told = |kind, text| Some(Complaint { kind, text });
+    if let Some(text) = tells(Message::SessionEnded).or_else(|| tells(Message::OtherHead)) {
+        return told(Kind::SessionEnded, text);
+    }
+    if let Some(text) = tells(Message::NotPermitted) {
+        return told(Kind::NotPermitted, text);
+    }
+    let titles = Message::ValidationTable.text();
+    let is_table = |line: &&str| line.split_whitespace().eq(titles.split_whitespace());
+    if let Some(at) = lines.iter().position(is_table) {
+        return told(Kind::Invalid, shown(&lines[at..].join("\n")));
+    }
+    if let Some(text) = tells(Message::NotFound) {
+        return told(Kind::Absent, text);
+    }
+    let complains = |line: &&&str| {
+        let line = line.to_lowercase();
+        Suspect::ALL.iter().any(|word| word.is_in(&line))
+    };
+    let line = lines.iter().find(complains)?;
+    told(Kind::Other, shown(line))
+}
+
+/// A column that some row has and another lacks is empty there, as where a printer leaves out what is
+/// empty. A column that no row has is a property of another name, and stays missing.
+fn with_empty_columns(mut rows: Vec<Row>) -> Vec<Row> {
+    let columns: BTreeSet<String> = rows
+        .iter()
+        .flat_map(|row| row.cells.keys().cloned())
+        .collect();
+    for row in &mut rows {
+        for column in &columns {
+            if !row.cells.contains_key(column) {
+                row.cells.insert(column.clone(), Value::Null);
+            }
+        }
+    }
+    rows
 }
 
 /// `hostname (key)` and `Data node` are printed where `hostname` and `datanode` were asked for.
@@ -198,8 +318,8 @@ impl Row {
         )
     }
 
-    /// A cell as text; a missing value is empty.
-    pub(crate) fn text(&self, column: Property) -> PortResult<String> {
+    /// A cell as printed, perhaps cut short; a missing value is empty.
+    pub(crate) fn printed(&self, column: Property) -> PortResult<String> {
         match self.cell(column)? {
             Value::Null => Ok(String::new()),
             Value::String(text) => Ok(text.trim().to_owned()),
@@ -207,6 +327,22 @@ impl Row {
             Value::Bool(value) => Ok(Boolean::from(*value).text().into()),
             Value::Array(_) | Value::Object(_) => Err(self.bad(column, "is no plain value")),
         }
+    }
+
+    /// A cell as text, all of it; a missing value is empty.
+    pub(crate) fn text(&self, column: Property) -> PortResult<String> {
+        let text = self.printed(column)?;
+        self.whole(column, &text)?;
+        Ok(text)
+    }
+
+    /// A cell that is too long for its column ends with a mark.
+    fn whole(&self, column: Property, text: &str) -> PortResult<()> {
+        if Mark::Cut.ends(text) {
+            let what = format!("is cut short: {}", shown(text));
+            return Err(self.bad(column, &what));
+        }
+        Ok(())
     }
 
     /// A cell as text, empty also where this kind of object has no such property.
@@ -236,11 +372,22 @@ impl Row {
                 .filter(|item| !item.is_empty());
             return Ok(items.map(str::to_owned).collect());
         };
-        items
+        let items: Option<Vec<String>> = items
             .iter()
             .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<_>>()
-            .ok_or_else(|| self.bad(column, "holds something that is no text"))
+            .collect();
+        let items = items.ok_or_else(|| self.bad(column, "holds something that is no text"))?;
+        items.iter().try_for_each(|item| self.whole(column, item))?;
+        Ok(items)
+    }
+
+    /// The same, none also where the column is missing.
+    pub(crate) fn items_or_none(&self, column: Property) -> PortResult<Vec<String>> {
+        if self.cells.contains_key(column.text()) {
+            self.items(column)
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     /// A cell that lists nodes, ranges expanded.
@@ -321,8 +468,8 @@ mod tests {
         let table = "Code Field Message\n----- ------------------------ ----\n1 category The category should be set\n";
         let said = answer(table).complaint().unwrap();
         assert!(
-            said.ends_with("1 category The category should be set"),
-            "{said}"
+            said.text.ends_with("1 category The category should be set"),
+            "{said:?}"
         );
         let mut refused = answer("");
         refused.stderr = "node009: not found".into();
@@ -338,6 +485,15 @@ mod tests {
             (codes::CMSH_REFUSED, Certainty::NotDone)
         );
         assert!(answer("[ UP ] health check failed").accepted().is_ok());
+    }
+
+    #[test]
+    fn complaining_words() {
+        for word in Suspect::ALL {
+            let said = answer(&format!("it is {} here", word.text())).complaint();
+            assert_eq!(said.unwrap().kind, Kind::Other, "{word:?}");
+        }
+        assert_eq!(answer("node001: Reboot in progress ...").complaint(), None);
     }
 
     #[test]

@@ -33,6 +33,13 @@ fn datanode(object: Script, value: bool) -> Script {
     set.with(Boolean::from(value)).then(Verb::Commit)
 }
 
+/// What the installer of a node asks for (administrator manual 5.4.4).
+pub(super) fn asking(node: &NodeName) -> Script {
+    let script = Script::default().then(Mode::Device);
+    let script = script.then(Verb::InstallerInteractions);
+    script.with(Argument::Nodes).name(node)
+}
+
 /// The script of an effect.
 pub(super) fn script(effect: &ManagerEffect) -> PortResult<Script> {
     Ok(match effect {
@@ -61,6 +68,9 @@ pub(super) fn script(effect: &ManagerEffect) -> PortResult<Script> {
             let script = Script::default().then(Mode::Device).then(Verb::Power);
             script.with(Argument::Nodes).name(node).with(Argument::On)
         }
+        // The manual's example has `-w` as well. Without it: a confirmation that waits might be given
+        // later, to another question than the one that was looked at.
+        ManagerEffect::ConfirmInstall { node } => asking(node).with(Argument::Confirm),
     })
 }
 
@@ -122,8 +132,12 @@ mod tests {
         let reboot = ManagerEffect::Reboot { node: n.clone() };
         assert_eq!(text(&reboot), "device; reboot node001");
         assert_eq!(
-            text(&ManagerEffect::PowerOn { node: n }),
+            text(&ManagerEffect::PowerOn { node: n.clone() }),
             "device; power -n node001 on"
+        );
+        assert_eq!(
+            text(&ManagerEffect::ConfirmInstall { node: n.clone() }),
+            "device; installerinteractions -n node001 --confirm"
         );
         let category = ManagerEffect::SetCategoryDatanode {
             category: CategoryName::new("default").unwrap(),

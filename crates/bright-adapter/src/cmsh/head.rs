@@ -53,7 +53,7 @@ fn decide(cmha: Says, state: Says, heads: Option<usize>) -> Option<HeadRole> {
 }
 
 impl Cmsh {
-    pub(super) async fn read_head_role(&self) -> PortResult<HeadRole> {
+    pub(crate) async fn read_head_role(&self) -> PortResult<HeadRole> {
         let command = Command::on_head([&*self.config.cmha.to_string_lossy(), Cmha::Status.text()]);
         // A cluster without a second head may have no cmha: that it cannot be run says nothing.
         let said = match self.execute(&self.config.cmha, command, false).await {
@@ -97,6 +97,13 @@ mod tests {
         );
         assert_eq!(cmha_says("active or passive master mode?"), Says::Nothing);
         assert_eq!(cmha_says(""), Says::Nothing);
+    }
+
+    #[test]
+    fn the_daemons_note() {
+        use Says::{Active, Nothing, Passive};
+        let says = ["ACTIVE\n", "PASSIVE", "BECOMEPASSIVE", "FENCING", "", "\0"].map(state_says);
+        assert_eq!(says, [Active, Passive, Passive, Nothing, Nothing, Nothing]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! past this table. What is believed of each word, from where, and what happens if it is wrong, stands in
 //! `docs/bright-beliefs.md`; a test compares the two, in both directions.
 //!
-//! To add a word: one line here, and one row in the ledger, whose id is `group/word` (lower case, with a
-//! dash for what is neither letter nor digit). `cargo test -p bright-adapter lexicon` says what is missing.
+//! To add a word: one line here, and one row in the ledger, whose id is `group/name`, as
+//! `option/no-startup-file` for `NoStartupFile`. `cargo test -p bright-adapter lexicon` says what is missing.
 
 use runbook_core::world::InstallMode;
 
@@ -27,6 +27,12 @@ pub(crate) trait Word: Copy + sealed::Sealed + 'static {
     fn of(text: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|word| word.text().eq_ignore_ascii_case(text))
+    }
+
+    /// Whether a text begins with it, whatever its case.
+    fn begins(self, text: &str) -> bool {
+        let begin = text.get(..self.text().len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(self.text()))
     }
 
     /// Whether a text ends with it, whatever its case.
@@ -68,10 +74,10 @@ macro_rules! table {
             table!(@$how $kind);
         )*
 
-        /// The whole table, each word with its group.
+        /// The whole table: each word with its group and its name.
         #[cfg(test)]
-        fn all() -> Vec<(&'static str, &'static str)> {
-            vec![$($(($group, $text)),*),*]
+        fn all() -> Vec<(&'static str, &'static str, &'static str)> {
+            vec![$($(($group, stringify!($variant), $text)),*),*]
         }
     };
     (@typed $kind:ident) => { impl Typed for $kind {} };
@@ -93,7 +99,9 @@ table! {
         Device = "device",
         Category = "category",
         Overlay = "configurationoverlay",
+        SoftwareImage = "softwareimage",
         Roles = "roles",
+        Main = "main",
     }
     /// What a statement begins with.
     typed Verb "verb" {
@@ -107,6 +115,10 @@ table! {
         Commit = "commit",
         Reboot = "reboot",
         Power = "power",
+        VersionInfo = "versioninfo",
+        InstallerInteractions = "installerinteractions",
+        ProvisioningStatus = "provisioningstatus",
+        IsLocked = "islocked",
     }
     /// What stands behind a verb and is neither a property nor a name.
     typed Argument "argument" {
@@ -114,6 +126,8 @@ table! {
         Json = "-d {}",
         Nodes = "-n",
         On = "on",
+        Status = "status",
+        Confirm = "--confirm",
     }
     /// Properties, as `get` takes them and as a list's columns are titled, blanks and case aside.
     typed Property "property" {
@@ -125,11 +139,13 @@ table! {
         Status = "status",
         Datanode = "datanode",
         NextInstallMode = "nextinstallmode",
+        ClearedAtBoot = "blockdevicesclearedonnextboot",
         Priority = "priority",
         AllHeadNodes = "allheadnodes",
         Nodes = "nodes",
         Categories = "categories",
         Roles = "roles",
+        EtcdCluster = "etcdcluster",
         Spool = "spool",
         MemberName = "membername",
         AdvertisePeerUrls = "advertisepeerurls",
@@ -138,6 +154,16 @@ table! {
     /// Roles.
     typed Role "role" {
         EtcdHost = "etcd::host",
+        ApiServer = "kubernetes::apiserver",
+    }
+    /// What a line of `versioninfo` begins with that tells the release.
+    read VersionLine "versioninfo" {
+        ClusterManager = "Cluster Manager",
+    }
+    /// How the product names what belongs to a Kubernetes cluster: `kube-default-etcd`.
+    read Habit "habit" {
+        Prefix = "kube-",
+        Suffix = "-etcd",
     }
     /// What stands for a node's own value in a property of a role.
     read Placeholder "placeholder" {
@@ -165,9 +191,9 @@ table! {
     }
     /// Types of devices; whatever else ends with `Node` is a node too.
     read DeviceType "type" {
-        HeadNode = "HeadNode",
-        MasterNode = "MasterNode",
-        SomeNode = "Node",
+        Head = "HeadNode",
+        Master = "MasterNode",
+        Any = "Node",
     }
     /// A device's state.
     read State "state" {
@@ -186,9 +212,45 @@ table! {
         InstallerFailed = "INSTALLER_FAILED",
         InstallerUnreachable = "INSTALLER_UNREACHABLE",
     }
+    /// What stands beside `INSTALLING`: how far the installer is.
+    read Installer "installer" {
+        WaitsForUser = "waiting for user input",
+        Resumed = "installation was resumed",
+        Recreating = "recreating partitions",
+        Mounting = "mounting disks",
+        WaitsForFull = "waiting for FULL provisioning",
+        WaitsForSync = "waiting for SYNC provisioning",
+        Provisioning = "provisioning started",
+        Provisioned = "provisioning complete",
+        SeLinux = "initializing SELinux",
+        Maintenance = "maintenance mode",
+    }
+    /// What `installerinteractions` lists of a node.
+    read Interaction "interaction" {
+        Full = "Requesting FULL Install",
+    }
+    /// The states of a power control; whatever else it says is no answer of it.
+    read PowerWord "power" {
+        On = "ON",
+        Off = "OFF",
+    }
+    /// What `provisioningstatus` begins its lines with, and what it says in them.
+    read Provisioner "provisioner" {
+        Subsystem = "Provisioning subsystem status:",
+        Accepting = "accepting requests",
+        Busy = "Nodes currently provisioning:",
+        Waiting = "Nodes waiting to be provisioned:",
+        Nobody = "none",
+    }
     /// What a status says beside the state.
     read Flag "flag" {
-        Closed = "CLOSED",
+        Closed = "closed",
+        Pingable = "pingable",
+        Unassigned = "unassigned",
+        RestartRequired = "restart-required",
+        HealthCheckFailed = "health check failed",
+        StateFlapping = "state flapping",
+        HostnameChanged = "hostname changed",
     }
     /// The daemon's note of its head node's part, and what `cmha status` begins with.
     read Part "part" {
@@ -206,6 +268,7 @@ table! {
         Cmsh = "/cm/local/apps/cmd/bin/cmsh",
         Cmha = "/cm/local/apps/cmd/sbin/cmha",
         State = "/var/spool/cmd/state",
+        EtcdManage = "/cm/local/apps/cmd/scripts/cm-etcd-manage",
     }
     /// The levels of an event, a line of which is no answer.
     read EventLevel "event" {
@@ -218,15 +281,19 @@ table! {
     /// Beside a column's title.
     read Mark "mark" {
         Key = "(key)",
+        Cut = "+",
     }
     /// Texts that say what a refusal is.
     read Message "message" {
         ValidationTable = "Code Field Message",
         NotFound = "not found",
+        Warning = "Warning:",
+        NotPermitted = "does not allow access to",
+        SessionEnded = "Your session ended because",
+        OtherHead = "became active master",
     }
-    /// What a line that complains holds. None of these decides anything alone: a write is read back.
-    read Complaint "complaint" {
-        NotFound = "not found",
+    /// What a line that complains may hold. None of these decides anything alone: a write is read back.
+    read Suspect "complaint" {
         NoSuch = "no such",
         Unknown = "unknown",
         Invalid = "invalid",
@@ -281,7 +348,7 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 2] = ["show", "status"];
+const ADVICE: [&str; 6] = ["open", "show", "status", "synclog", "unlock", "-a"];
 
 #[cfg(test)]
 mod tests;

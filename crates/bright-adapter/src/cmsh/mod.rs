@@ -1,28 +1,36 @@
 //! Bright Cluster Manager through `cmsh` in batch mode.
 
 mod answer;
+mod clusters;
 mod config;
 mod effect;
 mod groups;
 mod head;
-mod lexicon;
+mod installer;
+pub(crate) mod lexicon;
 mod noise;
-mod read;
+pub(crate) mod platform;
+pub(crate) mod read;
 mod roles;
 mod script;
 mod status;
+pub(crate) mod survey;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::{CategoryName, NodeName, OverlayName};
+use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::{Command, ManagerEffect};
+use runbook_core::platform::Platform;
 use runbook_core::ports::{ClusterManager, CommandLog, PortResult};
-use runbook_core::world::{Device, EtcdRole, HeadRole, RoleSource};
+use runbook_core::world::{
+    Device, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleSource,
+};
 
 use self::answer::Answer;
 pub use self::config::CmshConfig;
@@ -122,10 +130,16 @@ impl Cmsh {
     fn failed(&self, script: &Script, failure: Failure) -> AdapterError {
         let program = self.config.program.display();
         match failure {
+            Failure::Start(ref why) if why.kind() == ErrorKind::NotFound => {
+                let what = format!("there is no {program}");
+                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
+                    .hint("run this on a head node, or say where cmsh is: --cmsh")
+                    .caused_by(failure)
+            }
             Failure::Start(_) => {
                 let what = format!("{program} cannot be run");
-                AdapterError::new(codes::CMSH_MISSING, Certainty::Refused, what)
-                    .hint("run this on a head node, or say where cmsh is")
+                AdapterError::new(codes::CMSH_NOT_RUNNABLE, Certainty::Refused, what)
+                    .hint("run this as root; see the file's mode, and that --cmsh names a program")
                     .caused_by(failure)
             }
             Failure::Timeout(_) => {
@@ -152,6 +166,10 @@ impl ClusterManager for Cmsh {
         self.read_head_role().await
     }
 
+    async fn etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
+        self.read_etcd_overlay(label).await
+    }
+
     async fn etcd_role(
         &self,
         overlay: Option<OverlayName>,
@@ -168,7 +186,23 @@ impl ClusterManager for Cmsh {
         self.read_device(node).await
     }
 
+    async fn platform(&self) -> PortResult<Platform> {
+        self.read_platform().await
+    }
+
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
         self.read_category(category).await
+    }
+
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
+        self.read_installer_asks(node).await
+    }
+
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
+        self.read_power(node).await
+    }
+
+    async fn provisioning(&self) -> PortResult<Provisioning> {
+        self.read_provisioning().await
     }
 }

@@ -1,6 +1,6 @@
-//! What cmsh prints beside its answer: colours, events.
+//! What cmsh prints beside its answer: colours, events, warnings, echoed statements.
 
-use super::lexicon::{EventLevel, Word as _};
+use super::lexicon::{EventLevel, Message, Word as _};
 
 /// Removes colour codes, carriage returns and event lines.
 ///
@@ -22,16 +22,33 @@ fn without_escapes(text: &str) -> String {
     while let Some(c) = chars.next() {
         if c != '\u{1b}' {
             out.push(c);
-        } else if chars.next_if_eq(&'[').is_some() {
+            continue;
+        }
+        match chars.next() {
             // A control sequence ends with its first letter or `@[\]^_`{|}~`.
-            for c in chars.by_ref() {
-                if ('@'..='~').contains(&c) {
-                    break;
-                }
-            }
+            Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
+            // A title for the terminal ends with a bell.
+            Some(']') => while chars.next().is_some_and(|c| c != '\u{7}') {},
+            _ => {}
         }
     }
     out
+}
+
+/// `Warning: …` says something, and refuses nothing (administrator manual 2.5.3).
+pub(super) fn is_warning(line: &str) -> bool {
+    Message::Warning.begins(line.trim_start())
+}
+
+/// `[basecm->device]% list`, or a statement of the batch alone, as `--echo` or a pipe prints them.
+pub(super) fn is_echo(line: &str, script: &str) -> bool {
+    let line = line.trim();
+    let statement = match line.split_once("]% ") {
+        Some((prompt, statement)) if prompt.starts_with('[') => statement.trim(),
+        _ if line.starts_with('[') && line.ends_with("]%") => return true,
+        _ => line,
+    };
+    statement == script || script.split("; ").any(|ours| ours == statement)
 }
 
 /// `Tue Mar 22 07:14:05 2022 [notice] node001: Service etcd was stopped`, and its shorter forms.
@@ -68,6 +85,16 @@ mod tests {
                     ...07:57:36 [notice] basecm11: node001 [ INSTALLER_CALLINGINIT ]...\n\
                     \u{1b}[0;32m/var/lib/etcd\u{1b}[0m\n";
         assert_eq!(clean(text), "/var/lib/etcd");
+    }
+
+    #[test]
+    fn event_levels() {
+        for level in EventLevel::ALL {
+            let line = format!("Tue Mar 22 07:14:05 2022 [{}] node001: x", level.text());
+            assert_eq!(clean(&line), "", "{line}");
+        }
+        let line = "Tue Mar 22 07:14:05 2022 [loud] node001: x";
+        assert_eq!(clean(line), line);
     }
 
     #[test]

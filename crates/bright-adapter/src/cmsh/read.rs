@@ -3,7 +3,7 @@
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::{CategoryName, NameError, NodeName, OverlayName};
 use runbook_core::ports::PortResult;
-use runbook_core::world::{Device, InstallMode};
+use runbook_core::world::{Device, DeviceStatus, InstallMode};
 
 use super::answer::Row;
 use super::lexicon::{DeviceType, Install, Mode, Property, Role, Word as _};
@@ -14,25 +14,26 @@ use crate::text::shown;
 
 /// A row of `device; list`.
 #[derive(Debug)]
-pub(super) struct DeviceRow {
+pub(crate) struct DeviceRow {
     row: Row,
-    pub(super) hostname: String,
-    pub(super) head_node: bool,
+    pub(crate) hostname: String,
+    pub(crate) head_node: bool,
     /// Whether it has roles at all: switches and power distribution units have none.
-    pub(super) node: bool,
+    pub(crate) node: bool,
     /// Empty for a head node, which has none.
-    pub(super) category: String,
+    pub(crate) category: String,
     pub(super) ip: String,
 }
 
 /// A row of `configurationoverlay; list`.
 #[derive(Debug)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay {
     row: Row,
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Priority -1 disables an overlay (administrator manual 2.1.6).
-    pub(super) enabled: bool,
-    pub(super) etcd: bool,
+    pub(crate) enabled: bool,
+    pub(crate) etcd: bool,
+    pub(crate) api_server: bool,
 }
 
 pub(super) fn absent(what: &str, name: &str) -> AdapterError {
@@ -55,27 +56,31 @@ impl DeviceRow {
         // Bright before 9 says MasterNode.
         let head_node = matches!(
             DeviceType::of(&kind),
-            Some(DeviceType::HeadNode | DeviceType::MasterNode)
+            Some(DeviceType::Head | DeviceType::Master)
         );
         Ok(Self {
             hostname: row.text(Property::Hostname)?,
             head_node,
-            node: DeviceType::SomeNode.ends(&kind),
+            node: DeviceType::Any.ends(&kind),
             category: row.text_or_empty(Property::Category)?,
             ip: row.text_or_empty(Property::Ip)?,
             row,
         })
     }
 
-    pub(super) fn name(&self) -> PortResult<NodeName> {
+    pub(crate) fn name(&self) -> PortResult<NodeName> {
         NodeName::new(self.hostname.as_str()).map_err(unusable)
     }
 
-    pub(super) fn datanode(&self) -> PortResult<bool> {
+    pub(crate) fn status(&self) -> PortResult<(DeviceStatus, Vec<String>)> {
+        Ok(status::parse(&self.row.printed(Property::Status)?))
+    }
+
+    pub(crate) fn datanode(&self) -> PortResult<bool> {
         self.row.flag(Property::Datanode)
     }
 
-    pub(super) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
+    pub(crate) fn next_install_mode(&self) -> PortResult<Option<InstallMode>> {
         let text = self.row.text(Property::NextInstallMode)?;
         if text.is_empty() {
             return Ok(None);
@@ -88,8 +93,16 @@ impl DeviceRow {
     }
 }
 
+impl DeviceRow {
+    /// An empty list may be no column at all.
+    pub(crate) fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+        let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
+        Ok(devices.iter().map(|device| shown(device)).collect())
+    }
+}
+
 impl Cmsh {
-    pub(super) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
+    pub(crate) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
         let script = Script::default().then(Mode::Device).list(&[
             Property::Hostname,
             Property::Type,
@@ -98,6 +111,7 @@ impl Cmsh {
             Property::Status,
             Property::Datanode,
             Property::NextInstallMode,
+            Property::ClearedAtBoot,
         ]);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
@@ -119,7 +133,8 @@ impl Cmsh {
 
     pub(super) async fn read_device(&self, node: &NodeName) -> PortResult<Device> {
         let device = self.device_row(node).await?;
-        let status = status::parse(&device.row.text(Property::Status)?);
+        let (status, flags) = device.status()?;
+        let installer = status::installer(&status);
         if device.head_node {
             // A head node is in no category and never provisioned: it has no use for the rest.
             let category = CategoryName::new(Device::HEAD_NODE).map_err(unusable)?;
@@ -127,9 +142,12 @@ impl Cmsh {
                 category,
                 head_node: true,
                 status,
+                flags,
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
+                cleared_at_boot: Vec::new(),
+                installer: None,
             });
         }
         let category = CategoryName::new(device.category.as_str()).map_err(unusable)?;
@@ -138,21 +156,32 @@ impl Cmsh {
             category,
             head_node: false,
             status,
+            flags,
             datanode: device.datanode()?,
             next_install_mode: device.next_install_mode()?,
+            cleared_at_boot: device.cleared_at_boot()?,
+            installer,
         })
     }
 
-    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+    /// `datanode` of every category, by name.
+    pub(crate) async fn categories(&self) -> PortResult<Vec<(String, bool)>> {
         let script = Script::default()
             .then(Mode::Category)
             .list(&[Property::Name, Property::Datanode]);
-        for row in self.ask(&script).await?.rows()? {
-            if row.text(Property::Name)? == category.as_str() {
-                return row.flag(Property::Datanode);
-            }
-        }
-        Err(absent("category", category.as_str()))
+        let rows = self.ask(&script).await?.rows()?;
+        let flag = |row: &Row| Ok((row.text(Property::Name)?, row.flag(Property::Datanode)?));
+        rows.iter().map(flag).collect()
+    }
+
+    pub(super) async fn category_datanode(&self, category: &CategoryName) -> PortResult<bool> {
+        let categories = self.categories().await?;
+        let found = categories
+            .iter()
+            .find(|(name, _)| name == category.as_str());
+        found
+            .map(|(_, datanode)| *datanode)
+            .ok_or_else(|| absent("category", category.as_str()))
     }
 
     pub(super) async fn read_category(
@@ -168,7 +197,7 @@ impl Cmsh {
         ))
     }
 
-    pub(super) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
+    pub(crate) async fn overlays(&self) -> PortResult<Vec<Overlay>> {
         let script = Script::default().then(Mode::Overlay).list(&[
             Property::Name,
             Property::Priority,
@@ -203,17 +232,17 @@ impl Overlay {
             .parse()
             .map_err(|_| row.bad(Property::Priority, &format!("reads {}", shown(&priority))))?;
         let roles = row.items(Property::Roles)?;
+        let has = |wanted| roles.iter().any(|role| Role::of(role) == Some(wanted));
         Ok(Self {
             name: row.text(Property::Name)?,
             enabled: priority >= 0,
-            etcd: roles
-                .iter()
-                .any(|role| Role::of(role) == Some(Role::EtcdHost)),
+            etcd: has(Role::EtcdHost),
+            api_server: has(Role::ApiServer),
             row,
         })
     }
 
-    pub(super) fn nodes(&self) -> PortResult<Vec<String>> {
+    pub(crate) fn nodes(&self) -> PortResult<Vec<String>> {
         self.row.nodes(Property::Nodes)
     }
 

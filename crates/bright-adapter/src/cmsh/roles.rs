@@ -126,13 +126,13 @@ impl Cmsh {
         Ok(found)
     }
 
-    pub(super) async fn read_etcd_role(
+    pub(crate) async fn read_etcd_role(
         &self,
         named: Option<OverlayName>,
         asked: &[NodeName],
     ) -> PortResult<EtcdRole> {
         let overlays = self.overlays().await?;
-        let overlay = choose(&overlays, named.as_ref())?;
+        let overlay = self.choose(&overlays, named.as_ref()).await?;
         let role = RoleText::read(self, &overlay).await?;
         let enabled: Vec<Overlay> = overlays
             .into_iter()
@@ -165,7 +165,11 @@ impl Cmsh {
     }
 
     /// One property of the role, which must be a single word.
-    async fn role_property(&self, overlay: &OverlayName, property: Property) -> PortResult<String> {
+    pub(super) async fn role_property(
+        &self,
+        overlay: &OverlayName,
+        property: Property,
+    ) -> PortResult<String> {
         let script = Script::default().then(Mode::Overlay).enter(overlay);
         let script = script
             .then(Mode::Roles)
@@ -173,13 +177,11 @@ impl Cmsh {
             .with(Role::EtcdHost);
         let script = script.then(Verb::Get).with(property);
         let answer = self.ask(&script).await?;
-        let words: Vec<&str> = answer
-            .stdout
-            .split([' ', ',', '\n', '\t'])
-            .filter(|word| !word.is_empty())
-            .collect();
-        if words.len() == 1 {
+        if let [_] = answer.words().as_slice() {
             return answer.line();
+        }
+        if answer.complaint().is_some() {
+            return Err(answer.unreadable(&format!("is no value: {}", shown(&answer.stdout))));
         }
         let what = format!(
             "{} of Etcd::Host in {overlay} gives no single value but {}",
@@ -248,46 +250,6 @@ fn fill(text: &str, hostname: &str, ip: &str) -> PortResult<String> {
         return Err(role_error(what));
     }
     Ok(filled)
-}
-
-fn choose(overlays: &[Overlay], named: Option<&OverlayName>) -> PortResult<OverlayName> {
-    let refuse = |what: String, hint: &str| {
-        Err(AdapterError::new(codes::ETCD_OVERLAY, Certainty::Refused, what).hint(hint))
-    };
-    let Some(name) = named else {
-        let found: Vec<&str> = overlays
-            .iter()
-            .filter(|overlay| overlay.etcd && overlay.enabled)
-            .map(|overlay| overlay.name.as_str())
-            .collect();
-        return match found.as_slice() {
-            [one] => OverlayName::new(*one).map_err(unusable),
-            [] => refuse(
-                "no enabled configuration overlay carries the role Etcd::Host".into(),
-                "name the overlay; a disabled one (priority -1) must be enabled first",
-            ),
-            several => refuse(
-                format!("several overlays carry Etcd::Host: {}", several.join(", ")),
-                "each is another etcd cluster: name the overlay of the one to restore",
-            ),
-        };
-    };
-    let Some(overlay) = overlays.iter().find(|o| o.name == name.as_str()) else {
-        return Err(absent("configuration overlay", name.as_str()));
-    };
-    if !overlay.etcd {
-        return refuse(
-            format!("overlay {name} does not carry the role Etcd::Host"),
-            "see `configurationoverlay; list` in cmsh",
-        );
-    }
-    if !overlay.enabled {
-        return refuse(
-            format!("overlay {name} is disabled: its priority is negative"),
-            "nothing it lists has the role; give it a priority of its own (the default is 500)",
-        );
-    }
-    Ok(name.clone())
 }
 
 fn of_overlay(source: &RoleSource, overlay: &OverlayName) -> bool {

@@ -4,8 +4,9 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::{NodeName, OverlayName};
 use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::PortResult;
-use runbook_core::world::InstallMode;
+use runbook_core::world::{InstallMode, InstallerAsks, PowerState};
 
+use super::answer::{Answer, Complaint, Kind};
 use super::lexicon::{Boolean, Word as _};
 use super::{Cmsh, effect};
 use crate::codes;
@@ -31,9 +32,20 @@ impl Cmsh {
                 self.write_unless_empty(ManagerEffect::AssignRole { overlay, nodes })
                     .await
             }
-            ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. } => {
-                self.expect_new_key(effect).await?;
+            ManagerEffect::Reboot { node } => {
+                self.expect_new_key(node).await?;
                 self.command_power(effect).await
+            }
+            ManagerEffect::PowerOn { node } => {
+                self.expect_new_key(node).await?;
+                match self.command_power(effect).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(self.without_power(node, error).await),
+                }
+            }
+            ManagerEffect::ConfirmInstall { node } => {
+                self.expect_new_key(node).await?;
+                self.confirm(node, effect).await
             }
             ManagerEffect::SetDatanode { .. }
             | ManagerEffect::SetCategoryDatanode { .. }
@@ -42,10 +54,7 @@ impl Cmsh {
     }
 
     /// A node that is about to be wiped may come back with another host key.
-    async fn expect_new_key(&self, effect: &ManagerEffect) -> PortResult<()> {
-        let (ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node }) = effect else {
-            return Ok(());
-        };
+    async fn expect_new_key(&self, node: &NodeName) -> PortResult<()> {
         let Some(shell) = &self.told else {
             return Ok(());
         };
@@ -124,12 +133,9 @@ impl Cmsh {
                 )
             }
             Ok(Some(is)) if failed => {
-                let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
-                let what = format!("cmsh refused {:?}: {text}; {is}", script.text());
-                Err(
-                    AdapterError::new(codes::CMSH_REFUSED, Certainty::Refused, what)
-                        .hint("mend what cmsh says, then resume"),
-                )
+                let said = complaint.unwrap_or_else(|| unsaid(&answer));
+                let what = format!("cmsh refused {:?}: {}; {is}", script.text(), said.text);
+                Err(said.error(refused(&said), what))
             }
             Ok(is) => {
                 let is = is.unwrap_or_default();
@@ -170,8 +176,61 @@ impl Cmsh {
                 let word = is.map_or(String::new(), |mode| mode.to_string());
                 Ok((is != *mode).then(|| format!("nextinstallmode of {node} reads {word:?}")))
             }
-            ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. } => Ok(None),
+            ManagerEffect::Reboot { .. }
+            | ManagerEffect::PowerOn { .. }
+            | ManagerEffect::ConfirmInstall { .. } => Ok(None),
         }
+    }
+
+    /// What a refused power-on means: a power control that does not answer needs somebody's hand.
+    async fn without_power(&self, node: &NodeName, error: AdapterError) -> AdapterError {
+        if error.code != codes::CMSH_REFUSED {
+            return error;
+        }
+        match self.read_power(node).await {
+            Ok(PowerState::Silent(_)) => {
+                let what = format!("the power control of {node} does not answer");
+                AdapterError::new(codes::BMC_SILENT, Certainty::NotDone, what)
+                    .hint("power the node on by hand")
+                    .caused_by(error)
+            }
+            _ => error,
+        }
+    }
+
+    /// What it prints is the question, which may hold any word: whether it was taken, the next
+    /// question tells.
+    async fn confirm(&self, node: &NodeName, effect: &ManagerEffect) -> PortResult<()> {
+        let script = effect::script(effect)?;
+        let answer = self.run(&script, true).await.map_err(|failure| {
+            let mut error = self.failed(&script, failure);
+            if error.code == codes::CMSH_TIMEOUT {
+                error.certainty = Certainty::Unknown;
+            }
+            error
+        })?;
+        let said = answer.complaint();
+        let plain = said
+            .as_ref()
+            .is_none_or(|said| matches!(said.kind, Kind::Other | Kind::Absent));
+        if plain && answer.status == Some(0) {
+            return Ok(());
+        }
+        let certainty = match self.read_installer_asks(node).await {
+            Ok(InstallerAsks::Nothing) => return Ok(()),
+            Ok(_) => Certainty::Refused,
+            Err(_) if plain => Certainty::Unknown,
+            Err(_) => said.as_ref().map_or(Certainty::Unknown, refused),
+        };
+        let said = said.unwrap_or_else(|| unsaid(&answer));
+        let text = shown(&format!("{}\n{}", answer.stderr, answer.stdout));
+        let what = format!("cmsh refused {:?}: {text}", script.text());
+        let error = said.error(certainty, what);
+        Err(if plain {
+            error.hint("confirm it on the node's console, or mend what cmsh says; then resume")
+        } else {
+            error
+        })
     }
 
     /// Power commands have nothing to read back: the boot id tells, later.
@@ -187,13 +246,34 @@ impl Cmsh {
         let complaint = answer.complaint();
         let certainty = match (&complaint, answer.status) {
             (None, Some(0)) => return Ok(()),
-            (Some(_), _) => Certainty::Refused,
+            (Some(said), _) => refused(said),
             (None, _) => Certainty::Unknown,
         };
-        let text = complaint.unwrap_or_else(|| shown(&answer.stderr));
-        let what = format!("cmsh refused {:?}: {text}", script.text());
-        Err(AdapterError::new(codes::CMSH_REFUSED, certainty, what)
-            .hint("see `device; power -n NODE status` in cmsh, and the node's console"))
+        let said = complaint.unwrap_or_else(|| unsaid(&answer));
+        let what = format!("cmsh refused {:?}: {}", script.text(), said.text);
+        let error = said.error(certainty, what);
+        Err(match said.kind {
+            Kind::Other | Kind::Absent => {
+                error.hint("see `device; power -n NODE status` in cmsh, and the node's console")
+            }
+            _ => error,
+        })
+    }
+}
+
+/// A bad exit status, and not a word that is known.
+fn unsaid(answer: &Answer) -> Complaint {
+    Complaint {
+        kind: Kind::Other,
+        text: shown(&format!("{}\n{}", answer.stderr, answer.stdout)),
+    }
+}
+
+/// A session that ended may have committed before.
+fn refused(said: &Complaint) -> Certainty {
+    match said.kind {
+        Kind::SessionEnded => Certainty::Unknown,
+        _ => Certainty::Refused,
     }
 }
 

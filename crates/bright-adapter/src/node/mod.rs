@@ -1,7 +1,7 @@
 //! The nodes: scripts for what is done on them, and for what is asked of them.
 
-mod questions;
-mod scripts;
+pub(crate) mod questions;
+pub(crate) mod scripts;
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, NodeName, Owner, ServiceName};
 use runbook_core::plan::{Command, NodeEffect};
+use runbook_core::platform::ApiServer;
 use runbook_core::ports::{Node, Output, PortResult, Shell};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
@@ -51,7 +52,7 @@ fn said(output: &Output) -> String {
 
 impl<S: Shell> SshNode<S> {
     /// Asks a node, and reads its answer.
-    async fn ask<T: Send>(
+    pub(crate) async fn ask<T: Send>(
         &self,
         node: &NodeName,
         what: &str,
@@ -168,6 +169,12 @@ impl<S: Shell> Node for SshNode<S> {
     async fn room(&self, node: &NodeName, dir: &AbsPath) -> PortResult<Room> {
         let what = format!("the room below {dir}");
         self.ask(node, &what, &questions::room(dir), questions::read_room)
+            .await
+    }
+
+    async fn api_server(&self, node: &NodeName) -> PortResult<Option<ApiServer>> {
+        let (what, script) = ("its API server", questions::api_server());
+        self.ask(node, what, &script, questions::read_api_server)
             .await
     }
 

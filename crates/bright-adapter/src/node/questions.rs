@@ -2,12 +2,14 @@
 
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
+use runbook_core::platform::{ApiServer, MANIFEST};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 use super::scripts::{GUARD_MARK, LOOK, set};
+use crate::text::shown;
 
 /// What a reader of an answer says when it cannot read it.
-pub(super) type Read<T> = Option<T>;
+pub(crate) type Read<T> = Option<T>;
 
 const SPOOL: &str = r#"
 if ! there "$path"; then echo absent
@@ -38,6 +40,25 @@ done </proc/self/mountinfo
 source=${mount#* }; source=${source%% *}
 if [ -b "$source" ]; then device=here; else device=elsewhere; fi
 echo "mount $device ${mount%% *}""#;
+
+/// Far more members than an etcd cluster has.
+const MOST_SERVERS: usize = 64;
+
+/// The manifest of a static pod comes first: in that world a process shows only what it was started with.
+/// Only the file of this program's name counts as a process of it.
+const API_SERVER: &str = r#"
+if there "$manifest"; then
+  echo manifest
+  sed -n 's/.*--etcd-servers=\([^"'"'"' ]*\).*/\1/p' -- "$manifest" | head -n 1
+  exit 0
+fi
+for comm in $(grep -lx kube-apiserver /proc/[0-9]*/comm 2>/dev/null || true); do
+  words=$(tr '\0' '\n' 2>/dev/null <"${comm%comm}cmdline") || continue
+  echo process
+  printf '%s\n' "$words" | sed -n 's/^--etcd-servers=//p' | head -n 1
+  exit 0
+done
+echo none"#;
 
 const OWNER: &str = r#"
 if getent passwd -- "$user" >/dev/null && getent group -- "$group" >/dev/null; then echo yes; else echo no; fi"#;
@@ -70,12 +91,15 @@ const SHARED: [&str; 19] = [
 /// whatever is mounted where (administrator manual 5.4.4).
 const ON_DISK: [&str; 6] = ["btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs"];
 
+/// Whether a file system is one of other machines.
+pub(crate) fn is_shared(kind: &str) -> bool {
+    SHARED.contains(&kind) || kind.starts_with("fuse.")
+}
+
 /// Whether a file system outlives a FULL provisioning of the node. In memory, layered over another, or
 /// unknown: not that anybody knows.
 fn survives_wipe(kind: &str, device_is_here: bool) -> bool {
-    SHARED.contains(&kind)
-        || kind.starts_with("fuse.")
-        || (ON_DISK.contains(&kind) && !device_is_here)
+    is_shared(kind) || (ON_DISK.contains(&kind) && !device_is_here)
 }
 
 const ROOM: &str = r#"
@@ -112,6 +136,30 @@ pub(super) fn exists(path: &AbsPath) -> String {
 pub(super) fn service(service: &ServiceName) -> String {
     let values = set(&[("unit", service.as_str())]);
     format!("{values}systemctl show -p LoadState -p ActiveState -- \"$unit\"")
+}
+
+pub(super) fn api_server() -> String {
+    api_server_of(MANIFEST)
+}
+
+fn api_server_of(manifest: &str) -> String {
+    format!("{}{LOOK}{API_SERVER}", set(&[("manifest", manifest)]))
+}
+
+pub(super) fn read_api_server(text: &str) -> Read<Option<ApiServer>> {
+    let mut lines = text.lines();
+    let static_pod = match lines.next()? {
+        "manifest" => true,
+        "process" => false,
+        "none" => return Some(None),
+        _ => return None,
+    };
+    let servers = lines.next().unwrap_or_default().split(',').map(str::trim);
+    let servers = servers.filter(|server| !server.is_empty()).map(shown);
+    Some(Some(ApiServer {
+        static_pod,
+        etcd_servers: servers.take(MOST_SERVERS).collect(),
+    }))
 }
 
 pub(super) fn owner(owner: &Owner) -> String {
@@ -330,5 +378,46 @@ mod tests {
         assert_eq!(known("masked"), Some(true));
         assert_eq!(known("not-found"), Some(false));
         assert_eq!(read_known_service("nonsense"), None);
+    }
+
+    /// What the script makes of a manifest.
+    fn told(manifest: &str) -> Read<ApiServer> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kube-apiserver.yaml");
+        std::fs::write(&path, manifest).unwrap();
+        let done = std::process::Command::new("sh")
+            .args(["-euc", &api_server_of(path.to_str().unwrap())])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+        read_api_server(&String::from_utf8(done.stdout).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_api_server_says_what_it_was_told_of_etcd() {
+        let with = |line: &str| {
+            let text = format!(
+                "    - --etcd-servers-overrides=/events#https://x:1\n{line}\n    - --v=2\n"
+            );
+            told(&text).unwrap()
+        };
+        let two = ["https://10.141.0.1:2379", "https://10.141.0.2:2379"];
+        for line in [
+            "    - --etcd-servers=https://10.141.0.1:2379,https://10.141.0.2:2379",
+            "    - \"--etcd-servers=https://10.141.0.1:2379,https://10.141.0.2:2379\"",
+        ] {
+            assert_eq!(with(line).etcd_servers, two);
+            assert!(with(line).static_pod);
+        }
+        for line in ["    - --etcd-servers=", "    - --etcd-servers=\"\"", ""] {
+            assert!(with(line).etcd_servers.is_empty(), "{line}");
+        }
+        assert_eq!(read_api_server("none\n"), Some(None));
+        assert_eq!(
+            read_api_server("process\n").unwrap().unwrap().etcd_servers,
+            [""; 0]
+        );
+        assert_eq!(read_api_server("motd of the day\n"), None);
+        assert_eq!(read_api_server(""), None);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const GUARD_MARK: &str = "restore-runbook guard";
 pub(crate) const REFUSALS: std::ops::RangeInclusive<i32> = 80..=89;
 
 /// Looking at a path. An error that is no "not there" must not pass for it: a stale mount, a dying disk.
-pub(super) const LOOK: &str = r#"
+pub(crate) const LOOK: &str = r#"
 refuse() { echo "$2" >&2; exit "$1"; }
 there() {
   seen=$(LC_ALL=C stat -c %F -- "$1" 2>&1) && return 0
@@ -246,7 +246,7 @@ fn first_line(run: RunId) -> String {
 }
 
 /// `name=value` lines, each value quoted.
-pub(super) fn set(values: &[(&str, &str)]) -> String {
+pub(crate) fn set(values: &[(&str, &str)]) -> String {
     values.iter().fold(String::new(), |lines, (name, value)| {
         lines + name + "=" + &quoted(value) + "\n"
     })

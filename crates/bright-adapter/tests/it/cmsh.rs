@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bright_adapter::programs::{Call, Failure, Finished, Programs};
 use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, codes};
@@ -9,7 +10,9 @@ use runbook_core::error::Certainty;
 use runbook_core::names::{CategoryName, OverlayName};
 use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::ClusterManager;
-use runbook_core::world::{DeviceStatus, HeadRole, InstallMode, RoleSource};
+use runbook_core::world::{
+    DeviceStatus, HeadRole, InstallMode, InstallerAsks, InstallerStep, PowerState, RoleSource,
+};
 use tempfile::TempDir;
 
 use crate::support::{Log, node, permit, program};
@@ -23,19 +26,24 @@ const DEVICES: &str = r#"Tue Mar 22 07:14:05 2022 [notice] node001: Service etcd
 const CATEGORIES: &str = r#"[ { "name (key)": "default", "datanode": "no" }, { "name (key)": "gpu", "datanode": "yes" } ]"#;
 
 /// A fake whose overlay's node list is a file, and whose other answers are fixed.
-struct Fake {
-    dir: TempDir,
-    log: Log,
-    cmsh: Cmsh,
+pub(crate) struct Fake {
+    pub(crate) dir: TempDir,
+    pub(crate) log: Log,
+    pub(crate) cmsh: Cmsh,
 }
 
 impl Fake {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::answering("")
     }
 
     /// `first` are cases of the dispatcher that come before the usual ones.
-    fn answering(first: &str) -> Self {
+    pub(crate) fn answering(first: &str) -> Self {
+        Self::within(Duration::from_secs(90), first)
+    }
+
+    /// The same, and a call may take so long.
+    pub(crate) fn within(timeout: Duration, first: &str) -> Self {
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("devices"), DEVICES).unwrap();
         std::fs::write(dir.path().join("categories"), CATEGORIES).unwrap();
@@ -43,17 +51,19 @@ impl Fake {
         let log = Log::default();
         let mut config = CmshConfig::default();
         config.program = program(dir.path(), "cmsh", &dispatcher(dir.path(), first));
+        config.timeout = timeout;
         config.cmha = dir.path().join("cmha");
         config.state_file = dir.path().join("state");
+        config.etcd_manage = dir.path().join("cm-etcd-manage");
         let cmsh = Cmsh::new(config, Arc::new(log.clone()));
         Self { dir, log, cmsh }
     }
 
-    fn nodes(&self) -> String {
+    pub(crate) fn nodes(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("nodes")).unwrap()
     }
 
-    fn effects(&self) -> Vec<String> {
+    pub(crate) fn effects(&self) -> Vec<String> {
         let entries = self.log.entries();
         let effects = entries.iter().filter(|entry| entry.effect);
         effects.map(|entry| entry.command.argv[6].clone()).collect()
@@ -87,11 +97,11 @@ esac"#
     )
 }
 
-fn overlay() -> OverlayName {
+pub(crate) fn overlay() -> OverlayName {
     OverlayName::new("kube-default-etcd").unwrap()
 }
 
-fn unassign(names: &[&str]) -> ManagerEffect {
+pub(crate) fn unassign(names: &[&str]) -> ManagerEffect {
     ManagerEffect::UnassignRole {
         overlay: overlay(),
         nodes: names.iter().map(|name| node(name)).collect(),
@@ -110,6 +120,29 @@ async fn the_role_and_its_holders() {
     assert_eq!(first.member.as_str(), "node001");
     assert_eq!(first.peer_url.as_str(), "https://10.141.0.1:2380");
     assert_eq!(first.sources, [RoleSource::OverlayNode(overlay())]);
+}
+
+#[tokio::test]
+async fn which_bright_it_is() {
+    let list = r#""configurationoverlay; list "*) echo '[{"name": "kube-default-master", "priority": 500, "allheadnodes": "no", "nodes": ["node001..node002"], "categories": [], "roles": ["Kubernetes::ApiServer", "Kubernetes::Controller"]}]';;"#;
+    let told = "'main; versioninfo') printf 'Product\\nCluster Manager   11.0\\nCMDaemon 3.1\\n';;";
+    let fake = Fake::answering(&format!("{told}\n{list}"));
+    std::fs::write(
+        fake.dir.path().join("cm-etcd-manage"),
+        "#!/bin/sh\nexit 1\n",
+    )
+    .unwrap();
+    let platform = fake.cmsh.platform().await.unwrap();
+    assert_eq!(platform.release.as_deref(), Some("11.0"));
+    let role = platform.api_server_role.as_ref().unwrap();
+    assert_eq!(role.overlay.as_str(), "kube-default-master");
+    assert_eq!(role.nodes, [node("node001"), node("node002")]);
+    assert!(platform.etcd_manage);
+    // A command that this cmsh does not know, and none of the rest.
+    let silent = Fake::answering("'main; versioninfo') echo 'unknown command' >&2; exit 1;;");
+    let platform = silent.cmsh.platform().await.unwrap();
+    assert_eq!((platform.release, platform.api_server_role), (None, None));
+    assert!(!platform.etcd_manage);
 }
 
 #[tokio::test]
@@ -242,7 +275,7 @@ async fn a_write_counts_when_it_reads_back() {
         .unwrap_err();
     assert_eq!(
         (error.code, error.certainty),
-        (codes::CMSH_REFUSED, Certainty::Refused)
+        (codes::CMSH_INVALID, Certainty::Refused)
     );
     assert!(error.what.contains("An odd number"), "{error}");
     // A complaint and a bad status, and yet it is so.
@@ -280,13 +313,113 @@ async fn power_commands() {
         .unwrap_err();
     assert_eq!(
         (error.code, error.certainty),
-        (codes::CMSH_REFUSED, Certainty::Refused)
+        (codes::CMSH_ABSENT, Certainty::Refused)
     );
     let on = ManagerEffect::PowerOn {
         node: node("node001"),
     };
+    // Neither the command nor the question after it is answered.
     let error = fake.cmsh.perform(&permit(), &on).await.unwrap_err();
-    assert_eq!(error.certainty, Certainty::Unknown);
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::BMC_SILENT, Certainty::NotDone)
+    );
+    let fake =
+        Fake::answering("*' status') echo 'ipmi0 .... [ OFF ] node001';;\n*power*) exit 1;;");
+    let error = fake.cmsh.perform(&permit(), &on).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_REFUSED, Certainty::Unknown)
+    );
+    assert_eq!(
+        fake.cmsh.power(&node("node001")).await.unwrap(),
+        PowerState::Off
+    );
+}
+
+/// The manual's sample, byte for byte but for the padding.
+const QUESTION: &str = "echo 'Hostname  Action'; echo '--------- --------------------------------------------'; echo 'node001   Requesting FULL Install (partition mismatch)'";
+
+#[tokio::test]
+async fn an_installers_question_is_read_and_answered() {
+    let n = node("node001");
+    let confirm = ManagerEffect::ConfirmInstall { node: n.clone() };
+    let fake = Fake::answering(&format!(
+        r#""device; installerinteractions -n node001") [ -e $d/answered ] || {{ {QUESTION}; }};;
+"device; installerinteractions -n node001 --confirm") {QUESTION}; touch $d/answered; exit $(cat $d/exit);;"#
+    ));
+    let exit = |status: &str| std::fs::write(fake.dir.path().join("exit"), status).unwrap();
+    let asks = async || fake.cmsh.installer_asks(&n).await.unwrap();
+    let full = InstallerAsks::Full("Requesting FULL Install (partition mismatch)".into());
+    assert_eq!(asks().await, full);
+    exit("0");
+    fake.cmsh.perform(&permit(), &confirm).await.unwrap();
+    assert_eq!(asks().await, InstallerAsks::Nothing);
+    // Whatever the exit status: it does not ask any more.
+    exit("1");
+    fake.cmsh.perform(&permit(), &confirm).await.unwrap();
+    assert_eq!(
+        fake.effects(),
+        ["device; installerinteractions -n node001 --confirm"; 2]
+    );
+}
+
+#[tokio::test]
+async fn a_confirmation_that_is_refused() {
+    let n = node("node001");
+    let confirm = ManagerEffect::ConfirmInstall { node: n.clone() };
+    for (asks, certainty) in [
+        (QUESTION, Certainty::Refused),
+        ("exit 1", Certainty::Unknown),
+    ] {
+        let fake = Fake::answering(&format!(
+            r#""device; installerinteractions -n node001") {asks};;
+*--confirm) echo 'not allowed by your profile' >&2; exit 1;;"#
+        ));
+        let error = fake.cmsh.perform(&permit(), &confirm).await.unwrap_err();
+        assert_eq!(
+            (error.code, error.certainty),
+            (codes::CMSH_REFUSED, certainty)
+        );
+        assert!(error.what.contains("profile"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_a_node_from_being_provisioned() {
+    let status = r#""softwareimage; provisioningstatus") echo 'Provisioning subsystem status: idle, accepting requests'; echo 'Nodes currently provisioning: 1'; echo 'Nodes waiting to be provisioned: node002';;"#;
+    let locked = r#""softwareimage; islocked") echo 'Name           Locked'; echo '-------------- -------'; echo 'default-image  yes';;"#;
+    let fake = Fake::answering(&format!("{status}\n{locked}"));
+    let all = fake.cmsh.provisioning().await.unwrap();
+    assert_eq!(
+        (all.stopped, all.waiting.as_str(), all.locked_images),
+        (None, "node002", vec!["default-image".to_owned()])
+    );
+    // One half is better than none, and none is said.
+    let fake = Fake::answering(status);
+    assert_eq!(fake.cmsh.provisioning().await.unwrap().waiting, "node002");
+    assert!(Fake::new().cmsh.provisioning().await.is_err());
+}
+
+#[tokio::test]
+async fn what_the_installer_of_a_device_says() {
+    let devices = |status: &str, cleared: &str| {
+        format!(
+            r#""device; list "*) echo '[{{"hostname (key)": "node001", "type": "PhysicalNode", "category": "default", "ip": "", "status": "{status}", "datanode": "yes", "nextinstallmode": "FULL", "Block devices cleared on next boot": {cleared}}}]';;"#
+        )
+    };
+    let asking = devices(
+        "[ INSTALLING ] (waiting for user input)",
+        r#""/dev/sda /dev/sdb""#,
+    );
+    let fake = Fake::answering(&asking);
+    let device = fake.cmsh.device(&node("node001")).await.unwrap();
+    assert_eq!(device.installer, Some(InstallerStep::WaitsForUser));
+    assert_eq!(device.cleared_at_boot, ["/dev/sda", "/dev/sdb"]);
+    let fake = Fake::answering(&devices("[ INSTALLER_UNREACHABLE ]", "[]"));
+    let device = fake.cmsh.device(&node("node001")).await.unwrap();
+    assert!(matches!(device.status, DeviceStatus::Unreachable(_)));
+    assert!(device.installer.is_none() && device.cleared_at_boot.is_empty());
 }
 
 #[tokio::test]

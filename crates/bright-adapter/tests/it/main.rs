@@ -2,9 +2,14 @@
 
 #[cfg(test)]
 mod cmsh;
+mod doctor;
+#[cfg(test)]
+mod holders;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
 mod ssh;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod survives;

@@ -184,6 +184,33 @@ async fn only_a_wiped_node_may_have_a_new_key() {
     assert!(!calls.join(" ").contains("StrictHostKeyChecking=no"));
 }
 
+/// What a run knows of new keys lies in its directory, and goes to another head node with it.
+#[tokio::test]
+async fn the_other_head_knows_which_nodes_were_wiped() {
+    let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let file = "known_hosts";
+    let mut config = fake(dir.path(), "");
+    config.host_keys = HostKeys::ReplaceAfterWipe {
+        run_known_hosts: dir.path().join(file),
+    };
+    let first = Ssh::new(config, Arc::new(Log::default())).unwrap();
+    first.expect_new_key(&node("node001")).await.unwrap();
+    let note = "known_hosts.wiped";
+    std::fs::copy(dir.path().join(note), other.path().join(note)).unwrap();
+    let mut config = fake(other.path(), "");
+    let known = other.path().join(file);
+    config.host_keys = HostKeys::ReplaceAfterWipe {
+        run_known_hosts: known.clone(),
+    };
+    // The first one, with its sockets, is somewhere else, and may be there for ever.
+    let second = Ssh::new(config, Arc::new(Log::default())).unwrap();
+    let argv = words(&["true"]);
+    second.query(&node("node001"), &argv).await.unwrap();
+    let call = &calls(&other)[0];
+    assert!(call.contains(&format!("UserKnownHostsFile={}", known.display())));
+    assert!(calls(&dir).is_empty());
+}
+
 #[tokio::test]
 async fn time_runs_out() {
     let dir = TempDir::new().unwrap();

@@ -18,7 +18,7 @@ pub(crate) struct Backup {
     /// The label of the cluster: in the names of its backups, and in the paths of its certificates
     #[arg(long, value_name = "LABEL", default_value = "default")]
     pub(crate) cluster: ClusterLabel,
-    /// The overlay with the role `Etcd::Host`, where there are several
+    /// The overlay with the role `Etcd::Host`, where there are several and the label does not tell
     #[arg(long, value_name = "NAME", conflicts_with = "endpoints")]
     pub(crate) overlay: Option<OverlayName>,
     /// The members' client URLs, with commas between; cmsh is asked where they are not given. With them

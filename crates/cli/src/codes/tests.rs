@@ -68,7 +68,7 @@ fn collect(dir: &Path, found: &mut BTreeSet<String>) {
 /// Literals in the places where a code stands: `code: "…"`, the first argument of an error's
 /// constructor, the value of a `fn code`, a constant of a module of codes.
 fn codes_in(text: &str, found: &mut BTreeSet<String>) {
-    const BEFORE: [&str; 13] = [
+    const BEFORE: [&str; 14] = [
         "Self::new(",
         "code: ",
         "AdapterError::new(",
@@ -81,6 +81,7 @@ fn codes_in(text: &str, found: &mut BTreeSet<String>) {
         "failed(",
         "missing(",
         "never(",
+        "held(",
         "stopped(",
     ];
     for (at, _) in text.match_indices('"') {

@@ -4,7 +4,7 @@ use runbook_core::journal::Outcome;
 use runbook_core::rundir::{RunDir, Standing};
 
 use super::pick::Record;
-use super::{Context, open_state, pick};
+use super::{Context, heads, open_state, pick};
 use crate::actor::actor;
 use crate::args::Abandon;
 use crate::exit::Exit;
@@ -25,9 +25,9 @@ pub(super) async fn abandon(cx: Context<'_>, args: &Abandon) -> Result<Exit, Fai
     let state = open_state(cx)?;
     let lock = state.lock(&dir.cluster, &actor())?;
     super::undo::refuse_open_undo(&state, &dir)?;
-    let record = match pick::open_record(&dir) {
+    let record = match heads::open_record(cx, &dir, args.take_over.as_deref()) {
         Ok(record) => Some(record),
-        Err(failure) if args.damaged && may_be_open(&dir) => {
+        Err(failure) if args.damaged && failure.code != "run-elsewhere" && may_be_open(&dir) => {
             cx.ui
                 .warning(&format!("[{}] {}", failure.code, failure.what));
             None

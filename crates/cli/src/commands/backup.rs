@@ -131,7 +131,11 @@ async fn endpoints(cx: Context<'_>, args: &Backup) -> Result<Vec<EtcdUrl>, Failu
     let manager = Arc::clone(&wired.ports.manager);
     let found = async {
         let head = manager.head_role().await?;
-        let role = manager.etcd_role(args.overlay.clone(), &[]).await?;
+        let overlay = match &args.overlay {
+            Some(overlay) => overlay.clone(),
+            None => manager.etcd_overlay(&args.cluster).await?,
+        };
+        let role = manager.etcd_role(Some(overlay), &[]).await?;
         Ok::<_, Failure>((head, role))
     };
     let (head, role) = wired.during(or_ended(cx, ENDED, found)).await?;

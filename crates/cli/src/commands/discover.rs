@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use runbook_core::error::AdapterError;
 use runbook_core::names::{AbsPath, ModuleName, NodeName};
+use runbook_core::platform::{Platform, platform};
 use runbook_core::ports::{NoLog, PortResult, Ports};
 use runbook_core::spec::Spec;
 use runbook_core::world::{HeadRole, Host, ObservedMember, RoleHolder, SnapshotProof};
@@ -22,7 +23,7 @@ use crate::verdict::Seen;
 use crate::wiring::Purpose;
 
 /// Where the vendor's article keeps snapshots.
-const SNAPSHOTS: &str = "/cm/shared/backup/etcd";
+const SNAPSHOTS: &str = args::BACKUP_DIR;
 
 /// So many files are proven in the search for a good one, at most; the newest are.
 const MAX_TRIES: usize = 5;
@@ -38,6 +39,7 @@ struct Found {
     overlay: String,
     spool: AbsPath,
     members: Vec<ObservedMember>,
+    platform: Platform,
     snapshots: Vec<Candidate>,
     snapshot: Option<SnapshotProof>,
     head_modules: Vec<ModuleName>,
@@ -87,7 +89,11 @@ pub(super) async fn discover(cx: Context<'_>, args: &args::Discover) -> Result<E
 
 async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Failure> {
     let head = ports.manager.head_role().await?;
-    let role = ports.manager.etcd_role(args.overlay.clone(), &[]).await?;
+    let overlay = match &args.overlay {
+        Some(overlay) => overlay.clone(),
+        None => ports.manager.etcd_overlay(&args.cluster).await?,
+    };
+    let role = ports.manager.etcd_role(Some(overlay), &[]).await?;
     let mut problems = Vec::new();
     let mut found = Found {
         cluster: args.cluster.to_string(),
@@ -95,6 +101,7 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
         overlay: role.overlay.to_string(),
         spool: role.spool.clone(),
         members: Vec::new(),
+        platform: Platform::default(),
         snapshots: candidates(Path::new(SNAPSHOTS), &mut problems),
         snapshot: None,
         head_modules: modules(MODULES.map(Path::new)),
@@ -105,8 +112,10 @@ async fn find(ui: &Ui, ports: &Ports, args: &args::Discover) -> Result<Found, Fa
     }
     for holder in &role.holders {
         let member = look(ports, holder, &role.spool, &mut found.problems).await?;
+        found.problems.extend(clears_at_boot(&member));
         found.members.push(member);
     }
+    found.platform = platform(ports, &found.members).await;
     if found.members.is_empty() {
         found.problems.push(format!(
             "overlay {} has Etcd::Host, but no node has it from there: list the members by hand",
@@ -188,6 +197,18 @@ async fn host(
     })
 }
 
+/// A wipe that is set for the next boot, and asks nobody.
+fn clears_at_boot(member: &ObservedMember) -> Option<String> {
+    let devices = &member.device.cleared_at_boot;
+    (!devices.is_empty()).then(|| {
+        format!(
+            "{} [block-devices-cleared]: its next boot wipes {} without asking; do not reboot it before blockdevicesclearedonnextboot is cleared",
+            member.node,
+            devices.join(", ")
+        )
+    })
+}
+
 /// The etcd modules of this head node, named `etcd/<cluster>/<version>`: with every node off, the best
 /// hint at what they run.
 fn modules<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Vec<ModuleName> {
@@ -257,7 +278,7 @@ async fn newest_good(
 }
 
 /// Why a proven file is not the one to restore without a second thought.
-fn fault(proof: &SnapshotProof) -> Option<String> {
+pub(super) fn fault(proof: &SnapshotProof) -> Option<String> {
     let path = &proof.path;
     if !proof.trailer {
         Some(format!(
@@ -295,8 +316,22 @@ fn report(found: &Found) -> String {
         found.overlay, found.spool
     )
     .ok();
+    writeln!(
+        page,
+        "  Bright     {}",
+        clean_line(&found.platform.to_string())
+    )
+    .ok();
     for member in &found.members {
         writeln!(page, "  member     {}", of_member(member)).ok();
+    }
+    if found.platform.etcd_manage {
+        let tool = format!("cm-etcd-manage --kube-cluster {} status", found.cluster);
+        writeln!(
+            page,
+            "  tool       {tool}: while a quorum answers, replacing single members is better"
+        )
+        .ok();
     }
     if let Some(proof) = &found.snapshot {
         let content = &proof.content;
@@ -360,7 +395,9 @@ fn of_member(member: &ObservedMember) -> String {
     };
     clean_line(&format!(
         "{} ({}), {}, datanode {datanode}, {host}",
-        member.node, member.client_url, device.status
+        member.node,
+        member.client_url,
+        device.status_with_flags()
     ))
 }
 
@@ -392,10 +429,10 @@ fn spec(found: &Found) -> String {
     page.push_str("# EDIT: `reprovision: yes` WIPES the node's disk and provisions it anew; say it where the disk was\n# lost or replaced. `no` keeps the old data aside, as the way back.\nmembers:\n");
     for member in &found.members {
         writeln!(page, "  - node: {}", member.node).ok();
-        let note = if member.host.is_none() {
-            "   # EDIT: it does not answer; power it on, or say yes"
-        } else {
-            ""
+        let note = match (member.device.head_node, &member.host) {
+            (true, _) => "   # a head node: never yes",
+            (false, None) => "   # EDIT: it does not answer; power it on, or say yes",
+            (false, Some(_)) => "",
         };
         writeln!(page, "    reprovision: no{note}").ok();
     }
@@ -449,6 +486,7 @@ const TAIL: &str = "\
 # What follows are the defaults; take the # away to change one.
 # service: etcd
 # owner: etcd:etcd
+# full_install: datanode_no           # as the article has it; confirm: datanode stays, the run answers the installers
 # revision_bump: auto
 # datanode_again: after_reassign      # as the article has it; after_reprovision: before anything is restored
 # parallel: 3

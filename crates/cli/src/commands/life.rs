@@ -9,10 +9,10 @@ use runbook_core::journal::{Actor, Entry, History, Outcome};
 use runbook_core::machine::Machine;
 use runbook_core::names::{ClusterLabel, NodeName, RunId, UnitId};
 use runbook_core::plan::{PlanKind, SealedPlan};
-use runbook_core::run::{Run, RunEnd};
+use runbook_core::run::{HEAD_CHANGED, Run, RunEnd};
 use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir};
 
-use super::{Context, open_state};
+use super::{Context, heads, open_state};
 use crate::actor::actor;
 use crate::command_log::FileLog;
 use crate::exit::Exit;
@@ -28,6 +28,9 @@ pub(super) struct Session<'a> {
     pub(super) cx: Context<'a>,
     pub(super) state: StateDir,
     pub(super) lock: ClusterLock,
+    /// Whether the other head node sees the state directory as well; looked up before a failover takes
+    /// the storage away.
+    shared: bool,
     by: Actor,
     log: Arc<FileLog>,
 }
@@ -40,6 +43,7 @@ impl<'a> Session<'a> {
         let lock = state.lock(cluster, &by)?;
         Ok(Self {
             cx,
+            shared: heads::goes_along(state.path()),
             state,
             lock,
             by,
@@ -89,6 +93,7 @@ impl<'a> Session<'a> {
         Life {
             cx: self.cx,
             state: &self.state,
+            shared: self.shared,
             dir,
             plan,
         }
@@ -99,6 +104,7 @@ impl<'a> Session<'a> {
 struct Life<'a> {
     cx: Context<'a>,
     state: &'a StateDir,
+    shared: bool,
     dir: &'a RunDir,
     plan: &'a SealedPlan,
 }
@@ -114,7 +120,7 @@ impl Life<'_> {
             .speak_through(Arc::new(move |line: &str| voice.say(line)));
         let end = self.work(&run, &progress).await;
         progress.clear();
-        match end? {
+        match end.map_err(|failure| self.taken_away(failure))? {
             None => Ok(self.left_in_flight(&run.machine())),
             Some(RunEnd::Completed) => self.completed(since),
             Some(RunEnd::Halted {
@@ -124,6 +130,18 @@ impl Life<'_> {
                 exposed,
             }) => self.halted(run, &reason, failures, &open, &exposed),
         }
+    }
+
+    /// A failover takes shared storage away before the run has noticed: the way on is the same.
+    fn taken_away(&self, failure: Failure) -> Failure {
+        if failure.code != "journal-overtaken" {
+            return failure;
+        }
+        let ways = heads::way_on(self.plan.run, self.state.path(), self.shared);
+        failure.details(
+            ways.into_iter()
+                .map(|way| format!("after a failover: {way}")),
+        )
     }
 
     /// None when it was left in flight.
@@ -202,6 +220,9 @@ impl Life<'_> {
             .any(|unit| machine.intended(&unit.id));
         let refused = nothing_changed && !failures.is_empty();
         let exit = if refused { Exit::Refused } else { Exit::Halted };
+        let failed_over = failures
+            .iter()
+            .any(|(_, failure)| failure.code == HEAD_CHANGED);
         self.cx.ui.note("");
         for (unit, failure) in failures {
             let what = format!("{unit}: {}", failure.seen);
@@ -222,6 +243,12 @@ impl Life<'_> {
             open.join(", ")
         ));
         self.warn_of_reboots(exposed);
+        if failed_over {
+            for line in heads::way_on(id, self.state.path(), self.shared) {
+                self.cx.ui.hint(&line);
+            }
+            return Ok(exit);
+        }
         self.cx.ui.hint(&format!(
             "look with `restore-runbook status {id}`, go on with `restore-runbook resume {id}`"
         ));

@@ -3,7 +3,9 @@
 mod abandon;
 mod backup;
 mod discover;
+mod doctor;
 mod folder;
+mod heads;
 mod life;
 mod meta;
 mod pick;
@@ -104,6 +106,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
     match &cli.command {
         Command::Backup(args) => backup::backup(cx, args).await,
         Command::Discover(args) => discover::discover(cx, args).await,
+        Command::Doctor(args) => doctor::doctor(cx, args).await,
         Command::Verify(args) => verify::verify(cx, args),
         Command::Plan(args) => plan::plan(cx, args).await,
         Command::Rehearse(args) => rehearse::rehearse(cx, args).await,
@@ -137,5 +140,7 @@ fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
     Ok(state)
 }
 
+#[cfg(test)]
+mod failover_tests;
 #[cfg(test)]
 mod tests;

@@ -128,6 +128,7 @@ impl Record {
             machine: &self.machine,
             working,
             place: dir.path().display().to_string(),
+            remarks: super::heads::remarks(dir, &self.history),
         }
     }
 }

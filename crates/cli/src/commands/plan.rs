@@ -11,7 +11,7 @@ use runbook_core::ports::{NoLog, Ports};
 use runbook_core::rundir::write_atomically;
 use runbook_core::spec::Spec;
 
-use super::{Context, read_spec, rehearse};
+use super::{Context, heads, read_spec, rehearse};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -38,6 +38,8 @@ async fn show(
     ports: &Ports,
 ) -> Result<Exit, Failure> {
     let plan = make(ports, spec).await?;
+    // Told before the run: where it is kept decides whether the other head node can go on with it.
+    heads::fit(cx, ports).await?;
     let rehearsed = if args.rehearse {
         Some(rehearse::of_plan(cx, &args.rehearsal, &plan).await?)
     } else {
@@ -61,6 +63,7 @@ async fn show(
 
 /// Observes the world and plans for it.
 pub(super) async fn make(ports: &Ports, spec: &Spec) -> Result<SealedPlan, Failure> {
+    heads::snapshot_is_shared(ports, Path::new(spec.snapshot.as_str())).await?;
     let world = observe(ports, spec).await?;
     Ok(Draft::restore(spec, &world, RunId::fresh())?.seal(ports)?)
 }

@@ -4,7 +4,7 @@ use runbook_core::journal::Outcome;
 use runbook_core::rundir::{RunDir, Standing, StateDir};
 
 use super::life::{Session, close_undone};
-use super::{Context, pick};
+use super::{Context, heads, pick};
 use crate::args::Resume;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,15 +16,17 @@ pub(super) async fn resume(cx: Context<'_>, args: &Resume) -> Result<Exit, Failu
     if let Some(exit) = undone_meanwhile(cx, &session.state, &dir)? {
         return Ok(exit);
     }
-    let record = pick::open_record(&dir)?;
+    let record = heads::open_record(cx, &dir, args.take_over.as_deref())?;
     cx.ui.note(&record.standing(&dir, None).text());
     if !args.yes {
         cx.confirm("Go on?").await?;
     }
     let wired = session.wire(&dir)?;
-    wired
-        .during(session.resume(&dir, &record.plan, &wired))
-        .await
+    let work = async {
+        cx.halt.or(heads::fit(cx, &wired.ports)).await?;
+        session.resume(&dir, &record.plan, &wired).await
+    };
+    wired.during(work).await
 }
 
 /// A run that an undo has begun to take back cannot go forward: its journal knows nothing of it.

@@ -10,7 +10,7 @@ use runbook_core::ports::{NoLog, Ports};
 use runbook_core::rundir::{StateDir, read_private};
 
 use super::life::Session;
-use super::{Context, declined, pick, plan, read_spec};
+use super::{Context, declined, heads, pick, plan, read_spec};
 use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,6 +23,7 @@ pub(super) async fn run(cx: Context<'_>, args: &RunArgs) -> Result<Exit, Failure
     pick::refuse_open(&session.state, &plan.cluster, Some(&plan.world.overlay))?;
     let wired = session.wire(&session.state.run_dir(&plan))?;
     let work = async {
+        cx.halt.or(heads::fit(cx, &wired.ports)).await?;
         cx.halt.or(refuse_drift(&wired.ports, &plan)).await?;
         plan.check_commands(&wired.ports)?;
         session.begin(&plan, &wired).await

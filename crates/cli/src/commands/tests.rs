@@ -12,11 +12,11 @@ fn three() -> Head {
     Head::new(World::of(3).build())
 }
 
-fn done(did: &Did) {
+pub(super) fn done(did: &Did) {
     assert_eq!(did.result, Ok(Exit::Done), "{did:?}");
 }
 
-fn refused(did: &Did, exit: Exit, code: &str) {
+pub(super) fn refused(did: &Did, exit: Exit, code: &str) {
     let failure = did.result.as_ref().unwrap_err();
     assert_eq!(
         (failure.exit, failure.code.as_str()),

@@ -7,7 +7,7 @@ use runbook_core::plan::{Draft, PlanKind, SealedPlan};
 use runbook_core::rundir::{RunDir, Standing, StateDir};
 
 use super::life::Session;
-use super::{Context, pick, run};
+use super::{Context, heads, pick, run};
 use crate::args::{PlanFormat, UndoArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,7 +19,10 @@ pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failu
     // The undo's own directory is known only once its plan is; the run's files are what matters here.
     let wired = session.wire(&of)?;
     let work = async {
-        let plan = plan(&session.state, &of, &wired.ports)?;
+        cx.halt.or(heads::fit(cx, &wired.ports)).await?;
+        let take_over = args.take_over.as_deref();
+        let record = heads::open_record(cx, &of, take_over)?;
+        let plan = plan(&session.state, &of, &record, &wired.ports)?;
         approve(cx, args, &of, &plan).await?;
         session.begin(&plan, &wired).await
     };
@@ -30,9 +33,9 @@ pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failu
 fn plan(
     state: &StateDir,
     of: &RunDir,
+    record: &pick::Record,
     ports: &runbook_core::ports::Ports,
 ) -> Result<SealedPlan, Failure> {
-    let record = pick::open_record(of)?;
     if matches!(record.plan.kind, PlanKind::Restore) {
         refuse_open_undo(state, of)?;
     }

@@ -80,6 +80,11 @@ fn header(page: &mut String, plan: &SealedPlan) {
         .map(|line| escape(line))
         .collect();
     let recovery = recovery.join("; ");
+    let platform = plan.world.platform.as_ref();
+    let platform = platform.map_or_else(
+        || "not asked".into(),
+        |platform| escape(&platform.to_string()),
+    );
     let all = [
         ("Run", code(&plan.run.to_string())),
         ("Plan", code(&plan.digest().to_string())),
@@ -108,6 +113,7 @@ fn header(page: &mut String, plan: &SealedPlan) {
                 code(plan.world.spool.as_str())
             ),
         ),
+        ("Bright", platform),
         ("Fresh token", code(&plan.identity.token)),
         (
             "Predicted cluster id",
@@ -156,7 +162,7 @@ fn members(page: &mut String, plan: &SealedPlan) {
             member.name,
             code(&member.id.to_string()),
             code(member.peer_url.as_str()),
-            escape(&seen.device.status.to_string()),
+            escape(&seen.device.status_with_flags()),
             escape(&spool)
         )
         .ok();

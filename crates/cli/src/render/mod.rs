@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod commands;
+pub(crate) mod doctor;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod probe;

@@ -158,7 +158,10 @@ async fn ask_unit(unit: &Unit, ports: &Ports) -> ProbedUnit {
         (Finding::Blind(_), false) => State::Unseen,
         (_, false) => State::ToDo,
     };
-    if let Finding::Never { code, hint, .. } | Finding::Stopped { code, hint, .. } = &finding {
+    if let Finding::Never { code, hint, .. }
+    | Finding::Stopped { code, hint, .. }
+    | Finding::Held { code, hint, .. } = &finding
+    {
         probed.code = Some((*code).into());
         probed.hint = Some((*hint).into());
     }

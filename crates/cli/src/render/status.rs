@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use runbook_core::exposure::exposed;
-use runbook_core::journal::{Actor, Entry, History, Outcome};
+use runbook_core::journal::{Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
 use runbook_core::names::NodeName;
 use runbook_core::plan::{Action, ManagerEffect, Phase, PlanKind, SealedPlan, Unit};
@@ -38,6 +38,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) working: Option<String>,
     /// Where its directory is.
     pub(crate) place: String,
+    /// What is to be known of that place.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Standing<'_> {
@@ -71,6 +73,7 @@ impl Standing<'_> {
         if self.machine.over() && self.history.outcome() == Some(&Outcome::Completed) {
             return dangers;
         }
+        dangers.extend(self.remarks.iter().cloned());
         if self.effect_stands(
             |e| matches!(e, ManagerEffect::UnassignRole { .. }),
             |e| matches!(e, ManagerEffect::AssignRole { .. }),
@@ -87,6 +90,13 @@ impl Standing<'_> {
                 lowered.join(", ")
             ));
         }
+        let asking = self.asking();
+        if !asking.is_empty() {
+            dangers.push(format!(
+                "{}: in the installer, or on the way there, and it asks before it wipes; whoever confirms it wipes the disk",
+                asking.join(", ")
+            ));
+        }
         if self.past_no_return() {
             dangers.push(
                 "the point of no return is passed: the way is forward, `undo` is refused"
@@ -98,6 +108,28 @@ impl Standing<'_> {
 
     fn exposed(&self) -> Vec<NodeName> {
         exposed(self.plan, self.machine)
+    }
+
+    /// Nodes that were booted to be asked about, and whose answer has not come to its end.
+    fn asking(&self) -> Vec<String> {
+        let booted = |of: &NodeName| {
+            self.plan.units.iter().any(|unit| match &unit.act {
+                Some(Action::Manager(
+                    ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node },
+                )) => node == of && self.machine.intended(&unit.id),
+                _ => false,
+            })
+        };
+        let mut asking = Vec::new();
+        for unit in &self.plan.units {
+            if let Some(Action::Manager(ManagerEffect::ConfirmInstall { node })) = &unit.act
+                && booted(node)
+                && !self.state(unit).closed()
+            {
+                asking.push(node.to_string());
+            }
+        }
+        asking
     }
 
     fn effect_stands(
@@ -183,18 +215,6 @@ impl Standing<'_> {
             })
     }
 
-    fn lives(&self) -> Vec<(jiff::Timestamp, &Actor)> {
-        let by = |record| match record {
-            &runbook_core::journal::Record {
-                at,
-                entry: Entry::Opened { ref by, .. } | Entry::Resumed { ref by },
-                ..
-            } => Some((at, by)),
-            _ => None,
-        };
-        self.history.records.iter().filter_map(by).collect()
-    }
-
     /// The whole picture.
     pub(crate) fn text(&self) -> String {
         let mut page = String::new();
@@ -218,14 +238,10 @@ impl Standing<'_> {
             clean_line(&self.place)
         )
         .ok();
-        for (n, (at, by)) in self.lives().into_iter().enumerate() {
+        for (n, life) in self.history.lives().into_iter().enumerate() {
             let word = if n == 0 { "begun" } else { "resumed" };
-            writeln!(
-                page,
-                "  {word:<9}  {at:.0} by {}",
-                clean_line(&by.to_string())
-            )
-            .ok();
+            let by = clean_line(&life.by.to_string());
+            writeln!(page, "  {word:<9}  {:.0} by {by}", life.at).ok();
         }
         if let Some(working) = &self.working {
             writeln!(page, "  works now  {}", clean_line(working)).ok();
@@ -348,12 +364,18 @@ impl Standing<'_> {
                 })
             })
             .collect();
+        let lives = self.history.lives();
+        let lives: Vec<Value> = lives
+            .iter()
+            .map(|life| json!({"at": life.at, "by": life.by, "ended": life.ended}))
+            .collect();
         json!({
             "run": self.plan.run,
             "cluster": self.plan.cluster,
             "kind": self.plan.kind,
             "plan": self.plan.digest(),
             "directory": self.place,
+            "lives": lives,
             "state": self.word(),
             "phase": self.machine.phase(),
             "working": self.working,
@@ -373,5 +395,45 @@ const fn state_word(state: UnitState) -> &'static str {
         UnitState::Done => "done",
         UnitState::Skipped => "skipped",
         UnitState::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runbook_core::testkit::{Effect, Lives, Mortal, World};
+
+    use super::*;
+
+    /// While a node waits in its installer anybody can have its disk wiped.
+    #[test]
+    fn a_node_that_asks_is_a_danger_until_it_was_answered() {
+        let world = World::of(1).reprovision_all().confirm().build();
+        let mut lives = Lives::of(&world);
+        let dangers = |lives: &Lives| {
+            let history = History::read(&lives.journal(), "memory").unwrap();
+            let standing = Standing {
+                plan: lives.plan(),
+                history: &history,
+                machine: lives.machine().unwrap(),
+                working: None,
+                place: String::new(),
+                remarks: Vec::new(),
+            };
+            standing.dangers().join("\n")
+        };
+        let mut at = 0;
+        while world.times(&Effect::WaitsForConfirmation) == 0 {
+            at += 1;
+            lives.live(Mortal::halted(at));
+        }
+        let told = "node001: in the installer";
+        let before = dangers(&lives);
+        assert!(before.contains(told), "{before}");
+        assert!(
+            !before.contains("point of no return is passed"),
+            "it can be undone: {before}"
+        );
+        lives.live(Mortal::never());
+        assert!(!dangers(&lives).contains(told));
     }
 }

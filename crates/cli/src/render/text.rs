@@ -122,6 +122,12 @@ fn header(page: &mut Page, plan: &SealedPlan) {
         "place",
         &format!("overlay {}, spool {}", plan.world.overlay, plan.world.spool),
     );
+    if let Some(platform) = &plan.world.platform {
+        let said = clean_line(&platform.to_string());
+        for (n, line) in wrap(&said, WIDTH - LABEL - 2).iter().enumerate() {
+            page.field(if n == 0 { "Bright" } else { "" }, line);
+        }
+    }
     page.field("token", &format!("{} (fresh)", plan.identity.token));
     page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
     members(page, plan);
@@ -184,7 +190,7 @@ fn members(page: &mut Page, plan: &SealedPlan) {
             "",
             &format!(
                 "  {}; {state}; {how}",
-                clean_line(&seen.device.status.to_string())
+                clean_line(&seen.device.status_with_flags())
             ),
         );
     }

@@ -22,30 +22,55 @@ struct Wanted<'a> {
     variable: &'static str,
 }
 
+/// Where the files for etcd's TLS are, or should be.
+pub(crate) struct Certificates {
+    /// The directory of the cluster's certificates.
+    pub(crate) pki: PathBuf,
+    pub(crate) ca: PathBuf,
+    pub(crate) certificate: PathBuf,
+}
+
+/// Where they are, by the options or by the cluster's label.
+pub(crate) fn certificates(options: &Global, cluster: &ClusterLabel) -> Certificates {
+    let [ca, certificate, _] = wanted(options, cluster).map(|file| file.path().to_owned());
+    Certificates {
+        pki: Path::new(PKI).join(cluster.as_str()),
+        ca,
+        certificate,
+    }
+}
+
+/// CA, certificate and key.
+fn wanted<'a>(options: &'a Global, cluster: &ClusterLabel) -> [Wanted<'a>; 3] {
+    let pki = Path::new(PKI).join(cluster.as_str());
+    [
+        Wanted {
+            what: "the CA of etcd's certificates",
+            given: options.etcd_ca.as_deref(),
+            usual: pki.join("etcd/ca.crt"),
+            option: "--etcd-ca",
+            variable: "RESTORE_RUNBOOK_ETCD_CA",
+        },
+        Wanted {
+            what: "the client certificate for etcd",
+            given: options.etcd_cert.as_deref(),
+            usual: pki.join("apiserver-etcd-client.crt"),
+            option: "--etcd-cert",
+            variable: "RESTORE_RUNBOOK_ETCD_CERT",
+        },
+        Wanted {
+            what: "the key of the client certificate for etcd",
+            given: options.etcd_key.as_deref(),
+            usual: pki.join("apiserver-etcd-client.key"),
+            option: "--etcd-key",
+            variable: "RESTORE_RUNBOOK_ETCD_KEY",
+        },
+    ]
+}
+
 /// Reads CA, certificate and key.
 pub(super) fn read(options: &Global, cluster: &ClusterLabel) -> Result<TlsFiles, Failure> {
-    let pki = Path::new(PKI).join(cluster.as_str());
-    let ca = Wanted {
-        what: "the CA of etcd's certificates",
-        given: options.etcd_ca.as_deref(),
-        usual: pki.join("etcd/ca.crt"),
-        option: "--etcd-ca",
-        variable: "RESTORE_RUNBOOK_ETCD_CA",
-    };
-    let certificate = Wanted {
-        what: "the client certificate for etcd",
-        given: options.etcd_cert.as_deref(),
-        usual: pki.join("apiserver-etcd-client.crt"),
-        option: "--etcd-cert",
-        variable: "RESTORE_RUNBOOK_ETCD_CERT",
-    };
-    let key = Wanted {
-        what: "the key of the client certificate for etcd",
-        given: options.etcd_key.as_deref(),
-        usual: pki.join("apiserver-etcd-client.key"),
-        option: "--etcd-key",
-        variable: "RESTORE_RUNBOOK_ETCD_KEY",
-    };
+    let [ca, certificate, key] = wanted(options, cluster);
     let files = TlsFiles {
         ca: ca.read()?,
         certificate: certificate.read()?,
@@ -56,14 +81,18 @@ pub(super) fn read(options: &Global, cluster: &ClusterLabel) -> Result<TlsFiles,
 }
 
 impl Wanted<'_> {
+    fn path(&self) -> &Path {
+        self.given.unwrap_or(&self.usual)
+    }
+
     fn read(&self) -> Result<Vec<u8>, Failure> {
-        let path = self.given.unwrap_or(&self.usual);
+        let path = self.path();
         fs::read(path).map_err(|error| {
             let what = format!("{} cannot be read from {}", self.what, path.display());
             Failure::new(Exit::Environment, "tls-missing", what)
                 .caused_by(&error)
                 .hint(format!(
-                    "say where it is on this head node: {} FILE, or {}=FILE in the environment",
+                    "say where it is on this head node: {} FILE, or {}=FILE in the environment. From Bright 10 on each Kubernetes cluster has a folder of its label's below {PKI}; 9.x was seen to keep such files below /cm/local/apps/kubernetes/var/etc",
                     self.option, self.variable
                 ))
         })

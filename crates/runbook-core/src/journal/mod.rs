@@ -15,7 +15,7 @@ pub use record::{
     Actor, Baseline, Entry, Format, JOURNAL_FORMAT, LINE_LIMIT_BYTES, Outcome, Record,
 };
 pub(crate) use store::sync_directory;
-pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, MemoryStore, peek};
+pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, MemoryStore, Overtaken, peek};
 
 use crate::names::UnitId;
 
@@ -88,6 +88,16 @@ pub enum JournalError {
         /// Its format.
         found: Format,
     },
+    /// Somebody else goes on with the run: nothing more is written, and nothing more done.
+    #[error("the journal at {place} is not as this process left it: {seen}{}", whose(by.as_deref()))]
+    Overtaken {
+        /// Where it is.
+        place: String,
+        /// What was seen.
+        seen: String,
+        /// Who has gone on, as far as the journal says.
+        by: Option<Box<Actor>>,
+    },
     /// An earlier write has failed: what is on disk is not known any more.
     #[error("the journal at {place} was closed after a failed write")]
     Poisoned {
@@ -105,6 +115,7 @@ impl JournalError {
             Self::Empty { .. } => "journal-empty",
             Self::Foreign { .. } => "journal-foreign",
             Self::Newer { .. } => "journal-newer",
+            Self::Overtaken { .. } => "journal-overtaken",
             Self::Poisoned { .. } => "journal-poisoned",
         }
     }
@@ -113,7 +124,10 @@ impl JournalError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Io { .. } | Self::Poisoned { .. } => {
-                "nothing was changed after the failed write; make room or repair the disk, then resume"
+                "nothing was changed after the failed write; make room or repair the disk, then resume. Where the storage went to the other head node with a failover, resume there"
+            }
+            Self::Overtaken { .. } => {
+                "this process has stopped and changes nothing more. See `restore-runbook status` where the run goes on, on the head node that `cmha status` calls active; two processes must never work on one run"
             }
             Self::Damaged { .. } => {
                 "do not edit it: compare with a copy, or look at each node with `status` and finish by hand"
@@ -123,6 +137,21 @@ impl JournalError {
             Self::Newer { .. } => "use the release of restore-runbook that wrote it",
         }
     }
+}
+
+fn whose(by: Option<&Actor>) -> String {
+    by.map_or_else(String::new, |by| format!("; it is gone on with by {by}"))
+}
+
+/// One life of a run, as its journal tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifeRecord<'a> {
+    /// When it began.
+    pub at: jiff::Timestamp,
+    /// Who ran it, and where.
+    pub by: &'a Actor,
+    /// Whether it has said that it stops; one that has not was killed, or works still.
+    pub ended: bool,
 }
 
 /// What a journal holds, read and verified.
@@ -215,6 +244,27 @@ impl History {
             (_, false) => {}
         }
         Ok(record)
+    }
+
+    /// Every life of the run, the first one first.
+    pub fn lives(&self) -> Vec<LifeRecord<'_>> {
+        let mut lives: Vec<LifeRecord<'_>> = Vec::new();
+        for record in &self.records {
+            let at = record.at;
+            match &record.entry {
+                Entry::Opened { by, .. } | Entry::Resumed { by } => {
+                    let ended = false;
+                    lives.push(LifeRecord { at, by, ended });
+                }
+                Entry::Halted { .. } | Entry::Closed { .. } => {
+                    if let Some(life) = lives.last_mut() {
+                        life.ended = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        lives
     }
 
     /// Whether nothing was ever intended: the run has changed nothing, in no life.
@@ -333,12 +383,47 @@ impl Journal {
                 self.poisoned = false;
                 Ok(self.last.insert(record))
             }
-            Err(source) => Err(JournalError::Io {
-                place,
-                doing: "written",
-                source,
-            }),
+            Err(source) => Err(self.refused(place, "written", source)),
         }
+    }
+
+    /// Whether nobody else has written since; asked right before something is done once more.
+    ///
+    /// # Errors
+    /// [`JournalError::Overtaken`] when somebody has; nothing more is written then.
+    pub(crate) fn still_ours(&mut self) -> Result<(), JournalError> {
+        let place = self.store.place();
+        if self.poisoned {
+            return Err(JournalError::Poisoned { place });
+        }
+        self.store.check().map_err(|source| {
+            self.poisoned = true;
+            self.refused(place, "read", source)
+        })
+    }
+
+    fn refused(&mut self, place: String, doing: &'static str, source: io::Error) -> JournalError {
+        let Some(Overtaken(seen)) = Overtaken::of(&source).cloned() else {
+            return JournalError::Io {
+                place,
+                doing,
+                source,
+            };
+        };
+        // Whose it is now; ours is the last life no more.
+        let ours = self.last.as_ref().map_or(0, |record| record.seq);
+        let bytes = self.store.load().unwrap_or_default();
+        let history = History::read(&bytes, &place).ok();
+        let records = history.as_ref().map_or(&[][..], |history| &history.records);
+        let by = records
+            .iter()
+            .filter(|record| record.seq > ours)
+            .filter_map(|record| match &record.entry {
+                Entry::Resumed { by } => Some(Box::new(by.clone())),
+                _ => None,
+            })
+            .next_back();
+        JournalError::Overtaken { place, seen, by }
     }
 
     /// Writes a unit's intent and gives leave to act on it.

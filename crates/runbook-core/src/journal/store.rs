@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -14,6 +14,8 @@ pub const JOURNAL_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 ///
 /// # Contract
 /// * `append` returns `Ok` only once the line, and everything before it, survives a power cut.
+/// * `append` and `check` fail with [`Overtaken`] where the store is not as this handle left it: somebody
+///   else has gone on, on another host perhaps, where no lock tells.
 /// * After an error of `append` or `truncate` nothing more is written through this handle.
 pub trait JournalStore: Send {
     /// Everything stored so far.
@@ -25,8 +27,15 @@ pub trait JournalStore: Send {
     /// Adds a line at the end, durably.
     ///
     /// # Errors
-    /// Whatever writing or syncing gives; the line may then be there, in part, or not.
+    /// Whatever writing or syncing gives; the line may then be there, in part, or not. An error with
+    /// [`Overtaken`] in it where somebody else has written since.
     fn append(&mut self, line: &[u8]) -> io::Result<()>;
+
+    /// Whether the store is still as this handle left it.
+    ///
+    /// # Errors
+    /// An error with [`Overtaken`] in it where it is not; or whatever reading gives.
+    fn check(&mut self) -> io::Result<()>;
 
     /// Cuts everything behind `len` bytes, durably.
     ///
@@ -38,11 +47,76 @@ pub trait JournalStore: Send {
     fn place(&self) -> String;
 }
 
+/// The store is not as this handle left it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Overtaken(pub String);
+
+impl Overtaken {
+    /// As an error of a store.
+    pub fn error(what: impl Into<String>) -> io::Error {
+        io::Error::other(Self(what.into()))
+    }
+
+    /// What is in an error of a store, if it is this.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+/// How a handle left its store: how long, and with which last line. Records name the hash of the one
+/// before, so whatever others add cannot look alike.
+#[derive(Debug, Clone, Default)]
+struct Mark {
+    len: u64,
+    line: Vec<u8>,
+}
+
+impl Mark {
+    fn of(bytes: &[u8]) -> Self {
+        let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let from = body.iter().rposition(|byte| *byte == b'\n');
+        let line = bytes[from.map_or(0, |at| at + 1)..].to_vec();
+        let len = bytes.len() as u64;
+        Self { len, line }
+    }
+
+    fn then(&self, line: &[u8]) -> Self {
+        let len = self.len + line.len() as u64;
+        let line = line.to_vec();
+        Self { len, line }
+    }
+
+    /// Whether a file still ends like this.
+    fn fits(&self, file: &File) -> io::Result<()> {
+        let len = file.metadata()?.len();
+        if len != self.len {
+            let what = format!("it is {len} bytes long, and was left with {}", self.len);
+            return Err(Overtaken::error(what));
+        }
+        let mut line = vec![0; self.line.len()];
+        let from = len - self.line.len() as u64;
+        file.read_exact_at(&mut line, from)?;
+        if line == self.line {
+            Ok(())
+        } else {
+            Err(Overtaken::error(
+                "its last line is not the one that was written",
+            ))
+        }
+    }
+}
+
 /// A journal in a file, held under an exclusive lock.
+///
+/// A lock of one host may mean nothing to another. So before each line, and behind it, the file is opened
+/// anew by its name and compared with what this handle left there: over NFS that asks the server, and
+/// where a file system was mounted or taken away another file shows.
 #[derive(Debug)]
 pub struct FileStore {
     file: File,
     path: PathBuf,
+    mark: Mark,
 }
 
 impl FileStore {
@@ -70,6 +144,10 @@ impl FileStore {
         let file = opened(options, path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self {
+                mark: Mark {
+                    len: file.metadata()?.len(),
+                    line: Vec::new(),
+                },
                 file,
                 path: path.into(),
             }),
@@ -132,17 +210,39 @@ fn bounded(mut file: &File) -> io::Result<Vec<u8>> {
 
 impl JournalStore for FileStore {
     fn load(&mut self) -> io::Result<Vec<u8>> {
-        bounded(&self.file)
+        let bytes = bounded(&self.file)?;
+        self.mark = Mark::of(&bytes);
+        Ok(bytes)
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.check()?;
         self.file.write_all(line)?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.mark = self.mark.then(line);
+        self.check()
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        let there = match opened(OpenOptions::new().read(true), &self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Overtaken::error("it is gone from its place"));
+            }
+            other => other?,
+        };
+        let (now, ours) = (there.metadata()?, self.file.metadata()?);
+        if (now.dev(), now.ino()) != (ours.dev(), ours.ino()) {
+            return Err(Overtaken::error("another file stands in its place"));
+        }
+        self.mark.fits(&there)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.check()?;
         self.file.set_len(len)?;
-        self.file.sync_all()
+        self.file.sync_all()?;
+        self.mark = Mark::of(&bounded(&self.file)?);
+        Ok(())
     }
 
     fn place(&self) -> String {
@@ -151,13 +251,21 @@ impl JournalStore for FileStore {
 }
 
 /// A journal in memory: for tests, and for embedders who keep it elsewhere.
+///
+/// Clones share the bytes; each knows how it left them.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+pub struct MemoryStore {
+    bytes: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    left: Mark,
+}
 
 impl MemoryStore {
     /// A store over bytes that another handle may share: what a second life finds.
     pub fn over(bytes: Vec<u8>) -> Self {
-        Self(std::sync::Arc::new(std::sync::Mutex::new(bytes)))
+        Self {
+            left: Mark::of(&bytes),
+            bytes: std::sync::Arc::new(std::sync::Mutex::new(bytes)),
+        }
     }
 
     /// The bytes so far.
@@ -166,7 +274,7 @@ impl MemoryStore {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.0
+        self.bytes
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -174,17 +282,31 @@ impl MemoryStore {
 
 impl JournalStore for MemoryStore {
     fn load(&mut self) -> io::Result<Vec<u8>> {
-        Ok(self.bytes())
+        let bytes = self.bytes();
+        self.left = Mark::of(&bytes);
+        Ok(bytes)
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.check()?;
         self.held().extend_from_slice(line);
+        self.left = self.left.then(line);
         Ok(())
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        let bytes = self.held();
+        if bytes.len() as u64 == self.left.len && bytes.ends_with(&self.left.line) {
+            Ok(())
+        } else {
+            Err(Overtaken::error("somebody else has written to it"))
+        }
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         self.held().truncate(len);
+        self.left = Mark::of(&self.bytes());
         Ok(())
     }
 

@@ -192,6 +192,9 @@ impl JournalStore for Full {
         self.1 -= 1;
         self.0.append(line)
     }
+    fn check(&mut self) -> io::Result<()> {
+        self.0.check()
+    }
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.0.truncate(len)
     }

@@ -8,7 +8,7 @@
 //! ([`Machine::ready`](crate::machine::Machine::ready)), and a spec may ask for it to be closed before
 //! anything is restored ([`DatanodeAgain::AfterReprovision`]).
 
-use super::{Context, Member, id, reprovision};
+use super::{Context, Member, id, not_here, reprovision};
 use crate::names::{CategoryName, UnitId};
 use crate::plan::{Action, Check, ManagerEffect, Phase, Undo, Unit};
 use crate::spec::DatanodeAgain;
@@ -42,6 +42,11 @@ fn raised(cx: &Context, phase: Phase, after: &[UnitId]) -> Vec<Unit> {
 
 fn raise(cx: &Context, phase: Phase, member: &Member) -> Unit {
     let node = member.node();
+    if member.seen.device.head_node {
+        let title = format!("set datanode of {node} to yes");
+        let reason = "a head node is never provisioned, and has no such property";
+        return not_here(phase, node, STEP, &title, reason);
+    }
     let set = |value| {
         Action::Manager(ManagerEffect::SetDatanode {
             node: node.clone(),
@@ -60,6 +65,7 @@ fn raise(cx: &Context, phase: Phase, member: &Member) -> Unit {
                 node: node.clone(),
                 mode: None,
             },
+            Check::NothingClearedAtBoot { node: node.clone() },
         ])
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(set(member.seen.device.datanode)))

@@ -68,11 +68,22 @@ pub(super) fn quorum_lost(cx: &Context) -> Check {
 }
 
 fn quorum_is_lost(cx: &Context) -> Unit {
+    let manage = cx.world.platform.as_ref().is_some_and(|p| p.etcd_manage);
+    let tool = if manage {
+        format!(
+            ". This head node has a tool for that: cm-etcd-manage --kube-cluster {} status",
+            cx.spec.cluster
+        )
+    } else {
+        String::new()
+    };
     Unit::gate(
         id(PHASE, None, "quorum"),
         PHASE,
         "no quorum of the old cluster answers",
-        "while a quorum answers, replacing the broken members is the better way: nothing is lost then",
+        format!(
+            "while a quorum answers, replacing the broken members is the better way: nothing is lost then{tool}"
+        ),
         vec![quorum_lost(cx)],
     )
 }

@@ -6,9 +6,10 @@
 use super::Member;
 use crate::names::{NodeName, RunId};
 use crate::plan::PlanError;
-use crate::spec::Spec;
+use crate::spec::{FullInstall, Spec};
 use crate::world::{
-    DeviceStatus, HeadRole, Host, InstallMode, ObservedMember, RoleSource, SpoolState, World,
+    Device, DeviceStatus, HeadRole, Host, InstallMode, ObservedMember, RoleSource, SpoolState,
+    World,
 };
 
 /// Whether this spec can be restored in this world.
@@ -60,6 +61,9 @@ fn same_nodes(spec: &Spec, world: &World) -> Result<(), PlanError> {
 fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result<(), PlanError> {
     let (node, seen) = (member.node(), member.seen);
     role_can_be_taken_away(world, seen)?;
+    if let Some(error) = boot_would_clear(spec, member) {
+        return Err(error);
+    }
     if member.reprovision {
         return can_be_reprovisioned(spec, seen);
     }
@@ -73,6 +77,9 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
         ));
     }
     let Some(host) = member.host() else {
+        if seen.device.head_node {
+            return Err(head_is_silent(node));
+        }
         return Err(PlanError::refused(
             "node-off",
             format!("{node} does not answer, and the spec restores it in place"),
@@ -82,6 +89,30 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
         ));
     };
     spool_can_be_replaced(spec, world, node, host)
+}
+
+/// `blockdevicesclearedonnextboot` asks nobody: neither `datanode` nor the install mode matters to it.
+fn boot_would_clear(spec: &Spec, member: &Member) -> Option<PlanError> {
+    let (node, devices) = (member.node(), &member.seen.device.cleared_at_boot);
+    let why = match (member.reprovision, spec.full_install) {
+        _ if devices.is_empty() => return None,
+        (false, _) => "the spec restores it in place",
+        (true, FullInstall::Confirm) => {
+            "`full_install: confirm` counts on the installer to ask before it wipes"
+        }
+        // What goes with its reboot anyway; the plan says so.
+        (true, FullInstall::DatanodeNo) => return None,
+    };
+    Some(PlanError::refused(
+        "block-devices-cleared",
+        format!(
+            "the next boot of {node} wipes {} (blockdevicesclearedonnextboot), but {why}",
+            devices.join(", ")
+        ),
+        format!(
+            "do not reboot it; `device; use {node}; clear blockdevicesclearedonnextboot; commit` in cmsh, then plan again"
+        ),
+    ))
 }
 
 fn role_can_be_taken_away(world: &World, seen: &ObservedMember) -> Result<(), PlanError> {
@@ -108,25 +139,28 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
             "a head node is never reprovisioned: say `reprovision: no` for it",
         ));
     }
+    is_open(seen)?;
     if seen.host.is_none() && seen.device.status != DeviceStatus::Down {
         return Err(PlanError::refused(
             "node-silent",
             format!(
                 "{node} does not answer ssh, but is not down: [{}]",
-                seen.device.status
+                seen.device.status_with_flags()
             ),
             "etcd may still run there: make ssh work, or power the node off and wait until it is [DOWN]",
         ));
     }
     let category = &seen.device.category;
-    if seen.device.category_datanode && !spec.allow.category_datanode.contains_key(category) {
+    let lowers = spec.full_install == FullInstall::DatanodeNo;
+    let allowed = spec.allow.category_datanode.contains_key(category);
+    if lowers && seen.device.category_datanode && !allowed {
         return Err(PlanError::refused(
             "category-datanode",
             format!(
                 "category {category} of {node} has datanode yes, so that a FULL provisioning would wait on the console even with datanode no on the node"
             ),
             format!(
-                "set datanode on the nodes instead of the category, or let this run lower it for a while: `allow: {{category_datanode: {{{category}: \"<reason>\"}}}}`"
+                "set datanode on the nodes instead of the category; or say `full_install: confirm`, which lowers nothing; or let this run lower it for a while: `allow: {{category_datanode: {{{category}: \"<reason>\"}}}}`"
             ),
         ));
     }
@@ -136,6 +170,27 @@ fn can_be_reprovisioned(spec: &Spec, seen: &ObservedMember) -> Result<(), PlanEr
         Some(SpoolState::Guard(run)) => guard_may_go(spec, node, *run),
         _ => Ok(()),
     }
+}
+
+fn head_is_silent(node: &NodeName) -> PlanError {
+    PlanError::refused(
+        "node-off",
+        format!("{node}, a head node, does not answer ssh, and can only be restored in place"),
+        format!("make `ssh root@{node} true` work from this head node, without a password"),
+    )
+}
+
+/// Power commands leave a closed device alone, unless forced (administrator manual 4.2).
+fn is_open(seen: &ObservedMember) -> Result<(), PlanError> {
+    if !seen.device.has_flag(Device::CLOSED) {
+        return Ok(());
+    }
+    let node = &seen.node;
+    Err(PlanError::refused(
+        "node-closed",
+        format!("{node} is closed: the cluster manager would neither power nor reboot it"),
+        format!("open it (`device; open {node}` in cmsh), or say `reprovision: no`"),
+    ))
 }
 
 fn spool_can_be_replaced(

@@ -2,13 +2,17 @@
 //!
 //! The article: `set datanode no`, `set nextinstallmode full`, `reboot`. "Please keep in mind that
 //! this step wipes the entire disk for the node." So the snapshot is proven once more right before
-//! each reboot, and the guard is set again as soon as the node answers.
+//! each wipe, and the guard is set again as soon as the node answers.
+//!
+//! There are two ways ([`FullInstall`]). In the article's the reboot wipes. In the other `datanode`
+//! stays on: the reboot leads to the installer's question, and answering it wipes.
 
 use std::collections::BTreeSet;
 
 use super::{Context, Member, datanode, id, move_spool, not_here};
 use crate::names::{CategoryName, UnitId};
 use crate::plan::{Action, Check, ManagerEffect, NodeEffect, Phase, Undo, Unit};
+use crate::spec::FullInstall;
 use crate::world::InstallMode;
 
 const PHASE: Phase = Phase::Reprovision;
@@ -41,12 +45,14 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
     units
 }
 
-/// Categories whose own `datanode` would keep a FULL provisioning waiting for a confirmation.
+/// Categories whose own `datanode` would keep a FULL provisioning waiting for a confirmation that
+/// nobody gives.
 pub(super) fn lowered_categories<'a>(cx: &'a Context) -> BTreeSet<&'a CategoryName> {
+    let lowers = cx.spec.full_install == FullInstall::DatanodeNo;
     let wiped = cx
         .members
         .iter()
-        .filter(|m| m.reprovision && m.seen.device.category_datanode);
+        .filter(|m| lowers && m.reprovision && m.seen.device.category_datanode);
     wiped.map(|m| &m.seen.device.category).collect()
 }
 
@@ -70,12 +76,51 @@ fn lower_category(cx: &Context, category: &CategoryName) -> Unit {
         .undone(Undo::By(set(true)))
 }
 
-fn wipe(cx: &Context, member: &Member, first: &[UnitId]) -> [Unit; 4] {
-    let lower = first.iter().fold(lower_datanode(cx, member), Unit::after);
-    let full = install_full(cx, member).after(&lower.id);
-    let boot = boot(cx, member).after(&full.id);
-    let guard = guard_again(cx, member).after(&boot.id);
-    [lower, full, boot, guard]
+fn wipe(cx: &Context, member: &Member, first: &[UnitId]) -> Vec<Unit> {
+    let (datanode, wiping) = match cx.spec.full_install {
+        FullInstall::DatanodeNo => {
+            let lower = first.iter().fold(lower_datanode(cx, member), Unit::after);
+            (lower, vec![boot(cx, member)])
+        }
+        FullInstall::Confirm => (
+            keep_datanode(cx, member),
+            vec![boot_to_the_question(cx, member), confirm(cx, member)],
+        ),
+    };
+    let chain = [datanode, install_full(cx, member)]
+        .into_iter()
+        .chain(wiping)
+        .chain([guard_again(cx, member)]);
+    let mut units: Vec<Unit> = Vec::new();
+    for unit in chain {
+        let unit = match units.last() {
+            Some(before) => unit.after(&before.id),
+            None => unit,
+        };
+        units.push(unit);
+    }
+    units
+}
+
+fn keep_datanode(cx: &Context, member: &Member) -> Unit {
+    let node = member.node();
+    let effect = ManagerEffect::SetDatanode {
+        node: node.clone(),
+        value: true,
+    };
+    let why = "the installer of a data node asks before a FULL provisioning, and this run answers; so the guard is never lowered";
+    Unit::act(
+        id(PHASE, Some(node), "datanode"),
+        PHASE,
+        Action::Manager(effect),
+        why,
+    )
+    .on(node)
+    .within(cx.spec.deadlines.quick_s)
+    // An installer that waits might take its being lowered for leave.
+    .undone(Undo::Nothing(
+        "it stays on, as the article asks for of every node with etcd".into(),
+    ))
 }
 
 fn lower_datanode(cx: &Context, member: &Member) -> Unit {
@@ -117,18 +162,67 @@ fn install_full(cx: &Context, member: &Member) -> Unit {
 
 fn boot(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
+    let why =
+        "this wipes the node's disk and lays it anew; 5 to 20 minutes are usual on real hardware";
+    let lowered = Check::DatanodeEffective {
+        node: node.clone(),
+        value: false,
+    };
+    booting(cx, member, why)
+        .only_if(safe_to_wipe(cx))
+        .only_if([lowered, full(member)])
+        .and_when(laid_anew(cx, member))
+        .destroys(format!("the whole disk of {node} is wiped"))
+}
+
+/// The first half of the other way: what is on the disk stays there until the question is answered.
+fn boot_to_the_question(cx: &Context, member: &Member) -> Unit {
+    let node = member.node();
+    let why = "the node comes as far as its installer, which asks before it touches the disk";
+    let asks = Check::DatanodeIs {
+        node: node.clone(),
+        value: true,
+    };
+    let clears_nothing = Check::NothingClearedAtBoot { node: node.clone() };
+    booting(cx, member, why)
+        // As for a wipe: should it be one after all, nothing is lost.
+        .only_if(safe_to_wipe(cx))
+        .only_if([asks, full(member), clears_nothing])
+        .done_once([Check::AtInstaller {
+            node: node.clone(),
+            was_up: member.host().is_some(),
+        }])
+        .undone(Undo::Nothing(format!(
+            "{node} waits in its installer with its disk as it was: once nextinstallmode is cleared below, `device; use {node}; set nextinstallmode NOSYNC; commit` in cmsh and a power cycle bring it back up, and resuming the undo goes on"
+        )))
+}
+
+/// The second half: the installer gets its leave.
+fn confirm(cx: &Context, member: &Member) -> Unit {
+    let node = member.node();
+    let effect = ManagerEffect::ConfirmInstall { node: node.clone() };
+    let why = "the node waits in its installer; with this leave it wipes the disk and lays it anew; 5 to 20 minutes are usual on real hardware";
+    Unit::act(
+        id(PHASE, Some(node), "confirm"),
+        PHASE,
+        Action::Manager(effect),
+        why,
+    )
+    .on(node)
+    .only_if(safe_to_wipe(cx))
+    // Last: the proof takes its time, and what is answered is what is asked now.
+    .only_if([Check::InstallerAsks { node: node.clone() }])
+    .and_when(laid_anew(cx, member))
+    .within(cx.spec.deadlines.reprovision_s)
+    .destroys(format!("the whole disk of {node} is wiped"))
+}
+
+fn booting(cx: &Context, member: &Member, why: &str) -> Unit {
+    let node = member.node();
     let effect = match member.host() {
         Some(_) => ManagerEffect::Reboot { node: node.clone() },
         None => ManagerEffect::PowerOn { node: node.clone() },
     };
-    let fresh = Check::DiskIsFresh {
-        node: node.clone(),
-        spool: cx.spool().clone(),
-        aside: cx.aside(),
-        run: cx.run,
-    };
-    let why =
-        "this wipes the node's disk and lays it anew; 5 to 20 minutes are usual on real hardware";
     Unit::act(
         id(PHASE, Some(node), "boot"),
         PHASE,
@@ -136,29 +230,41 @@ fn boot(cx: &Context, member: &Member) -> Unit {
         why,
     )
     .on(node)
-    .only_if([
+    .within(cx.spec.deadlines.reprovision_s)
+}
+
+/// What must hold at the very moment before a disk may go.
+fn safe_to_wipe(cx: &Context) -> [Check; 4] {
+    [
         cx.snapshot_proven(),
         Check::HeadIsActive,
         cx.role_unchanged(),
         Check::RoleAbsent { nodes: cx.nodes() },
-        Check::DatanodeEffective {
-            node: node.clone(),
-            value: false,
-        },
-        Check::NextInstallModeIs {
-            node: node.clone(),
-            mode: Some(InstallMode::Full),
-        },
-    ])
-    .and_when([
+    ]
+}
+
+fn full(member: &Member) -> Check {
+    Check::NextInstallModeIs {
+        node: member.node().clone(),
+        mode: Some(InstallMode::Full),
+    }
+}
+
+/// The installer has finished, and what the run had put on the disk is gone.
+fn laid_anew(cx: &Context, member: &Member) -> [Check; 2] {
+    let node = member.node();
+    [
         Check::NextInstallModeIs {
             node: node.clone(),
             mode: None,
         },
-        fresh,
-    ])
-    .within(cx.spec.deadlines.reprovision_s)
-    .destroys(format!("the whole disk of {node} is wiped"))
+        Check::DiskIsFresh {
+            node: node.clone(),
+            spool: cx.spool().clone(),
+            aside: cx.aside(),
+            run: cx.run,
+        },
+    ]
 }
 
 fn guard_again(cx: &Context, member: &Member) -> Unit {

@@ -1,11 +1,12 @@
 //! What a reviewer has to know before approving, in words.
 
-use super::{Context, Member};
+use super::{Context, Member, reprovision};
 use crate::names::NodeName;
 use crate::plan::list;
-use crate::spec::DatanodeAgain;
+use crate::platform::{ApiServers, MANIFEST, Platform};
+use crate::spec::{DatanodeAgain, FullInstall};
 use crate::version::EtcdVersion;
-use crate::world::RecordedRevisions;
+use crate::world::{Device, HeadRole, ObservedMember, RecordedRevisions};
 
 pub(super) fn risks(cx: &Context) -> Vec<String> {
     let mut risks = vec![
@@ -13,12 +14,18 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         lost(cx),
     ];
     if cx.spec.reprovisions() {
-        risks.push("From the first reboot on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.push("From the point of no return on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.extend(wiping(cx));
     }
     risks.extend(window(cx));
-    for (category, reason) in &cx.spec.allow.category_datanode {
+    risks.extend(cx.world.platform.as_ref().map(|p| api_servers(cx, p)));
+    risks.extend(two_heads(cx));
+    let lowered = reprovision::lowered_categories(cx);
+    let allowed = cx.spec.allow.category_datanode.iter();
+    for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
     }
+    risks.extend(cx.members.iter().flat_map(|member| flagged(member.seen)));
     for (run, reason) in &cx.spec.allow.guards {
         risks.push(format!(
             "The guard of run {run} is taken over where it stands, because: {reason}"
@@ -57,9 +64,54 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     risks
 }
 
+/// How the disks come to be wiped, what the other way would be, and what may get between.
+fn wiping(cx: &Context) -> Vec<String> {
+    let mut risks = vec![match cx.spec.full_install {
+        FullInstall::DatanodeNo => "The nodes to be wiped are no data nodes meanwhile, as in the article: no installer asks, and none waits. `full_install: confirm` in the spec is the other way: datanode is never lowered, each installer asks, and the run answers it. It leaves no time in which a reboot wipes unasked, and counts on an answer that this tool has only given to a stand-in.",
+        FullInstall::Confirm => "datanode is never lowered (full_install: confirm): each node to be wiped waits in its installer, and this run answers its question by `installerinteractions --confirm`. So no reboot wipes restored data without asking. Less certain than the article's way: the command is documented (administrator manual 5.4.4), but this tool has only met a stand-in of it. Where the installer does not ask, or asks for something else, the run says so and confirms nothing; whoever else confirms meanwhile wipes the disk.",
+    }.to_owned()];
+    let wiped = cx.members.iter().filter(|member| member.reprovision);
+    for member in wiped.filter(|member| !member.seen.device.cleared_at_boot.is_empty()) {
+        let devices = member.seen.device.cleared_at_boot.join(", ");
+        risks.push(format!("The first boot of {} also wipes {devices}: somebody has set blockdevicesclearedonnextboot, which asks nobody.", member.node()));
+    }
+    let locked = &cx.world.locked_images;
+    if !locked.is_empty() {
+        risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `softwareimage; unlock IMAGE` in cmsh. Find out before who has locked it and why.", locked.join(", ")));
+    }
+    risks
+}
+
+/// What the cluster manager says beside a node's status, where it bears on the restore.
+fn flagged(seen: &ObservedMember) -> Vec<String> {
+    let means = [
+        (
+            Device::CLOSED,
+            "the cluster manager leaves a closed node alone, and may not start etcd there in Reassign",
+        ),
+        (
+            Device::PINGABLE,
+            "it is UP for answering a ping, its CMDaemon is not connected and will not start etcd in Reassign",
+        ),
+        (
+            Device::UNASSIGNED,
+            "no machine has its name: one that boots for it may wait on its console to be told who it is",
+        ),
+    ];
+    let flagged = means.iter().filter(|(flag, _)| seen.device.has_flag(flag));
+    flagged
+        .map(|(flag, meaning)| format!("{} is {flag}: {meaning}.", seen.node))
+        .collect()
+}
+
 /// When a reboot would wipe without asking, and what.
 fn window(cx: &Context) -> Option<String> {
-    let open = |member: &&Member| member.reprovision || !member.seen.device.effective_datanode();
+    let lowers = cx.spec.full_install == FullInstall::DatanodeNo && cx.spec.reprovisions();
+    let open = |member: &&Member| {
+        let device = &member.seen.device;
+        let lowered = member.reprovision && lowers;
+        lowered || !(device.head_node || member.reprovision || device.effective_datanode())
+    };
     let nodes: Vec<NodeName> = cx
         .members
         .iter()
@@ -75,7 +127,7 @@ fn window(cx: &Context) -> Option<String> {
             "From Restore until Datanode is done restored data lies on nodes that are no data nodes, {}: {cause}, restored data included. Do not reboot them by hand. A resumed run makes them data nodes first; `datanode_again: after_reprovision` in the spec does it before anything is restored.",
             list(&nodes)
         ),
-        DatanodeAgain::AfterReprovision if cx.spec.reprovisions() => format!(
+        DatanodeAgain::AfterReprovision if lowers => format!(
             "In Reprovision the nodes to be wiped are no data nodes: {cause}. They are data nodes again before anything is restored, as the spec asks (the article does it last)."
         ),
         DatanodeAgain::AfterReprovision => return None,
@@ -101,4 +153,52 @@ fn lost(cx: &Context) -> String {
     format!(
         "Everything written to etcd after the snapshot, of revision {snapshot}, is lost; {known}. Kubernetes will end workloads that the snapshot does not know."
     )
+}
+
+/// What happens to the API servers, as far as anybody has written it down.
+fn api_servers(cx: &Context, platform: &Platform) -> String {
+    let look = format!(
+        "--etcd-servers must be there, and not empty: Verify looks at {}",
+        match platform.api_server_nodes().as_slice() {
+            [] => "none, for none was seen".to_owned(),
+            nodes => list(nodes),
+        }
+    );
+    match platform.api_servers() {
+        ApiServers::Services => format!(
+            "The API servers are services of Bright's role Kubernetes::ApiServer. While no node has Etcd::Host they are restarted with an empty --etcd-servers, and fail; once it is given back they should come up again with the members named; where they do not, the article has them started by hand in cmsh. {look}."
+        ),
+        ApiServers::StaticPods => format!(
+            "The API servers are kubeadm's static pods. What Bright does to them while no node has Etcd::Host is not documented. After the run look at {MANIFEST} on every control-plane node: {look}, and knows of no others. An empty one was seen after an upgrade by kubeadm.{}",
+            joins_again(cx, platform)
+        ),
+        ApiServers::Both => format!(
+            "There is a role Kubernetes::ApiServer as well as static pods of kubeadm; what Bright does to either while no node has Etcd::Host is not known for such a mix. {look}.{}",
+            joins_again(cx, platform)
+        ),
+        ApiServers::Unknown => "How the API servers are run was not seen: no overlay has Kubernetes::ApiServer, and no member that answers has a static pod of one. After the run see on each of them that --etcd-servers is not empty; Verify does not.".to_owned(),
+    }
+}
+
+/// A wiped control-plane node loses more than etcd's data.
+fn joins_again(cx: &Context, platform: &Platform) -> String {
+    let wiped = cx.members.iter().filter(|member| member.reprovision);
+    let wiped = wiped.map(Member::node);
+    let lost: Vec<_> = wiped
+        .filter(|node| platform.static_pods.contains(node))
+        .cloned()
+        .collect();
+    if lost.is_empty() {
+        return String::new();
+    }
+    format!(
+        " With the disk of {} go that manifest and the control plane's certificates there: the node has to join again (Bright's cm-kubeadm-manage), and whether Bright does that by itself is not known.",
+        list(&lost)
+    )
+}
+
+fn two_heads(cx: &Context) -> Option<String> {
+    (cx.world.head == HeadRole::Active).then(|| {
+        "There are two head nodes. After a failover the run halts before its next effect, and goes on with `resume` at the other head node, from the same state directory: one on storage of both, or a copy. A provisioning under way is lost with a failover and may have to be begun again.".to_owned()
+    })
 }

@@ -2,12 +2,14 @@
 //!
 //! `endpoint health` is green on a member that started from half a restore and hangs on the first
 //! write, and on three clusters that should be one. So the data is compared with what the snapshot's
-//! proof predicted, and a write goes through every member. The seam for Kubernetes' API servers (a
-//! non-empty `--etcd-servers`, their restart) is a further unit of this phase; it is not there yet.
+//! proof predicted, and a write goes through every member. Of Kubernetes' API servers it is only asked
+//! whether they were told of the members again: the article has them restarted with an empty
+//! `--etcd-servers` while no node has the role, and with static pods nobody has written down who mends it.
 
 use super::{Context, Member, id};
-use crate::names::UnitId;
+use crate::names::{EtcdUrl, NodeName, UnitId};
 use crate::plan::{Action, Check, ClientEffect, Phase, PredictedHash, Undo, Unit};
+use crate::platform::Platform;
 
 const PHASE: Phase = Phase::Verify;
 
@@ -28,7 +30,35 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
         let delete = delete.after(&put.id);
         units.extend([put, delete]);
     }
+    units.extend(api_servers(cx));
     units
+}
+
+/// On the nodes where the plan saw one; nothing waits for them.
+fn api_servers(cx: &Context) -> Vec<Unit> {
+    let platform = cx.world.platform.as_ref();
+    let nodes = platform.map_or_else(Vec::new, Platform::api_server_nodes);
+    let members: Vec<(NodeName, EtcdUrl)> = cx
+        .members
+        .iter()
+        .map(|member| (member.node().clone(), member.seen.client_url.clone()))
+        .collect();
+    let unit = |node: &NodeName| {
+        let check = Check::ApiServerTold {
+            node: node.clone(),
+            members: members.clone(),
+        };
+        Unit::gate(
+            id(PHASE, Some(node), "api-server"),
+            PHASE,
+            "the API server is told where etcd is",
+            "without a role to go by, its --etcd-servers may have been emptied; it does not come up with that",
+            vec![check],
+        )
+        .on(node)
+        .within(cx.spec.deadlines.start_s)
+    };
+    nodes.iter().map(unit).collect()
 }
 
 fn same_role(cx: &Context) -> Unit {

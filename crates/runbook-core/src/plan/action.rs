@@ -80,6 +80,11 @@ pub enum ManagerEffect {
         /// The node.
         node: NodeName,
     },
+    /// Give a node's installer, which waits for it, leave to install FULL; this wipes its disk.
+    ConfirmInstall {
+        /// The node.
+        node: NodeName,
+    },
 }
 
 /// An effect on a node.
@@ -256,6 +261,11 @@ impl Action {
         !matches!(self, Self::Manager(ManagerEffect::Reboot { .. }))
     }
 
+    /// Whether it answers a question, which is answered again where it is asked again.
+    pub const fn is_answer(&self) -> bool {
+        matches!(self, Self::Manager(ManagerEffect::ConfirmInstall { .. }))
+    }
+
     /// What is true of the world once the action has happened, and not before.
     pub fn done_when(&self) -> Vec<Check> {
         match self {
@@ -328,6 +338,7 @@ impl ManagerEffect {
                 node: node.clone(),
                 was_up: false,
             }],
+            Self::ConfirmInstall { node } => vec![Check::Provisioned { node: node.clone() }],
         }
     }
 }

@@ -188,6 +188,29 @@ pub enum Check {
         /// Whether it was up before, and not merely off.
         was_up: bool,
     },
+    /// The node's installer asks for leave to install FULL, and for nothing else.
+    InstallerAsks {
+        /// The node.
+        node: NodeName,
+    },
+    /// The node has booted into its installer, which asks for leave to install FULL; or it is through
+    /// with it, because somebody else has answered or it never asked.
+    AtInstaller {
+        /// The node.
+        node: NodeName,
+        /// Whether it was up before, and not merely off.
+        was_up: bool,
+    },
+    /// The node is through with its installer, up, and answers ssh.
+    Provisioned {
+        /// The node.
+        node: NodeName,
+    },
+    /// `blockdevicesclearedonnextboot` is empty: no boot wipes a disk behind everybody's back.
+    NothingClearedAtBoot {
+        /// The node.
+        node: NodeName,
+    },
     /// The disk is a new one: neither the run's guard nor the moved spool is on it.
     DiskIsFresh {
         /// The node.
@@ -284,6 +307,13 @@ pub enum Check {
         key: String,
         /// The value; none when the key must be gone.
         value: Option<String>,
+    },
+    /// The API server on the node was told of these members. What cannot be seen counts, and is said.
+    ApiServerTold {
+        /// The node.
+        node: NodeName,
+        /// The members.
+        members: Vec<(NodeName, EtcdUrl)>,
     },
     /// An embedder's own question.
     Own {

@@ -40,6 +40,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Broken> {
         PlanKind::Restore => {
             roles_are_looked_at(plan)?;
             datanode_comes_back(&plan.units)?;
+            asked_nodes_stay_data_nodes(&plan.units)?;
             phases_in_order(&plan.units)?;
             nothing_destroyed_before_the_proof(plan)?;
             nothing_starts_before_every_restore(plan)?;
@@ -90,16 +91,18 @@ fn shape(units: &[Unit]) -> Result<(), Broken> {
 /// be taken back.
 fn marks_are_right(plan: &Plan) -> Result<(), Broken> {
     for unit in &plan.units {
-        let boots = matches!(
-            unit.act,
-            Some(Action::Manager(
-                ManagerEffect::Reboot { .. } | ManagerEffect::PowerOn { .. }
-            ))
-        );
-        if boots && !unit.destructive {
+        if boots(unit).is_some() && !unit.destructive && asked_boot(unit).is_none() {
             return Err(Broken::new(
                 &unit.id,
-                "it boots a node, and is not marked as destructive",
+                "it boots a node that nothing makes ask first, and is not marked as destructive",
+            ));
+        }
+        if let Some(Action::Manager(ManagerEffect::ConfirmInstall { node })) = &unit.act
+            && !(unit.destructive && asks_for(&unit.require, node))
+        {
+            return Err(Broken::new(
+                &unit.id,
+                "it lets a disk be wiped without looking what is asked for, or is not marked as destructive",
             ));
         }
     }
@@ -117,6 +120,51 @@ fn marks_are_right(plan: &Plan) -> Result<(), Broken> {
         ));
     }
     Ok(())
+}
+
+fn boots(unit: &Unit) -> Option<&NodeName> {
+    match &unit.act {
+        Some(Action::Manager(ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node })) => {
+            Some(node)
+        }
+        _ => None,
+    }
+}
+
+/// The node of a boot that wipes nothing by itself: right before it, the node is a data node, whose
+/// installer asks, and has no block devices that are cleared without a question.
+fn asked_boot(unit: &Unit) -> Option<&NodeName> {
+    let node = boots(unit).filter(|_| !unit.destructive)?;
+    // Its own: then the value of its category does not matter.
+    let asks = Check::DatanodeIs {
+        node: node.clone(),
+        value: true,
+    };
+    let clears_nothing = Check::NothingClearedAtBoot { node: node.clone() };
+    let looks = [asks, clears_nothing]
+        .iter()
+        .all(|check| unit.require.contains(check));
+    looks.then_some(node)
+}
+
+fn asks_for(require: &[Check], of: &NodeName) -> bool {
+    require
+        .iter()
+        .any(|check| matches!(check, Check::InstallerAsks { node } if node == of))
+}
+
+/// A node whose installer is counted on to ask stays a data node all the way: lowered while it boots,
+/// it would be wiped without a question.
+fn asked_nodes_stay_data_nodes(units: &[Unit]) -> Result<(), Broken> {
+    let asked: BTreeSet<&NodeName> = units.iter().filter_map(asked_boot).collect();
+    let lowers = |unit: &&Unit| matches!(&unit.act, Some(Action::Manager(ManagerEffect::SetDatanode { node, value: false })) if asked.contains(node));
+    match units.iter().find(lowers) {
+        None => Ok(()),
+        Some(unit) => Err(Broken::new(
+            &unit.id,
+            "it lowers datanode of a node whose installer is counted on to ask",
+        )),
+    }
 }
 
 /// Whoever gives the role back looks, at that very moment, whether it is still the plan's role.

@@ -247,6 +247,14 @@ impl Unit {
         self
     }
 
+    /// Done by something else than what the action brings about when nothing comes between, as a
+    /// reboot that stops at its installer's question.
+    #[must_use]
+    pub fn done_once(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.done_when = checks.into_iter().collect();
+        self
+    }
+
     /// How long to wait for it, in seconds.
     #[must_use]
     pub const fn within(mut self, deadline_s: u32) -> Self {

@@ -54,6 +54,9 @@ impl fmt::Display for ManagerEffect {
             }
             Self::Reboot { node } => write!(f, "reboot {node}"),
             Self::PowerOn { node } => write!(f, "power on {node}"),
+            Self::ConfirmInstall { node } => {
+                write!(f, "let the installer of {node} install FULL")
+            }
         }
     }
 }
@@ -213,6 +216,27 @@ impl fmt::Display for Check {
             Self::Rebooted { node, .. } => {
                 write!(f, "{node} is UP, answers ssh, and has a new boot id")
             }
+            Self::InstallerAsks { node } => {
+                write!(
+                    f,
+                    "the installer of {node} asks for a FULL install, and for nothing else"
+                )
+            }
+            Self::AtInstaller { node, .. } => {
+                write!(
+                    f,
+                    "the installer of {node} asks for a FULL install, or is through"
+                )
+            }
+            Self::Provisioned { node } => {
+                write!(
+                    f,
+                    "{node} is through with its installer, UP, and answers ssh"
+                )
+            }
+            Self::NothingClearedAtBoot { node } => {
+                write!(f, "blockdevicesclearedonnextboot of {node} is empty")
+            }
             Self::DiskIsFresh {
                 node, spool, aside, ..
             } => {
@@ -277,6 +301,10 @@ impl fmt::Display for Check {
             } => {
                 write!(f, "{url} has no canary key any more")
             }
+            Self::ApiServerTold { node, .. } => write!(
+                f,
+                "--etcd-servers of the API server on {node} is not empty, and names members"
+            ),
             Self::Own { kind, params } => write!(f, "{kind} {params} is done"),
         }
     }

@@ -49,7 +49,7 @@ fn quorum_answers(url: &EtcdUrl, allowed: Option<&str>) -> Finding {
         None => never(
             "quorum-answers",
             seen,
-            "replace the broken members one by one instead; to restore all the same, give a reason: `allow: {quorum: \"<reason>\"}` in the spec",
+            "replace the broken members one by one instead: nothing is lost then. Where the head node has it, `cm-etcd-manage --kube-cluster LABEL status` is the beginning of that; to restore all the same, give a reason: `allow: {quorum: \"<reason>\"}` in the spec",
         ),
     }
 }

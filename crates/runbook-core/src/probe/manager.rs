@@ -1,12 +1,11 @@
 //! What the cluster manager is asked: roles, records, boots.
 
-use super::Finding::{self, Holds, NotYet, Underway};
+use super::Finding::{self, Holds, NotYet};
 use super::{holds_if, never};
-use crate::journal::Baseline;
 use crate::names::{AbsPath, CategoryName, NodeName, OverlayName};
 use crate::plan::{list, yes_no};
 use crate::ports::{PortResult, Ports};
-use crate::world::{DeviceStatus, HeadRole, InstallMode, RoleHolder, RoleSource};
+use crate::world::{HeadRole, InstallMode, RoleHolder, RoleSource};
 
 pub(super) async fn head_is_active(ports: &Ports) -> PortResult<Finding> {
     Ok(match ports.manager.head_role().await? {
@@ -144,50 +143,4 @@ pub(super) async fn next_install_mode_is(
         read == mode,
         format!("nextinstallmode of {node} is {shown}"),
     ))
-}
-
-/// A boot is over when Bright says UP, ssh answers, and the boot id is another one.
-///
-/// `UP` alone may only mean that the node answers a ping; an answering sshd alone may be the
-/// installer's. While the status says anything else the boot is under way: acting again would reboot
-/// a node in the middle of its installation.
-pub(super) async fn rebooted(
-    ports: &Ports,
-    node: &NodeName,
-    was_up: bool,
-    before: Option<&Baseline>,
-) -> PortResult<Finding> {
-    let device = ports.manager.device(node).await?;
-    let shown = format!("{node} is [{}]", device.status);
-    match &device.status {
-        DeviceStatus::Up => {}
-        DeviceStatus::Booting(_) => return Ok(Underway(shown)),
-        DeviceStatus::Failed(_) => {
-            return Ok(never(
-                "provisioning-failed",
-                shown,
-                "see /var/log/node-installer on the head node; once the node can install, reboot it by hand and resume",
-            ));
-        }
-        // A node that was up and was told to reboot is on its way down; told again, it might be
-        // caught in the middle of its installation.
-        DeviceStatus::Down if was_up && before.is_some() => return Ok(Underway(shown)),
-        DeviceStatus::Down | DeviceStatus::Unknown(_) => return Ok(NotYet(shown)),
-    }
-    let Some(now) = ports.nodes.boot_id(node).await? else {
-        return Ok(Underway(format!("{shown}, but ssh does not answer")));
-    };
-    Ok(match before {
-        None if was_up => NotYet(format!("{shown}, and nothing has rebooted it yet")),
-        // To be powered on, it would stay up as it is, and its disk what it was.
-        None => never(
-            "node-came-up",
-            format!("{shown}, but was off when the plan was made"),
-            "somebody has powered it on: power it off again, then resume",
-        ),
-        Some(Baseline { boot_id: Some(old) }) if *old == now => {
-            NotYet(format!("{shown}, still of the same boot"))
-        }
-        Some(_) => Holds(format!("{shown}, boot {}", now.0)),
-    })
 }

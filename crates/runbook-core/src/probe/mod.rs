@@ -6,6 +6,7 @@
 //! One function answers one check; they are filed by whom they ask.
 
 mod client;
+mod installer;
 mod manager;
 mod node;
 mod tool;
@@ -24,6 +25,15 @@ pub enum Finding {
     NotYet(String),
     /// It does not hold, but the effect has begun: wait, and do not act again.
     Underway(String),
+    /// It is under way and stands: somebody else has to do something, and then it goes on by itself.
+    Held {
+        /// The stable error code.
+        code: &'static str,
+        /// What was seen.
+        seen: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// It does not hold: the effect was begun and ended without success. Acting again may help,
     /// waiting does not.
     Stopped {
@@ -47,7 +57,7 @@ pub enum Finding {
     Blind(AdapterError),
 }
 
-use Finding::{Blind, Holds, Never, NotYet, Stopped, Underway};
+use Finding::{Blind, Held, Holds, Never, NotYet, Stopped, Underway};
 
 impl Finding {
     /// What was seen, in one line.
@@ -58,6 +68,7 @@ impl Finding {
             | Underway(seen)
             | Stopped { seen, .. }
             | Never { seen, .. } => seen.clone(),
+            Held { code, seen, .. } => format!("{seen} [{code}]"),
             Blind(error) => format!("cannot be seen: {}", error.chain()),
         }
     }
@@ -72,7 +83,7 @@ pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> 
     for check in checks {
         match one(ports, check, before).await {
             Holds(fact) => {
-                booted |= matches!(check, Check::Rebooted { .. });
+                booted |= matches!(check, Check::Rebooted { .. } | Check::Provisioned { .. });
                 seen.push(fact);
             }
             // The installer clears `nextinstallmode` in its own time. A node that has booted for this
@@ -116,7 +127,15 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         Check::NextInstallModeIs { node, mode } => {
             manager::next_install_mode_is(ports, node, *mode).await
         }
-        Check::Rebooted { node, was_up } => manager::rebooted(ports, node, *was_up, before).await,
+        Check::Rebooted { node, was_up } => installer::rebooted(ports, node, *was_up, before).await,
+        Check::AtInstaller { node, was_up } => {
+            installer::at_installer(ports, node, *was_up, before).await
+        }
+        Check::InstallerAsks { node } => installer::installer_asks(ports, node).await,
+        Check::Provisioned { node } => installer::provisioned(ports, node).await,
+        Check::NothingClearedAtBoot { node } => {
+            installer::nothing_cleared_at_boot(ports, node).await
+        }
 
         Check::SnapshotSeen {
             node,
@@ -208,6 +227,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
             client::key_reads(ports, url, key, value.as_deref()).await
         }
 
+        Check::ApiServerTold { node, members } => node::api_server_told(ports, node, members).await,
         Check::Own { kind, params } => own(ports, kind, params).await,
     }
 }
@@ -228,6 +248,10 @@ async fn own(ports: &Ports, kind: &str, params: &serde_json::Value) -> PortResul
 
 fn holds_if(right: bool, seen: String) -> Finding {
     if right { Holds(seen) } else { NotYet(seen) }
+}
+
+const fn held(code: &'static str, seen: String, hint: &'static str) -> Finding {
+    Held { code, seen, hint }
 }
 
 const fn never(code: &'static str, seen: String, hint: &'static str) -> Finding {

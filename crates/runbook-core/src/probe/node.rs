@@ -3,7 +3,7 @@
 use super::Finding::{self, Holds, NotYet};
 use super::{holds_if, never};
 use crate::digest::Digest;
-use crate::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
+use crate::names::{AbsPath, EtcdUrl, NodeName, Owner, RunId, ServiceName};
 use crate::ports::{PortResult, Ports};
 use crate::world::{ServiceState, SpoolState};
 
@@ -202,4 +202,41 @@ pub(super) async fn tree_owned(
             state.owner, state.mode, state.strangers
         ),
     ))
+}
+
+/// An API server that is not told of etcd is waited for: whoever writes its options may not have come to
+/// it yet. One that cannot be seen is no reason to hold up a restore, and no reason to keep silent.
+pub(super) async fn api_server_told(
+    ports: &Ports,
+    node: &NodeName,
+    members: &[(NodeName, EtcdUrl)],
+) -> PortResult<Finding> {
+    let not_seen = |why: String| Ok(Holds(format!("NOT seen: the API server on {node}: {why}")));
+    let told = match ports.nodes.api_server(node).await {
+        Ok(Some(told)) => told,
+        Ok(None) => return not_seen("there is neither a static pod nor a process of it".into()),
+        Err(error) => return not_seen(error.chain()),
+    };
+    let place = if told.static_pod {
+        "its static pod's manifest"
+    } else {
+        "its command line"
+    };
+    if told.etcd_servers.is_empty() {
+        return Ok(NotYet(format!(
+            "--etcd-servers of the API server on {node} is empty in {place}"
+        )));
+    }
+    let servers = told.etcd_servers.join(",");
+    let strangers = told.strangers(members);
+    if strangers.len() == told.etcd_servers.len() {
+        return Ok(NotYet(format!(
+            "the API server on {node} is told of {servers} in {place}, and none of these is a member"
+        )));
+    }
+    let mut seen = format!("the API server on {node} is told of {servers}");
+    if !strangers.is_empty() {
+        seen = format!("NOT all of these are members: {seen}");
+    }
+    Ok(Holds(seen))
 }

@@ -6,6 +6,9 @@ use crate::error::AdapterError;
 use crate::event::Failure;
 use crate::probe::Finding;
 
+/// The code of a halt because of a failover.
+pub const HEAD_CHANGED: &str = "head-changed";
+
 impl From<&AdapterError> for Failure {
     fn from(error: &AdapterError) -> Self {
         Self {
@@ -39,7 +42,21 @@ pub(super) fn in_the_way(seen: String) -> Failure {
 }
 
 pub(super) fn too_late(finding: &Finding, deadline: Duration) -> Failure {
-    let seen = format!("after {} s: {}", deadline.as_secs(), finding.seen());
+    let after = deadline.as_secs();
+    if let Finding::Held { code, seen, hint } = finding {
+        return failure(code, format!("after {after} s: {seen}"), hint);
+    }
+    let seen = format!("after {after} s: {}", finding.seen());
     let hint = "what was begun may still come true: look at it, then resume. The deadline is in the spec's `deadlines`";
     failure("deadline", seen, hint)
+}
+
+/// This head node has handed the cluster over: whatever failed because of that is no fault of a unit.
+pub(super) fn deposed(seen: &str) -> Failure {
+    let hint = "nothing more is done from here, and what is in flight is left as it is. Go on with `resume` at the head node that `cmha status` calls active";
+    failure(
+        HEAD_CHANGED,
+        format!("this head node may not act any more: {seen}"),
+        hint,
+    )
 }

@@ -1,21 +1,24 @@
 //! The one routine for every unit: look, record the intent, act, look again, record the outcome.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::failure::{failure, in_the_way, too_late, unsafe_now};
+use super::failure::{deposed, failure, in_the_way, too_late, unsafe_now};
+use super::head::{ASK_EVERY, Head};
 use super::{Run, RunError, bounded};
 use crate::error::{AdapterError, Certainty};
 use crate::event::{Event, EventSink, Failure, UnitRef};
 use crate::journal::{Baseline, Entry, Permit};
 use crate::machine::UnitState;
 use crate::names::NodeName;
-use crate::plan::{Action, Check, Unit};
+use crate::plan::{Action, Check, Phase, Unit};
 use crate::probe::{self, Finding};
 use crate::world::BootId;
 
-/// How often an action that certainly did not happen is tried again in one life.
+/// How often an action that certainly did not happen is tried again in one life, and a question answered
+/// again.
 const RETRIES: u32 = 3;
 
 /// What became of a unit in this life.
@@ -24,6 +27,8 @@ pub(super) enum Came {
     /// A gate that was not waited for any longer because the run is to halt; nothing is recorded.
     Left,
     Failed(Failure),
+    /// This head node may not act any more; nothing is recorded of the unit, which is as it was left.
+    Deposed(Failure),
 }
 
 /// Takes a unit as far as it goes in this life.
@@ -39,9 +44,11 @@ pub(super) async fn drive<'a>(
         events,
         stop,
         name: UnitRef::from(unit),
+        answers: AtomicU32::new(0),
     };
     let came = match work.through().await {
-        Ok(Came::Failed(failure)) => work.failed(failure),
+        Ok(Came::Failed(failure)) => work.failed_here(failure).await,
+        Ok(Came::Deposed(failure)) => Ok(work.deposed(failure)),
         other => other,
     };
     (unit, came)
@@ -53,6 +60,8 @@ struct Work<'a> {
     events: &'a dyn EventSink,
     stop: &'a CancellationToken,
     name: UnitRef,
+    /// How often a question was answered again in this life.
+    answers: AtomicU32,
 }
 
 impl Work<'_> {
@@ -66,10 +75,14 @@ impl Work<'_> {
         match self.first_look().await {
             Finding::Holds(seen) => self.done(false, seen),
             // Begun in an earlier life and still going on: acting again would do it twice.
-            Finding::Underway(_) if self.intended() => self.wait(false).await,
+            Finding::Underway(_) | Finding::Held { .. } if self.intended() => {
+                self.wait(false).await
+            }
             Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
             Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
-            Finding::Never { code, seen, hint } => Ok(Came::Failed(failure(code, seen, hint))),
+            Finding::Never { code, seen, hint } | Finding::Held { code, seen, hint } => {
+                Ok(Came::Failed(failure(code, seen, hint)))
+            }
             Finding::Blind(error) => Ok(Came::Failed(Failure::from(&error))),
         }
     }
@@ -107,7 +120,9 @@ impl Work<'_> {
                 Finding::Blind(error) if error.certainty != Certainty::Refused => {
                     self.run.plan.spec.deadlines.quick_s
                 }
-                Finding::Underway(_) if !self.intended() => self.unit.deadline_s,
+                Finding::Underway(_) | Finding::Held { .. } if !self.intended() => {
+                    self.unit.deadline_s
+                }
                 Finding::NotYet(_) if before.is_some() && self.may_be_on_its_way() => {
                     self.run.plan.spec.deadlines.stop_s
                 }
@@ -145,13 +160,20 @@ impl Work<'_> {
             Ok(baseline) => baseline,
             Err(error) => return Ok(Came::Failed(Failure::from(&error))),
         };
+        // The last question before the intent: no effect leaves a head node that is not the active one.
+        match self.patiently(&[Check::HeadIsActive], None).await {
+            Finding::Holds(_) => {}
+            _ if self.stop.is_cancelled() => return Ok(Came::Left),
+            Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
+            other => return Ok(Came::Deposed(deposed(&other.seen()))),
+        }
         let at = self.run.ports.clock.wall();
         let permit = self.run.ledger().intend(at, &self.unit.id, baseline)?;
         self.events.event(Event::Acting {
             unit: self.name.clone(),
             what: action.to_string(),
         });
-        match self.perform(&permit, action).await {
+        match self.perform(&permit, action).await? {
             Ok(()) => self.wait(true).await,
             Err(error) => self.after_error(&error).await,
         }
@@ -160,7 +182,7 @@ impl Work<'_> {
     /// What only a comparison with the time before can tell.
     async fn baseline(&self) -> Result<Baseline, AdapterError> {
         let rebooted = self.unit.done_when.iter().find_map(|check| match check {
-            Check::Rebooted { node, .. } => Some(node),
+            Check::Rebooted { node, .. } | Check::AtInstaller { node, .. } => Some(node),
             _ => None,
         });
         let Some(node) = rebooted else {
@@ -179,7 +201,11 @@ impl Work<'_> {
         Some(member.host.as_ref()?.boot_id.clone())
     }
 
-    async fn perform(&self, permit: &Permit, action: &Action) -> Result<(), AdapterError> {
+    async fn perform(
+        &self,
+        permit: &Permit,
+        action: &Action,
+    ) -> Result<Result<(), AdapterError>, RunError> {
         let clock = &self.run.ports.clock;
         let mut tries = 0;
         loop {
@@ -192,8 +218,10 @@ impl Work<'_> {
                         error: error.chain(),
                     });
                     clock.sleep(self.poll()).await;
+                    // Another life may have begun meanwhile, and be past this.
+                    self.run.ledger().journal.still_ours()?;
                 }
-                other => return other,
+                other => return Ok(other),
             }
         }
     }
@@ -205,6 +233,8 @@ impl Work<'_> {
             Certainty::Unknown => self.wait(true).await,
             Certainty::NotDone | Certainty::Refused => match self.look().await {
                 Finding::Holds(seen) => self.done(true, seen),
+                // It did not happen, and somebody can do it in its place.
+                Finding::Held { .. } => self.wait(true).await,
                 _ => Ok(Came::Failed(Failure::from(error))),
             },
         }
@@ -215,9 +245,15 @@ impl Work<'_> {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
+        let mut asked = since;
+        let mut went_on = !acted;
         loop {
             let finding = self.look().await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            went_on |= matches!(finding, Finding::Underway(_) | Finding::Held { .. });
+            if let Some(action) = self.to_answer_again(&finding, went_on, elapsed) {
+                return Box::pin(self.act(action)).await;
+            }
             match finding {
                 Finding::Holds(seen) => return self.done(acted, seen),
                 Finding::Never { code, seen, hint } | Finding::Stopped { code, seen, hint } => {
@@ -238,11 +274,36 @@ impl Work<'_> {
                 }
             }
             clock.sleep(self.poll()).await;
+            // After a failover nobody here may act on what is waited for.
+            if clock.monotonic().saturating_sub(asked) >= ASK_EVERY {
+                asked = clock.monotonic();
+                if let Head::Passive(failure) = self.run.head().await {
+                    return Ok(Came::Deposed(failure));
+                }
+            }
         }
+    }
+
+    /// A question is answered again when it went on and asks anew, as after a reset by hand, and when it
+    /// still asks after a while, so that the answer may have been lost.
+    fn to_answer_again(
+        &self,
+        finding: &Finding,
+        went_on: bool,
+        elapsed: Duration,
+    ) -> Option<&Action> {
+        let action = self.unit.act.as_ref().filter(|action| action.is_answer())?;
+        let patience = Duration::from_secs(self.run.plan.spec.deadlines.stop_s.into());
+        let asks = matches!(finding, Finding::NotYet(_)) && (went_on || elapsed >= patience);
+        (asks && self.answers.fetch_add(1, Ordering::Relaxed) < RETRIES).then_some(action)
     }
 
     fn waiting(&self, finding: &Finding, elapsed: Duration, deadline: Duration) {
         let (unit, seen) = (self.name.clone(), finding.seen());
+        if let Finding::Held { code, seen, hint } = finding {
+            let (unit, by) = (unit.clone(), failure(code, seen.clone(), hint));
+            self.events.event(Event::Held { unit, by });
+        }
         self.events.event(Event::Waiting {
             unit,
             seen,
@@ -281,6 +342,27 @@ impl Work<'_> {
             reason,
         });
         Ok(Came::Through)
+    }
+
+    /// What fails because of a failover is no failure of the unit: a session that ended, a request that
+    /// was cut, a node that the other head takes care of now.
+    async fn failed_here(&self, failure: Failure) -> Result<Came, RunError> {
+        // Preflight's own question, whose answer is the failure.
+        if self.unit.phase == Phase::Preflight && failure.code == "head-passive" {
+            return self.failed(failure);
+        }
+        match self.run.head().await {
+            Head::Passive(by) => Ok(self.deposed(by)),
+            Head::NotDeposed => self.failed(failure),
+        }
+    }
+
+    fn deposed(&self, failure: Failure) -> Came {
+        self.events.event(Event::Failed {
+            unit: self.name.clone(),
+            failure: failure.clone(),
+        });
+        Came::Deposed(failure)
     }
 
     fn failed(&self, failure: Failure) -> Result<Came, RunError> {

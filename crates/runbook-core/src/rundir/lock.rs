@@ -1,14 +1,18 @@
 //! One process per state directory, and per cluster.
 
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::files::open_private;
 use super::{Result, StateError};
 use crate::journal::Actor;
 use crate::names::ClusterLabel;
+use crate::world::BootId;
 
 /// A cluster, held for one process.
 #[derive(Debug)]
@@ -19,7 +23,42 @@ pub struct ClusterLock {
 
 /// Whoever holds a cluster; what it says of itself may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder(pub Option<Actor>);
+pub struct Holder(pub Option<LockNote>);
+
+/// What stands in a lock file: whose it is, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockNote {
+    /// Who.
+    #[serde(flatten)]
+    pub by: Actor,
+    /// The boot of the host: with another one, the process is gone. Absent in notes of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<BootId>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<jiff::Timestamp>,
+}
+
+impl LockNote {
+    fn of(by: &Actor) -> Self {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Self {
+            by: by.clone(),
+            boot_id: boot_id.map(|id| BootId(id.trim().to_owned())),
+            since: jiff::Timestamp::now().round(jiff::Unit::Second).ok(),
+        }
+    }
+}
+
+impl fmt::Display for LockNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.by.fmt(f)?;
+        match self.since {
+            Some(since) => write!(f, ", since {since}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// How often a lock is tried for: whoever only looks holds it for a moment.
 const LOCK_TRIES: u32 = 5;
@@ -29,8 +68,9 @@ pub(super) fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let mut file = open_private(path, &mut options)?;
-    take(&mut file, cluster, path)?;
-    let holder = serde_json::to_vec(by).map_err(|e| StateError::io(path, "written")(e.into()))?;
+    take(&mut file, cluster, path, by)?;
+    let holder = serde_json::to_vec(&LockNote::of(by))
+        .map_err(|e| StateError::io(path, "written")(e.into()))?;
     let written = file
         .set_len(0)
         .and_then(|()| file.rewind())
@@ -39,7 +79,7 @@ pub(super) fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result
     Ok(file)
 }
 
-fn take(file: &mut File, cluster: &ClusterLabel, path: &Path) -> Result<()> {
+fn take(file: &mut File, cluster: &ClusterLabel, path: &Path, by: &Actor) -> Result<()> {
     for left in (0..LOCK_TRIES).rev() {
         match file.try_lock() {
             Ok(()) => return Ok(()),
@@ -50,13 +90,15 @@ fn take(file: &mut File, cluster: &ClusterLabel, path: &Path) -> Result<()> {
             Err(TryLockError::Error(error)) => return Err(StateError::io(path, "locked")(error)),
         }
     }
+    let holder = read_note(file);
     Err(StateError::Locked {
         cluster: cluster.clone(),
-        holder: read_actor(file).map(Box::new),
+        elsewhere: holder.as_ref().is_some_and(|note| note.by.host != by.host),
+        holder: holder.map(Box::new),
     })
 }
 
-pub(super) fn read_actor(file: &mut File) -> Option<Actor> {
+pub(super) fn read_note(file: &mut File) -> Option<LockNote> {
     let mut text = Vec::new();
     file.take(4096).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()

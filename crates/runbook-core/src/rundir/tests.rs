@@ -31,7 +31,11 @@ fn a_cluster_is_held_by_one_and_says_by_whom() {
         error.to_string().contains("root on head1, process 7"),
         "{error}"
     );
-    assert_eq!(state.holder(&label()).unwrap(), Some(Holder(Some(actor()))));
+    let Some(Holder(Some(note))) = state.holder(&label()).unwrap() else {
+        panic!("it says whose it is");
+    };
+    assert_eq!(note.by, actor());
+    assert!(note.boot_id.is_some() && note.since.is_some(), "{note:?}");
     drop(lock);
     assert!(state.lock(&label(), &actor()).is_ok());
 }

@@ -13,8 +13,9 @@ use super::{module, named, run_id};
 use crate::digest::Digest;
 use crate::identity::{self, MemberId};
 use crate::names::{CategoryName, EtcdUrl, MemberName, NodeName};
+use crate::platform::{ApiServerRole, Platform};
 use crate::spec::{
-    Allowances, DatanodeAgain, Deadlines, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
+    Allowances, DatanodeAgain, Deadlines, FullInstall, MemberSpec, RevisionBump, SPEC_FORMAT, Spec,
 };
 use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
@@ -62,6 +63,12 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    two_heads: bool,
+    platform: Platform,
+    full_install: FullInstall,
+    cleared_at_boot: Option<usize>,
+    image_locked: bool,
+    head_node: Option<usize>,
     datanode_again: DatanodeAgain,
 }
 
@@ -83,6 +90,19 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            two_heads: false,
+            platform: Platform {
+                release: Some("9.2".into()),
+                api_server_role: Some(ApiServerRole {
+                    overlay: named("kube-default-master"),
+                    nodes: (0..members).map(node_name).collect(),
+                }),
+                ..Platform::default()
+            },
+            full_install: FullInstall::DatanodeNo,
+            cleared_at_boot: None,
+            image_locked: false,
+            head_node: None,
             datanode_again: DatanodeAgain::default(),
         }
     }
@@ -192,10 +212,52 @@ impl Builder {
         self
     }
 
+    /// There are two head nodes; the one in seat 0 is active, see [`World::fail_over`].
+    #[must_use]
+    pub const fn two_heads(mut self) -> Self {
+        self.two_heads = true;
+        self
+    }
+
+    /// The spec has the installers' questions answered, and `datanode` never lowered.
+    #[must_use]
+    pub const fn confirm(mut self) -> Self {
+        self.full_install = FullInstall::Confirm;
+        self
+    }
+
+    /// Somebody has set `blockdevicesclearedonnextboot` on the node at this place.
+    #[must_use]
+    pub const fn cleared_at_boot(mut self, at: usize) -> Self {
+        self.cleared_at_boot = Some(at);
+        self
+    }
+
+    /// The software image of the nodes is locked.
+    #[must_use]
+    pub const fn locked_image(mut self) -> Self {
+        self.image_locked = true;
+        self
+    }
+
+    /// The node at this place is a head node.
+    #[must_use]
+    pub const fn head_node(mut self, at: usize) -> Self {
+        self.head_node = Some(at);
+        self
+    }
+
     /// When the spec makes the members data nodes again.
     #[must_use]
     pub const fn datanode_again(mut self, when: DatanodeAgain) -> Self {
         self.datanode_again = when;
+        self
+    }
+
+    /// What the cluster manager says of itself; nodes in `static_pods` have the manifest of one.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = platform;
         self
     }
 
@@ -226,6 +288,7 @@ impl Builder {
         };
         World::from_state(State {
             now: Duration::ZERO,
+            active: self.two_heads.then_some(0),
             queue: Queue::default(),
             rng: Rng::new(self.seed),
             setup,
@@ -241,6 +304,9 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
+            etcd_servers_lost: false,
+            image_locked: self.image_locked,
+            busy: false,
         })
     }
 
@@ -272,6 +338,7 @@ impl Builder {
             overlay: named("kube-default-etcd"),
             spool: named("/var/lib/etcd"),
             recorded: self.recorded,
+            platform: self.platform.clone(),
             version: self.version,
             image_has_spool: self.image_has_spool,
         }
@@ -307,6 +374,7 @@ impl Builder {
             etcd_version: None,
             service: named("etcd"),
             owner: named("etcd:etcd"),
+            full_install: self.full_install,
             revision_bump: self.revision_bump,
             datanode_again: self.datanode_again,
             parallel: self.parallel,
@@ -342,11 +410,19 @@ impl Builder {
             peer_url: url(at, 2380),
             client_url: url(at, 2379),
             category: named("default"),
+            head: self.head_node == Some(at),
             power: if found == Found::Off {
                 Power::Off
             } else {
                 Power::Up { ssh: true }
             },
+            step: None,
+            asking: false,
+            bmc_dead: false,
+            cleared_at_boot: (self.cleared_at_boot == Some(at))
+                .then(|| "/dev/sda".to_owned())
+                .into_iter()
+                .collect(),
             epoch: 1,
             disk,
             limited: etcd == Etcd::Failing,

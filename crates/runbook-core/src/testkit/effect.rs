@@ -35,6 +35,8 @@ pub enum Effect {
     Rebooting,
     /// The node was powered on.
     PoweredOn,
+    /// The installer was given leave to install FULL.
+    Confirmed,
     /// `systemctl stop` ended a running unit.
     ServiceStopped,
     /// The spool was moved aside.

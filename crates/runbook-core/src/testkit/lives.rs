@@ -117,6 +117,7 @@ impl Life {
 #[derive(Debug)]
 pub struct Lives {
     world: World,
+    seat: usize,
     plan: Arc<SealedPlan>,
     store: MemoryStore,
     count: u32,
@@ -148,19 +149,33 @@ impl Lives {
 
     /// A run of any plan; one plan can be shared by many worlds that began alike.
     pub fn with_plan(world: &World, plan: impl Into<Arc<SealedPlan>>) -> Self {
-        let mut state = world.state();
-        state.proofs = 0;
-        drop(state);
+        world.state().proofs = 0;
+        Self::new(world, plan.into(), 0, MemoryStore::default())
+    }
+
+    fn new(world: &World, plan: Arc<SealedPlan>, seat: usize, store: MemoryStore) -> Self {
         Self {
             world: world.clone(),
-            plan: plan.into(),
-            store: MemoryStore::default(),
+            seat,
+            plan,
+            store,
             count: 0,
             waits: 0,
             appends: 0,
             last: None,
             machine: None,
         }
+    }
+
+    /// The same run with the same journal, at the head node in this seat: storage of both.
+    #[must_use]
+    pub fn at_seat(&self, seat: usize) -> Self {
+        Self::new(
+            &self.world,
+            Arc::clone(&self.plan),
+            seat,
+            self.store.clone(),
+        )
     }
 
     /// The plan.
@@ -200,13 +215,29 @@ impl Lives {
 
     /// As [`Lives::live`], with somebody watching.
     pub fn live_watched(&mut self, mortal: Mortal, events: &dyn EventSink) -> &Life {
-        self.count += 1;
-        let life = self.one(mortal, events).unwrap_or_else(Life::Refused);
-        self.last.insert(life)
+        self.live_beside(mortal, events, |_| ())
     }
 
-    fn one(&mut self, mortal: Mortal, events: &dyn EventSink) -> Result<Life, RunError> {
-        let (plan, ports) = (Arc::clone(&self.plan), self.world.ports());
+    /// As [`Lives::live_watched`]; `each` is called with the number of waits so far, and whatever it does
+    /// happens while this life stands still.
+    pub fn live_beside(
+        &mut self,
+        mortal: Mortal,
+        events: &dyn EventSink,
+        each: impl FnMut(u64),
+    ) -> &Life {
+        self.count += 1;
+        let life = self.one(mortal, events, each);
+        self.last.insert(life.unwrap_or_else(Life::Refused))
+    }
+
+    fn one(
+        &mut self,
+        mortal: Mortal,
+        events: &dyn EventSink,
+        mut each: impl FnMut(u64),
+    ) -> Result<Life, RunError> {
+        let (plan, ports) = (Arc::clone(&self.plan), self.world.ports_at(self.seat));
         let appends = Arc::default();
         let store = Torn {
             inner: self.store.clone(),
@@ -225,11 +256,16 @@ impl Lives {
             if mortal.halt == Some(n) {
                 stop.cancel();
             }
+            each(n);
         });
         let machine = run.machine();
         drop(run);
         (self.waits, self.appends) = (waits, count(&appends));
-        if mortal.tear.is_none() {
+        let overtaken = matches!(
+            done,
+            Some(Err(RunError::Journal(JournalError::Overtaken { .. })))
+        );
+        if mortal.tear.is_none() && !overtaken {
             self.replays(&machine);
         }
         self.machine = Some(machine);
@@ -333,6 +369,10 @@ impl JournalStore for Torn {
         };
         self.inner.append(&line[..kept])?;
         Err(io::Error::other("the journal's disk is gone"))
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        self.inner.check()
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

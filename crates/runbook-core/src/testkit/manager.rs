@@ -2,16 +2,21 @@
 
 use async_trait::async_trait;
 
-use super::World;
 use super::effect::Effect;
 use super::render;
 use super::state::{Happening, NodeState, Power, Stage, State};
-use super::work::{Finished, Progress, refused};
+use super::work::{Finished, Progress, not_now, refused};
+use super::{World, named};
 use crate::journal::Permit;
-use crate::names::{CategoryName, NodeName, OverlayName};
+use crate::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use crate::plan::{Action, Command, ManagerEffect};
+use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult};
-use crate::world::{Device, DeviceStatus, EtcdRole, HeadRole, RoleHolder, RoleSource};
+use crate::spec::FullInstall;
+use crate::world::{
+    Device, DeviceStatus, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleHolder,
+    RoleSource,
+};
 
 #[async_trait]
 impl ClusterManager for World {
@@ -24,7 +29,12 @@ impl ClusterManager for World {
     }
 
     async fn head_role(&self) -> PortResult<HeadRole> {
-        self.ask("cmha status", |_| Ok(HeadRole::Single)).await
+        self.part_of(0).await
+    }
+
+    async fn etcd_overlay(&self, _: &ClusterLabel) -> PortResult<OverlayName> {
+        self.ask("the overlay", |state| Ok(state.setup.overlay.clone()))
+            .await
     }
 
     async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
@@ -63,6 +73,19 @@ impl ClusterManager for World {
             let at = state.index(&name);
             let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
             let node = &state.nodes[at];
+            if node.head {
+                return Ok(Device {
+                    category: named(Device::HEAD_NODE),
+                    head_node: true,
+                    status: DeviceStatus::Up,
+                    flags: Vec::new(),
+                    datanode: false,
+                    category_datanode: false,
+                    next_install_mode: None,
+                    cleared_at_boot: Vec::new(),
+                    installer: None,
+                });
+            }
             Ok(Device {
                 category: node.category.clone(),
                 head_node: false,
@@ -70,10 +93,25 @@ impl ClusterManager for World {
                     Power::Up { .. } | Power::GoingDown => DeviceStatus::Up,
                     Power::Off => DeviceStatus::Down,
                     Power::Booting(word) => DeviceStatus::Booting(word.into()),
+                    Power::Failed => DeviceStatus::Failed("INSTALLER_FAILED".into()),
+                    Power::Unreachable => DeviceStatus::Unreachable("INSTALLER_UNREACHABLE".into()),
                 },
+                flags: Vec::new(),
                 datanode: state.records.datanode[&name],
                 category_datanode: state.records.categories[&node.category],
                 next_install_mode: state.records.mode[&name],
+                cleared_at_boot: node.cleared_at_boot.clone(),
+                installer: node.step,
+            })
+        })
+        .await
+    }
+
+    async fn platform(&self) -> PortResult<Platform> {
+        self.ask("the platform", |state| {
+            Ok(Platform {
+                static_pods: Vec::new(),
+                ..state.setup.platform.clone()
             })
         })
         .await
@@ -90,10 +128,65 @@ impl ClusterManager for World {
         })
         .await
     }
+
+    async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
+        let name = node.clone();
+        self.ask("the installer's question", move |state| {
+            let at = state.known(&name)?;
+            Ok(if state.nodes[at].asking {
+                InstallerAsks::Full("Requesting FULL Install (next install mode)".into())
+            } else {
+                InstallerAsks::Nothing
+            })
+        })
+        .await
+    }
+
+    async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
+        let name = node.clone();
+        self.ask("the power", move |state| {
+            let at = state.known(&name)?;
+            Ok(match (state.nodes[at].bmc_dead, state.nodes[at].power) {
+                (true, _) => PowerState::Silent("the BMC gives no answer".into()),
+                (false, Power::Off) => PowerState::Off,
+                (false, _) => PowerState::On,
+            })
+        })
+        .await
+    }
+
+    async fn provisioning(&self) -> PortResult<Provisioning> {
+        self.ask("the provisioning", |state| {
+            let waits = |node: &&NodeState| {
+                node.step == Some(crate::world::InstallerStep::WaitsForProvisioning)
+            };
+            let waiting = state
+                .nodes
+                .iter()
+                .filter(waits)
+                .map(|node| node.name.as_str());
+            let locked = state.image_locked.then(|| "default-image".to_owned());
+            Ok(Provisioning {
+                stopped: None,
+                waiting: waiting.collect::<Vec<_>>().join(", "),
+                locked_images: locked.into_iter().collect(),
+            })
+        })
+        .await
+    }
 }
 
 impl State {
     pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
+        if let ManagerEffect::SetDatanode { node, .. }
+        | ManagerEffect::SetNextInstallMode { node, .. }
+        | ManagerEffect::Reboot { node }
+        | ManagerEffect::PowerOn { node } = effect
+            && self.nodes[self.known(node)?].head
+        {
+            let what = format!("{node} is a head node: {effect}");
+            return Err(refused("head-is-member", what));
+        }
         match effect {
             ManagerEffect::UnassignRole { nodes, .. } => self.set_role(nodes, false)?,
             ManagerEffect::AssignRole { nodes, .. } => self.set_role(nodes, true)?,
@@ -103,6 +196,9 @@ impl State {
                     self.resent(Some(at), effect.to_string());
                 } else {
                     self.remember();
+                    if !*value && self.setup.spec.full_install == FullInstall::Confirm {
+                        self.broken(format!("datanode of {node} was lowered"));
+                    }
                     self.records.datanode.insert(node.clone(), *value);
                     self.log(Some(at), Effect::Datanode(*value));
                 }
@@ -129,9 +225,24 @@ impl State {
             ManagerEffect::Reboot { node } => self.reboot(node)?,
             ManagerEffect::PowerOn { node } => {
                 let at = self.known(node)?;
+                if self.nodes[at].bmc_dead {
+                    return Err(not_now(
+                        "bmc-silent",
+                        format!("the BMC of {node} is silent"),
+                    ));
+                }
                 if self.nodes[at].power == Power::Off {
                     self.log(Some(at), Effect::PoweredOn);
                     self.power_on(at);
+                } else {
+                    self.resent(Some(at), effect.to_string());
+                }
+            }
+            ManagerEffect::ConfirmInstall { node } => {
+                let at = self.known(node)?;
+                if self.nodes[at].asking {
+                    self.log(Some(at), Effect::Confirmed);
+                    self.lay_anew(at);
                 } else {
                     self.resent(Some(at), effect.to_string());
                 }
@@ -190,6 +301,7 @@ impl State {
             }
             Power::GoingDown => self.resent(Some(at), format!("reboot {node}")),
             Power::Off => return Err(refused("node-down", format!("{node} is down"))),
+            Power::Failed | Power::Unreachable => self.begin_boot(at, Stage::Down),
             Power::Booting(word) => {
                 self.broken(format!("{node} was rebooted in the middle of {word}"));
                 self.begin_boot(at, Stage::Down);

@@ -30,6 +30,7 @@ mod node;
 mod ports;
 mod render;
 mod rng;
+mod seat;
 mod state;
 mod time;
 mod tool;

@@ -12,6 +12,7 @@ use crate::error::{AdapterError, Certainty};
 use crate::journal::Permit;
 use crate::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
 use crate::plan::{Action, Command, NodeEffect};
+use crate::platform::{ApiServer, MANIFEST};
 use crate::ports::{Node, PortResult};
 use crate::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
@@ -50,7 +51,8 @@ impl Node for World {
     async fn exists(&self, node: &NodeName, path: &AbsPath) -> PortResult<bool> {
         let (node, path) = (node.clone(), path.clone());
         self.ask("a path", move |state| {
-            Ok(state.on(&node)?.disk.at(&path).is_some())
+            let there = state.on(&node)?.disk.at(&path).is_some();
+            Ok(there || path.as_str() == MANIFEST && state.has_manifest(&node))
         })
         .await
     }
@@ -93,6 +95,21 @@ impl Node for World {
                 size_bytes: snapshot.size_bytes,
                 trailer: snapshot.sha256,
                 on_wiped_disk: sight == Sight::OwnDisk,
+            }))
+        })
+        .await
+    }
+
+    async fn api_server(&self, node: &NodeName) -> PortResult<Option<ApiServer>> {
+        let node = node.clone();
+        self.ask("the API server", move |state| {
+            state.on(&node)?;
+            let role = state.setup.platform.api_server_role.as_ref();
+            let static_pod = state.has_manifest(&node);
+            let runs = static_pod || role.is_some_and(|role| role.nodes.contains(&node));
+            Ok(runs.then(|| ApiServer {
+                static_pod,
+                etcd_servers: state.etcd_servers(),
             }))
         })
         .await
@@ -344,4 +361,21 @@ impl State {
 fn unreachable_node(node: &NodeName) -> AdapterError {
     let what = format!("ssh to {node} does not connect");
     AdapterError::new("ssh-unreachable", Certainty::NotDone, what).hint("power the node on")
+}
+
+impl State {
+    /// A wipe takes it away.
+    fn has_manifest(&self, node: &NodeName) -> bool {
+        let wiped = self.index(node).is_some_and(|at| self.nodes[at].wipes > 0);
+        self.setup.platform.static_pods.contains(node) && !wiped
+    }
+
+    /// As the cluster manager writes them: those that have the role.
+    fn etcd_servers(&self) -> Vec<String> {
+        let told = |node: &&NodeState| {
+            !self.etcd_servers_lost && self.records.overlay.contains(&node.name)
+        };
+        let nodes = self.nodes.iter().filter(told);
+        nodes.map(|node| node.client_url.to_string()).collect()
+    }
 }

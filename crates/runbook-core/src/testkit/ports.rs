@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use super::World;
 use super::effect::Effect;
 use super::faults::Fault;
-use super::state::{Sight, State};
+use super::state::{Power, Sight, State};
 use super::time::Pause;
 use super::work::{Request, not_now, refused};
 use crate::error::{AdapterError, Certainty};
 use crate::names::NodeName;
 use crate::plan::Action;
 use crate::ports::{Clock, PortResult, Ports};
+use crate::world::{InstallMode, InstallerStep};
 
 impl World {
     /// Every port, on this world.
@@ -122,6 +123,11 @@ impl Clock for World {
 }
 
 impl World {
+    /// `--etcd-servers` of every API server is emptied, and stays so.
+    pub fn lose_etcd_servers(&self) {
+        self.state().etcd_servers_lost = true;
+    }
+
     /// The snapshot is gone from the head node.
     pub fn lose_snapshot(&self) {
         self.state().snapshot_lost = true;
@@ -148,6 +154,72 @@ impl World {
         let mut state = self.state();
         if let Some(at) = state.index(node) {
             state.power_off(at);
+        }
+    }
+
+    /// Somebody at the console lets a node's installer, which asks, install FULL.
+    pub fn confirm(&self, node: &NodeName) {
+        self.change(node, |state, at| {
+            if state.nodes[at].asking {
+                state.lay_anew(at);
+            }
+        });
+    }
+
+    /// Somebody denies a node's installer the FULL install.
+    pub fn deny(&self, node: &NodeName) {
+        let step = Some(InstallerStep::Maintenance);
+        self.change(node, |state, at| {
+            state.installer_stops(at, Power::Booting("INSTALLING"), step);
+        });
+    }
+
+    /// A node's installer gives up.
+    pub fn fail_install(&self, node: &NodeName) {
+        self.change(node, |state, at| {
+            state.installer_stops(at, Power::Failed, None);
+        });
+    }
+
+    /// A node's installer does not answer any more.
+    pub fn lose_installer(&self, node: &NodeName) {
+        self.change(node, |state, at| {
+            state.installer_stops(at, Power::Unreachable, None);
+        });
+    }
+
+    /// A node's power control does not answer any more.
+    pub fn lose_bmc(&self, node: &NodeName) {
+        self.change(node, |state, at| state.nodes[at].bmc_dead = true);
+    }
+
+    /// Somebody sets a node's `datanode`.
+    pub fn set_datanode(&self, node: &NodeName, value: bool) {
+        self.state().records.datanode.insert(node.clone(), value);
+    }
+
+    /// Somebody sets or clears a node's `nextinstallmode`.
+    pub fn set_install_mode(&self, node: &NodeName, mode: Option<InstallMode>) {
+        self.state().records.mode.insert(node.clone(), mode);
+    }
+
+    /// Somebody sets a node's `blockdevicesclearedonnextboot`, or clears it.
+    pub fn clear_at_boot(&self, node: &NodeName, devices: &[&str]) {
+        let devices = devices.iter().map(|&device| device.to_owned()).collect();
+        self.change(node, |state, at| state.nodes[at].cleared_at_boot = devices);
+    }
+
+    /// The software image of the nodes is locked, or other nodes are before them in the queue.
+    pub fn hold_provisioning(&self, image_locked: bool, queue: bool) {
+        let mut state = self.state();
+        (state.image_locked, state.busy) = (image_locked, queue);
+        state.provisions();
+    }
+
+    fn change(&self, node: &NodeName, change: impl FnOnce(&mut State, usize)) {
+        let mut state = self.state();
+        if let Some(at) = state.index(node) {
+            change(&mut state, at);
         }
     }
 

@@ -33,6 +33,9 @@ pub(super) fn manager(effect: &ManagerEffect) -> Vec<Command> {
         }
         ManagerEffect::Reboot { node } => format!("device; reboot {node}"),
         ManagerEffect::PowerOn { node } => format!("device; power on {node}"),
+        ManagerEffect::ConfirmInstall { node } => {
+            format!("device; installerinteractions -n {node} --confirm")
+        }
     };
     cmsh(&script)
 }

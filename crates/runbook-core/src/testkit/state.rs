@@ -12,9 +12,12 @@ use super::work::Ticket;
 use crate::identity::ClusterId;
 use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName};
 use crate::plan::RestoreEffect;
+use crate::platform::Platform;
 use crate::spec::Spec;
 use crate::version::EtcdVersion;
-use crate::world::{BumpRule, Bumped, InstallMode, RecordedRevisions, SnapshotProof};
+use crate::world::{
+    BumpRule, Bumped, InstallMode, InstallerStep, RecordedRevisions, SnapshotProof,
+};
 
 /// What does not change while the world turns.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(super) struct Setup {
     pub(super) version: EtcdVersion,
     pub(super) snapshot: SnapshotProof,
     pub(super) recorded: Option<RecordedRevisions>,
+    pub(super) platform: Platform,
     /// Whether the image brings an empty directory at the spool path.
     pub(super) image_has_spool: bool,
 }
@@ -39,13 +43,27 @@ pub(super) struct Records {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
 pub(super) struct NodeState {
     pub(super) name: NodeName,
     pub(super) member: MemberName,
     pub(super) peer_url: EtcdUrl,
     pub(super) client_url: EtcdUrl,
     pub(super) category: CategoryName,
+    /// A head node: never provisioned, and without the properties that say how.
+    pub(super) head: bool,
     pub(super) power: Power,
+    /// Where its installer is, while it runs.
+    pub(super) step: Option<InstallerStep>,
+    /// The installer waits for leave to install FULL.
+    pub(super) asking: bool,
+    /// The power control does not answer.
+    pub(super) bmc_dead: bool,
+    /// `blockdevicesclearedonnextboot`.
+    pub(super) cleared_at_boot: Vec<String>,
     /// Counts boots and losses of power: what was on its way for an earlier one does not arrive.
     pub(super) epoch: u64,
     pub(super) disk: Disk,
@@ -69,6 +87,10 @@ pub(super) enum Power {
     GoingDown,
     /// The status word.
     Booting(&'static str),
+    /// `INSTALLER_FAILED`.
+    Failed,
+    /// `INSTALLER_UNREACHABLE`.
+    Unreachable,
 }
 
 /// How a node sees the snapshot.
@@ -119,8 +141,14 @@ pub(super) struct Store {
     pub(super) canaries: BTreeMap<String, String>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
 pub(super) struct State {
     pub(super) now: Duration,
+    /// Which of two head nodes is the active one; none where there is only one.
+    pub(super) active: Option<usize>,
     pub(super) queue: Queue,
     pub(super) rng: Rng,
     pub(super) setup: Setup,
@@ -138,7 +166,13 @@ pub(super) struct State {
     pub(super) violations: Vec<String>,
     /// Proofs of the snapshot since the run began.
     pub(super) snapshot_lost: bool,
+    /// Nobody tells the API servers of etcd any more.
+    pub(super) etcd_servers_lost: bool,
     pub(super) proofs: u32,
+    /// The software image of every node is locked.
+    pub(super) image_locked: bool,
+    /// Other nodes are before these at the provisioning node.
+    pub(super) busy: bool,
 }
 
 impl State {
@@ -171,7 +205,7 @@ impl State {
 
     /// Whether a FULL provisioning of the node asks first.
     pub(super) fn is_data_node(&self, node: &NodeState) -> bool {
-        self.records.datanode[&node.name] || self.records.categories[&node.category]
+        node.head || self.records.datanode[&node.name] || self.records.categories[&node.category]
     }
 
     /// Remembers the records, for answers that come late.
@@ -218,12 +252,11 @@ impl State {
             }
             Stage::Installing => {
                 self.nodes[at].power = Power::Booting("INSTALLING");
-                if !self.install(at) {
-                    return;
-                }
-                (Stage::CallingInit, 10_000, 40_000)
+                self.nodes[at].step = Some(InstallerStep::Begun);
+                return self.install(at);
             }
             Stage::CallingInit => {
+                self.nodes[at].step = None;
                 self.nodes[at].power = Power::Booting("INSTALLER_CALLINGINIT");
                 (Stage::Pingable, 1_000, 8_000)
             }
@@ -241,24 +274,68 @@ impl State {
         let node = &mut self.nodes[at];
         node.power = Power::Off;
         node.etcd = Etcd::Stopped;
+        (node.step, node.asking) = (None, false);
         if node.job.take().is_some() {
             self.log(Some(at), Effect::RestoreFailed);
         }
     }
 
-    /// False when it waits for somebody at the console, for ever.
-    fn install(&mut self, at: usize) -> bool {
-        let node = &self.nodes[at];
-        let full = self.records.mode[&node.name] == Some(InstallMode::Full);
-        if !full {
-            return true;
-        }
-        if self.is_data_node(node) {
+    /// The installer decides: it goes on at once, or waits for somebody.
+    fn install(&mut self, at: usize) {
+        let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
+        let asks = self.is_data_node(&self.nodes[at]);
+        let node = &mut self.nodes[at];
+        if !node.cleared_at_boot.is_empty() {
+            // It asks nobody.
+            node.cleared_at_boot.clear();
+            self.lay_anew(at);
+        } else if !full {
+            self.calls_init(at);
+        } else if asks {
+            (node.step, node.asking) = (Some(InstallerStep::WaitsForUser), true);
             self.log(Some(at), Effect::WaitsForConfirmation);
-            return false;
+        } else {
+            self.lay_anew(at);
         }
+    }
+
+    /// A FULL installation, once nobody has to be asked any more.
+    pub(super) fn lay_anew(&mut self, at: usize) {
+        let held_up = self.image_locked || self.busy;
+        let node = &mut self.nodes[at];
+        node.asking = false;
+        if held_up {
+            node.step = Some(InstallerStep::WaitsForProvisioning);
+            return;
+        }
+        node.step = Some(InstallerStep::Works);
         self.wipe(at);
-        true
+        self.calls_init(at);
+    }
+
+    fn calls_init(&mut self, at: usize) {
+        let epoch = self.nodes[at].epoch;
+        self.after(
+            10_000,
+            40_000,
+            Happening::Boot(at, epoch, Stage::CallingInit),
+        );
+    }
+
+    /// The provisioning node serves whoever waits.
+    pub(super) fn provisions(&mut self) {
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].step == Some(InstallerStep::WaitsForProvisioning) {
+                self.lay_anew(at);
+            }
+        }
+    }
+
+    /// The installer stands: denied, failed or crashed. What it has laid by then counts for nothing.
+    pub(super) fn installer_stops(&mut self, at: usize, power: Power, step: Option<InstallerStep>) {
+        let node = &mut self.nodes[at];
+        node.epoch += 1;
+        (node.power, node.step, node.asking, node.wipes) = (power, step, false, 0);
     }
 
     fn wipe(&mut self, at: usize) {

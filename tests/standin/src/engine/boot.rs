@@ -3,6 +3,7 @@
 use super::{Daemon, locked};
 use crate::dialect::ClearedAt;
 use crate::model::Value;
+use crate::scenario::Fate;
 use crate::schema::Kind;
 use crate::state::{Node, Phase, now};
 
@@ -21,6 +22,8 @@ pub(crate) const STEPS: [&str; 8] = [
 const CHECKED: usize = 1;
 const RECREATE: usize = 2;
 const MOUNT: usize = 3;
+pub(crate) const QUEUED: usize = 4;
+const PROVISIONING: usize = 5;
 const COMPLETE: usize = 6;
 
 /// How often to look, at most, whether a booting node's sshd answers, in milliseconds.
@@ -52,6 +55,7 @@ impl Daemon {
                 full: false,
                 step: CHECKED,
             } => self.decide(name),
+            Phase::Installing { step: QUEUED, .. } if !self.may_be_provisioned(name) => {}
             Phase::Installing { full, step } if step + 1 < STEPS.len() => {
                 self.enter_step(name, full, step + 1);
             }
@@ -62,7 +66,7 @@ impl Daemon {
 
     fn go_down(&self, name: &str, boot_again: bool) {
         let off = self.hook(&["power-off", name], true).ok();
-        let boot = now() + self.config.delays_ms.boot;
+        let boot = now() + self.delays().boot;
         self.update(name, |node| {
             node.etcd.running &= !off;
             (node.phase, node.due, node.powered) = match (off, boot_again) {
@@ -81,7 +85,7 @@ impl Daemon {
             COMPLETE if full => self.hook(&["provisioned", name], true).ok(),
             _ => true,
         };
-        let due = now() + self.config.delays_ms.install_step;
+        let due = now() + self.delays().install_step;
         self.update(name, |node| {
             node.due = due;
             node.phase = if done {
@@ -97,8 +101,53 @@ impl Daemon {
         });
     }
 
+    /// Whether the image is free and a place among those being provisioned as well.
+    fn may_be_provisioned(&self, name: &str) -> bool {
+        let settled = self.settled();
+        let provisioning = &settled.scenario.provisioning;
+        let state = locked(&self.state);
+        let under_way = |node: &Node| {
+            matches!(
+                node.phase,
+                Phase::Installing {
+                    step: PROVISIONING..=COMPLETE,
+                    ..
+                }
+            )
+        };
+        let busy = state.nodes.values().filter(|node| under_way(node)).count();
+        let image = state.cluster.image_of(name);
+        !provisioning.locked_images.contains(&image)
+            && provisioning.slots.is_none_or(|slots| busy < slots)
+    }
+
+    /// A node that waits at its console, or cannot be reached, goes on once the scenario lets it.
+    pub(super) fn held_up(&self, name: &str, node: &Node) {
+        if self.settled().in_store(name) != node.fate {
+            self.update(name, |node| node.fate = None);
+            self.carry_out(name);
+        }
+    }
+
     /// Decides what to do with the disk, once it was looked at.
     fn decide(&self, name: &str) {
+        let fate = self.stage.fate(&self.config, name);
+        let held = match fate {
+            Some(Fate::Fails) => Some(Phase::Failed),
+            Some(Fate::Unreachable) => Some(Phase::Unreachable),
+            Some(Fate::Console) => Some(Phase::Console),
+            Some(Fate::NeverUp | Fate::FullAgain) | None => None,
+        };
+        self.update(name, |node| {
+            node.fate = fate;
+            node.phase = held.unwrap_or(node.phase);
+        });
+        if held.is_none() {
+            self.carry_out(name);
+        }
+    }
+
+    fn carry_out(&self, name: &str) {
         match self.install(name) {
             Install::Full { ask: true } => self.update(name, |node| node.phase = Phase::Waiting),
             Install::Full { ask: false } => self.enter_step(name, true, RECREATE),
@@ -123,6 +172,11 @@ impl Daemon {
         ) else {
             return Install::Sync;
         };
+        if node.disk_doubted {
+            return Install::Full {
+                ask: state.cluster.data_node(name),
+            };
+        }
         if !device.list("blockdevicesclearedonnextboot").is_empty() {
             return Install::Full { ask: false };
         }
@@ -160,7 +214,7 @@ impl Daemon {
     }
 
     fn enter_init(&self, name: &str) {
-        let limit = now() + self.config.delays_ms.calling_init_limit;
+        let limit = now() + self.delays().calling_init_limit;
         self.clear_next_mode(name, ClearedAt::CallingInit);
         self.update(name, |node| {
             node.phase = Phase::CallingInit { started: false };
@@ -170,7 +224,12 @@ impl Daemon {
 
     /// Runs the node's own init, then waits for its `CMDaemon`, for which sshd stands in.
     fn call_init(&self, name: &str, started: bool, node: &Node) {
-        if !started {
+        if node.fate == Some(Fate::NeverUp) {
+            let (time, limit) = (now(), node.due);
+            if time >= limit {
+                self.update(name, |node| node.phase = Phase::Failed);
+            }
+        } else if !started {
             let running = self.hook(&["power-on", name], true).ok();
             let next = if running {
                 Phase::CallingInit { started: true }
@@ -182,13 +241,13 @@ impl Daemon {
             // Not yet time to look again.
         } else if self.hook(&["ssh-ok", name], false).ok() {
             std::thread::sleep(std::time::Duration::from_millis(
-                self.config.delays_ms.up.unsigned_abs(),
+                self.delays().up.unsigned_abs(),
             ));
             self.come_up(name);
         } else {
             let (time, limit) = (now(), node.due);
             self.update(name, |node| {
-                node.next_poll = time + self.config.delays_ms.poll.min(INIT_POLL);
+                node.next_poll = time + self.delays().poll.min(INIT_POLL);
                 if time >= limit {
                     node.phase = Phase::Failed;
                 }
@@ -207,8 +266,9 @@ impl Daemon {
                 device.text("mac")
             })
         };
-        let start = now() + self.config.delays_ms.service_start;
-        let poll = now() + self.config.delays_ms.poll;
+        let start = now() + self.delays().service_start;
+        let poll = now() + self.delays().poll;
+        let again = now() + self.delays().again;
         self.update(name, |node| {
             node.phase = Phase::Up;
             node.powered = true;
@@ -219,11 +279,24 @@ impl Daemon {
             node.etcd.running = false;
             node.etcd.tries = 0;
             node.etcd.due = wanted.then_some(start);
+            node.disk_doubted = false;
+            node.again = (node.fate == Some(Fate::FullAgain)).then_some(again);
+            node.fate = None;
+        });
+    }
+
+    /// The node goes down by itself, and the node-installer will not trust its disk.
+    pub(super) fn fall_back(&self, name: &str) {
+        self.update(name, |node| {
+            node.again = None;
+            node.disk_doubted = true;
+            node.phase = Phase::GoingDown { boot_again: true };
+            node.due = 0;
         });
     }
 
     fn clear_next_mode(&self, name: &str, at: ClearedAt) {
-        if self.dialect.nextinstallmode_cleared != at {
+        if self.dialect().nextinstallmode_cleared != at {
             return;
         }
         let mut state = locked(&self.state);

@@ -12,17 +12,26 @@ use crate::render::phase_name;
 use crate::schema::Kind;
 use crate::state::{Answer, MAX_TRIES, Node, Phase, now};
 
+/// What a node-installer asks about a data node; the manual's sample has another reason in brackets.
+pub(crate) const FULL_QUESTION: &str = "Requesting FULL Install (next install mode)";
+
 impl Daemon {
     pub(crate) fn view(&self) -> View {
+        let settled = self.settled();
         let state = locked(&self.state);
+        let view = |name: &str, node: &Node| NodeView {
+            verbatim: settled.scenario.status.get(name).cloned(),
+            ..self.node_view(name, node)
+        };
         let status = state
             .nodes
             .iter()
-            .map(|(name, node)| (name.clone(), self.node_view(name, node)))
+            .map(|(name, node)| (name.clone(), view(name, node)))
             .collect();
         View {
             cluster: state.cluster.clone(),
             status,
+            locked_images: settled.scenario.provisioning.locked_images.clone(),
         }
     }
 
@@ -81,7 +90,7 @@ impl Daemon {
         if problems.is_empty() {
             self.noise();
         }
-        if wait && self.dialect.wait_covers_services {
+        if wait && self.dialect().wait_covers_services {
             self.wait_until(|daemon| !daemon.services_pending());
         }
         problems
@@ -99,7 +108,7 @@ impl Daemon {
     }
 
     fn wait_until(&self, done: impl Fn(&Self) -> bool) -> bool {
-        let limit = Duration::from_millis(self.config.delays_ms.wait_limit.unsigned_abs());
+        let limit = Duration::from_millis(self.delays().wait_limit.unsigned_abs());
         let deadline = Instant::now() + limit;
         while !done(self) {
             if Instant::now() >= deadline {
@@ -135,16 +144,20 @@ impl Daemon {
     }
 
     fn power_one(&self, name: &str, operation: PowerOperation) -> (bool, String) {
-        let Some(turn) = self
-            .turns
-            .get(name)
-            .filter(|_| name != self.config.head.name)
-        else {
+        let Some(turn) = self.turns.get(name).filter(|_| !self.config.is_head(name)) else {
             return (false, "FAILED".to_owned());
         };
         let _turn = locked(turn);
         let through_bmc = !matches!(operation, PowerOperation::Reboot | PowerOperation::Shutdown);
-        if through_bmc && self.config.bmc_failed.iter().any(|node| node == name) {
+        let deaf = &self.settled().scenario.bmc_failed;
+        if through_bmc
+            && self
+                .config
+                .bmc_failed
+                .iter()
+                .chain(deaf)
+                .any(|node| node == name)
+        {
             return (false, "FAILED".to_owned());
         }
         match operation {
@@ -162,11 +175,12 @@ impl Daemon {
     }
 
     fn start_boot(&self, name: &str) {
-        let due = now() + self.config.delays_ms.boot;
+        let due = now() + self.delays().boot;
         self.update(name, |node| {
             node.powered = true;
             node.pingable_only = false;
             node.silent_since = None;
+            node.again = None;
             node.phase = Phase::Booting;
             node.due = due;
         });
@@ -197,7 +211,7 @@ impl Daemon {
 
     /// `reboot` and `shutdown` go through the node's own `CMDaemon`, so it has to be there.
     fn go(&self, name: &str, boot_again: bool) -> (bool, String) {
-        let due = now() + self.config.delays_ms.going_down;
+        let due = now() + self.delays().going_down;
         let mut accepted = false;
         self.update(name, |node| {
             accepted = node.phase == Phase::Up && !node.pingable_only;
@@ -321,7 +335,7 @@ impl Daemon {
                 self.update(name, |node| answer_question(node, answer));
             }
         }
-        let text = "Requesting FULL Install (next install mode)";
+        let text = FULL_QUESTION;
         asking
             .into_iter()
             .map(|node| NodeResult {
@@ -354,7 +368,7 @@ fn message(node: &Node) -> String {
         Phase::Installing { full, step } => {
             STEPS[step].replace("{mode}", if full { "FULL" } else { "SYNC" })
         }
-        Phase::Waiting => "waiting for user input".to_owned(),
+        Phase::Waiting | Phase::Console => "waiting for user input".to_owned(),
         Phase::Maintenance => "entered maintenance mode".to_owned(),
         Phase::CallingInit { .. } => "switching to local root".to_owned(),
         Phase::Up if node.pingable_only => "pingable".to_owned(),

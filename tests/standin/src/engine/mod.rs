@@ -2,9 +2,13 @@
 
 mod boot;
 mod control;
+mod heads;
 mod service;
 mod validate;
 mod watch;
+
+pub(crate) use control::FULL_QUESTION;
+pub(crate) use heads::{Landing, spool};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -14,12 +18,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::{Config, InitialStatus};
+use crate::config::{Config, Delays, InitialStatus};
 use crate::dialect::Dialect;
 use crate::hooks::{self, Outcome};
 use crate::journal::Journal;
 use crate::model::{Cluster, ETCD_HOST};
 use crate::render;
+use crate::scenario::{Settled, Stage};
 use crate::schema::Kind;
 use crate::state::{Millis, Node, Phase, Service, State, now};
 
@@ -36,12 +41,14 @@ struct Events {
 
 /// The daemon.
 pub(crate) struct Daemon {
+    dir: PathBuf,
     pub(crate) config: Config,
-    pub(crate) dialect: Dialect,
     pub(crate) journal: Journal,
     state: Mutex<State>,
     state_path: PathBuf,
     changed: Condvar,
+    reign: Mutex<heads::Reign>,
+    pub(crate) stage: Stage,
     events: Mutex<Events>,
     /// Held while something is done to a node: hooks of one node never overlap.
     turns: BTreeMap<String, Mutex<()>>,
@@ -55,10 +62,11 @@ impl Daemon {
     /// Takes up the state in `dir`, or starts with what the configuration says.
     pub(crate) fn open(config: Config, dir: &Path) -> Result<Arc<Self>, String> {
         let state_path = dir.join("state.json");
-        let state = match State::load(&state_path)? {
+        let mut state = match State::load(&state_path)? {
             Some(state) => state,
             None => initial_state(&config)?,
         };
+        state.settle_active(&config);
         state
             .save(&state_path)
             .map_err(|e| format!("{}: {e}", state_path.display()))?;
@@ -67,16 +75,37 @@ impl Daemon {
             .keys()
             .map(|name| (name.clone(), Mutex::default()))
             .collect();
-        Ok(Arc::new(Self {
-            dialect: config.dialect.settle(),
+        let daemon = Arc::new(Self {
+            dir: dir.to_owned(),
+            stage: Stage::open(dir, &config)?,
             journal: Journal::open(&dir.join("cmd.log"))?,
             state: Mutex::new(state),
             state_path,
             changed: Condvar::new(),
+            reign: Mutex::default(),
             events: Mutex::default(),
             turns,
             config,
-        }))
+        });
+        for (head, _) in daemon.config.heads() {
+            let spool = spool(&daemon.config, dir, &head);
+            std::fs::create_dir_all(&spool).map_err(|e| format!("{}: {e}", spool.display()))?;
+        }
+        daemon.note_parts();
+        Ok(daemon)
+    }
+
+    /// The scenario in force.
+    pub(crate) fn settled(&self) -> Arc<Settled> {
+        self.stage.now(&self.config)
+    }
+
+    fn delays(&self) -> Delays {
+        self.settled().delays.clone()
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.settled().dialect.clone()
     }
 
     /// One thread per node; they live as long as the process.
@@ -111,9 +140,10 @@ impl Daemon {
             let Some(node) = state.nodes.get(name).cloned() else {
                 return;
             };
-            (node, name == self.config.head.name)
+            (node, self.config.is_head(name))
         };
         match node.phase {
+            Phase::Up if node.again.is_some_and(|due| now() >= due) => self.fall_back(name),
             Phase::Up | Phase::Down => {
                 if !device_is_head && now() >= node.next_poll {
                     self.watch(name);
@@ -123,6 +153,7 @@ impl Daemon {
             }
             // A node that took too long may still come up.
             Phase::Failed if now() >= node.next_poll => self.watch(name),
+            Phase::Console | Phase::Unreachable => self.held_up(name, &node),
             Phase::Waiting | Phase::Maintenance | Phase::Failed => {}
             _ => self.boot(name, &node),
         }
@@ -154,7 +185,7 @@ impl Daemon {
                 false,
                 json!({ "node": name, "from": old, "to": new }),
             );
-            let head = &self.config.head.name;
+            let head = self.active_head();
             self.event(&format!("[notice] {head}: {name} {}", render::bracket(new)));
         }
     }
@@ -185,7 +216,7 @@ impl Daemon {
             .get(1)
             .map(|node| self.hook_environment(node))
             .unwrap_or_default();
-        let limit = Duration::from_millis(self.config.delays_ms.hook_limit.unsigned_abs());
+        let limit = Duration::from_millis(self.delays().hook_limit.unsigned_abs());
         let outcome = hooks::run(&self.config.hook, args, &env, limit);
         if write {
             let fields = json!({
@@ -199,7 +230,12 @@ impl Daemon {
     /// What a hook needs to write etcd's configuration as `CMDaemon` would.
     fn hook_environment(&self, name: &str) -> Vec<(String, String)> {
         let cluster = self.cluster();
-        let members = cluster.nodes_with(ETCD_HOST);
+        // Several etcd clusters may share one cluster manager.
+        let mut members = cluster.nodes_with(ETCD_HOST);
+        let of = role_text(&cluster, name, "etcdcluster");
+        if !of.is_empty() {
+            members.retain(|node| role_text(&cluster, node, "etcdcluster") == of);
+        }
         let initial: Vec<String> = members
             .iter()
             .map(|node| {
@@ -244,10 +280,10 @@ impl Daemon {
 
     /// Something that has nothing to do with the session, as there is on any real cluster.
     pub(crate) fn noise(&self) {
-        if self.dialect.noise {
+        if self.dialect().noise {
             self.event(&format!(
                 "[notice] {}: Service cups was stopped",
-                self.config.head.name
+                self.active_head()
             ));
         }
     }
@@ -286,7 +322,7 @@ fn initial_state(config: &Config) -> Result<State, String> {
         .keys(Kind::Device)
         .into_iter()
         .map(|name| {
-            let up = config.initial_status == InitialStatus::Up || name == config.head.name;
+            let up = config.initial_status == InitialStatus::Up || config.is_head(&name);
             let mac = cluster
                 .find(Kind::Device, &name)
                 .map(|d| d.text("mac"))
@@ -294,7 +330,11 @@ fn initial_state(config: &Config) -> Result<State, String> {
             (name, initial_node(up, mac))
         })
         .collect();
-    Ok(State { cluster, nodes })
+    Ok(State {
+        active_head: String::new(),
+        cluster,
+        nodes,
+    })
 }
 
 fn initial_node(up: bool, known_mac: String) -> Node {
@@ -308,5 +348,8 @@ fn initial_node(up: bool, known_mac: String) -> Node {
         known_mac,
         etcd: Service::default(),
         api_urls: None,
+        fate: None,
+        again: None,
+        disk_doubted: false,
     }
 }

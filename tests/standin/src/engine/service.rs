@@ -20,8 +20,8 @@ impl Daemon {
                     self.check_service(name);
                 }
             }
-            (true, _, None) => self.schedule(name, self.config.delays_ms.service_start),
-            (false, Some(true), None) => self.schedule(name, self.config.delays_ms.service_stop),
+            (true, _, None) => self.schedule(name, self.delays().service_start),
+            (false, Some(true), None) => self.schedule(name, self.delays().service_stop),
             (false, Some(false) | None, due) => {
                 if due.is_some() || etcd.applied.is_none() {
                     self.update(name, |node| {
@@ -100,7 +100,7 @@ impl Daemon {
 
     fn next_look(&self) -> (i64, i64) {
         let time = now();
-        let delays = &self.config.delays_ms;
+        let delays = self.delays();
         (
             time + delays.service_check,
             time + delays.service_check.max(delays.service_stop),

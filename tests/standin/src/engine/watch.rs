@@ -21,7 +21,7 @@ impl Daemon {
             Seen::Silent
         };
         let time = now();
-        let delays = &self.config.delays_ms;
+        let delays = self.delays();
         self.update(name, |node| {
             node.next_poll = time + delays.poll;
             if node.phase == Phase::Failed && seen != Seen::Up {

@@ -199,14 +199,62 @@ impl Session {
 
     pub(super) fn provisioning_status(&mut self) -> Done {
         let view = self.view()?;
-        let busy = view
-            .status
-            .values()
-            .filter(|node| node.message.contains("provisioning"));
-        let busy = busy.count();
-        self.say("Provisioning subsystem status: idle, accepting requests");
+        let with = |message: &str| -> Vec<String> {
+            let all = view.status.iter();
+            let some = all.filter(|(_, node)| node.message.contains(message));
+            some.map(|(name, _)| name.clone()).collect()
+        };
+        let (busy, queue) = (
+            with("provisioning started").len(),
+            with("provisioning to start"),
+        );
+        let idle = busy == 0 && queue.is_empty();
+        let queue = if queue.is_empty() {
+            "<none>".to_owned()
+        } else {
+            self.nodes_text(&queue)
+        };
+        // Only the idle text is documented.
+        let state = if idle {
+            "idle"
+        } else {
+            self.welcome.dialect.busy()
+        };
+        self.say(&format!(
+            "Provisioning subsystem status: {state}, accepting requests"
+        ));
         self.say(&format!("Nodes currently provisioning: {busy}"));
-        self.say("Nodes waiting to be provisioned: <none>");
+        self.say(&format!("Nodes waiting to be provisioned: {queue}"));
+        Ok(())
+    }
+
+    /// `islocked`: the table of all of them is the admin manual's (5.8.2); its answer about one is not
+    /// documented.
+    pub(super) fn is_locked(&mut self, args: &[String]) -> Done {
+        let image = args.first().cloned().or_else(|| self.at.object.clone());
+        let view = self.view()?;
+        let Some(image) = image else {
+            let word = |image: &String| {
+                let locked = view.locked_images.contains(image);
+                if locked { "yes" } else { "no" }.to_owned()
+            };
+            let images = view.cluster.keys(Kind::SoftwareImage);
+            let rows: Vec<Vec<String>> = images
+                .into_iter()
+                .map(|image| vec![image.clone(), word(&image)])
+                .collect();
+            let columns = [Column::new("Name", 14), Column::new("Locked", 7)];
+            self.out.push_str(&render::table(&columns, &rows, " "));
+            return Ok(());
+        };
+        if !known(&view.cluster, Kind::SoftwareImage, &image) {
+            return Err(self.no_object(Kind::SoftwareImage, &image));
+        }
+        let text = self
+            .welcome
+            .dialect
+            .locked(&image, view.locked_images.contains(&image));
+        self.say(&text);
         Ok(())
     }
 }

@@ -7,10 +7,13 @@ use super::{Done, Failure, Position, Session, Sort, Sub, status_of};
 use crate::dialect::JsonLists;
 use crate::lexer;
 use crate::model::Object;
-use crate::nodelist;
 use crate::protocol::View;
 use crate::render::{self, Column};
+use crate::scenario::Oddity;
 use crate::schema::{Kind, Shape};
+
+/// The width at which cells end when they are to be cut.
+const CUT_AT: usize = 16;
 
 /// The columns of a plain `list`: property, title, width.
 fn default_columns(kind: Kind) -> &'static [(&'static str, &'static str, usize)] {
@@ -79,19 +82,20 @@ impl Session {
                         .collect()
                 })
                 .collect();
-            self.out
-                .push_str(&render::json_table(&names, &rows, indent));
+            let text = render::json_table(&names, &rows, indent, self.has(Oddity::MissingColumns));
+            self.out.push_str(&text);
             return Ok(());
         }
+        let cell = |object: &Object, l: &Listed| self.text_cell(&view, kind, object, &l.name);
+        let wanted = |l: &&Listed| {
+            !self.has(Oddity::MissingColumns)
+                || objects.iter().any(|object| !cell(object, l).is_empty())
+        };
+        let listed: Vec<&Listed> = listed.iter().filter(wanted).collect();
         let columns: Vec<Column> = listed.iter().map(|l| l.column.clone()).collect();
         let rows: Vec<Vec<String>> = objects
             .iter()
-            .map(|object| {
-                listed
-                    .iter()
-                    .map(|l| text_cell(&view, kind, object, &l.name))
-                    .collect()
-            })
+            .map(|object| listed.iter().map(|l| cell(object, l)).collect())
             .collect();
         let between = options.delimiter.unwrap_or_else(|| " ".to_owned());
         self.out.push_str(&render::table(&columns, &rows, &between));
@@ -151,7 +155,34 @@ impl Session {
                 Json::Array(items.into_iter().map(Json::String).collect())
             }
             Some((items, _)) if form == JsonLists::Commas => Json::String(items.join(",")),
-            _ => Json::String(text_cell(view, kind, object, name)),
+            _ => Json::String(self.text_cell(view, kind, object, name)),
+        }
+    }
+
+    fn has(&self, oddity: Oddity) -> bool {
+        self.welcome.output.contains(&oddity)
+    }
+
+    fn text_cell(&self, view: &View, kind: Kind, object: &Object, name: &str) -> String {
+        if name == "status" && kind == Kind::Device {
+            return self.cut(render::status_text(&status_of(
+                view,
+                &object.text("hostname"),
+            )));
+        }
+        self.cut(match items(kind, object, name) {
+            Some((items, Shape::Nodes)) => self.nodes_text(&items),
+            Some((items, _)) => items.join(", "),
+            None => object.text(name),
+        })
+    }
+
+    /// A cell as the scenario wants it: perhaps cut, as default tables do with what is too wide.
+    fn cut(&self, text: String) -> String {
+        if self.has(Oddity::Cut) {
+            render::cell(&text, CUT_AT).trim_end().to_owned()
+        } else {
+            text
         }
     }
 
@@ -271,15 +302,4 @@ fn items(kind: Kind, object: &Object, name: &str) -> Option<(Vec<String>, Shape)
         .shape
         .is_list()
         .then(|| (object.list(name), field.shape))
-}
-
-fn text_cell(view: &View, kind: Kind, object: &Object, name: &str) -> String {
-    if name == "status" && kind == Kind::Device {
-        return render::status_text(&status_of(view, &object.text("hostname")));
-    }
-    match items(kind, object, name) {
-        Some((items, Shape::Nodes)) => nodelist::compress(&items),
-        Some((items, _)) => items.join(", "),
-        None => object.text(name),
-    }
 }

@@ -16,7 +16,9 @@ use crate::client::Link;
 use crate::dialect::Stream;
 use crate::lexer::{self, Command, Part, Tail, Word};
 use crate::model::{Cluster, Object};
+use crate::nodelist;
 use crate::protocol::{NodeView, Reply, Request, View, Welcome};
+use crate::scenario::What;
 use crate::schema::Kind;
 
 /// A submode of an object.
@@ -209,9 +211,11 @@ impl Session {
     }
 
     fn call(&mut self, request: &Request) -> Result<Reply, Failure> {
-        self.link
-            .call(request)
-            .map_err(|text| Failure::new(Sort::Lost, text))
+        match self.link.call(request) {
+            Ok(Reply::Denied(text)) => Err(Failure::new(Sort::Other, text)),
+            Ok(reply) => Ok(reply),
+            Err(text) => Err(Failure::new(Sort::Lost, text)),
+        }
     }
 
     /// What the daemon has, with this session's edits on top.
@@ -230,6 +234,19 @@ impl Session {
                 "CMDaemon gave an unexpected answer",
             )),
         }
+    }
+
+    /// Several nodes as one word.
+    fn nodes_text(&self, nodes: &[String]) -> String {
+        nodelist::compress(nodes, self.welcome.dialect.grouping)
+    }
+
+    /// Whether this session is to suffer that fault.
+    fn suffers(&self, what: What) -> bool {
+        self.welcome
+            .fault
+            .as_ref()
+            .is_some_and(|fault| fault.what == what)
     }
 
     fn no_command(&self, name: &str) -> Failure {

@@ -1,6 +1,7 @@
 //! Moving through the modes (admin manual 2.5.2), and the commands of the top level.
 
 use super::{Done, Failure, Line, Position, Session, Sort, Sub, known};
+use crate::protocol::{Reply, Request};
 use crate::schema::Kind;
 use std::fmt::Write as _;
 
@@ -77,6 +78,7 @@ impl Session {
             "provisioningstatus" if self.at.kind == Some(Kind::SoftwareImage) => {
                 self.provisioning_status()
             }
+            "islocked" if self.at.kind == Some(Kind::SoftwareImage) => self.is_locked(args),
             _ if matches!(self.at.sub, Some(Sub::Services(_))) => self.service(name, args),
             _ if self.at.kind == Some(Kind::Device) => self.device_command(name, args),
             _ => Err(self.no_command(name)),
@@ -220,6 +222,23 @@ impl Session {
                 Ok(())
             }
             // What one head node prints is not known.
+            (Some("makeactive"), Some(_)) => {
+                let head = args.get(1).cloned();
+                let head = head.or_else(|| Some(self.welcome.head.clone()));
+                let automatic = false;
+                match self.call(&Request::MakeActive { head, automatic })? {
+                    Reply::Results(results) => {
+                        for result in results {
+                            self.say(&result.text);
+                        }
+                        Ok(())
+                    }
+                    _ => Err(Failure::new(
+                        Sort::Lost,
+                        "CMDaemon gave an unexpected answer",
+                    )),
+                }
+            }
             (Some("status"), None) => Err(Failure::new(
                 Sort::Other,
                 "No secondary head node has been set up",

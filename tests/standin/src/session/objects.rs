@@ -4,9 +4,9 @@
 use super::{Done, Failure, Session, Sort, Sub};
 use crate::dialect::ListForm;
 use crate::model::{Cluster, Object, Value, shaped};
-use crate::nodelist;
 use crate::protocol::{Problem, Reply, Request};
 use crate::render::{self, Column};
+use crate::scenario::What;
 use crate::schema::{Field, INSTALL_MODES, Kind, Shape, role_fields};
 
 /// What a command is about: an object, or a role in it.
@@ -126,7 +126,7 @@ impl Session {
     fn joined(&self, items: &[String], shape: Shape) -> String {
         match self.welcome.dialect.list_form {
             ListForm::Lines => items.join("\n"),
-            ListForm::Range if shape == Shape::Nodes => nodelist::compress(items),
+            ListForm::Range if shape == Shape::Nodes => self.nodes_text(items),
             ListForm::Range | ListForm::Spaces => items.join(" "),
         }
     }
@@ -142,7 +142,7 @@ impl Session {
             .filter(|field| !gone.iter().any(|name| name == field.name))
             .map(|field| {
                 let text = if field.shape == Shape::Nodes {
-                    nodelist::compress(&object.list(field.name))
+                    self.nodes_text(&object.list(field.name))
                 } else {
                     shown(&view.cluster, &target, &object, field.name)
                 };
@@ -324,6 +324,9 @@ impl Session {
     }
 
     fn commit_these(&mut self, kind: Kind, chosen: &[(Kind, String)], wait: bool) -> Done {
+        if self.suffers(What::LeftModified) && !chosen.is_empty() {
+            return Ok(());
+        }
         if !chosen.is_empty() {
             let objects = chosen
                 .iter()
@@ -339,6 +342,19 @@ impl Session {
             for key in chosen {
                 self.edits.remove(key);
             }
+        }
+        if let Some(fault) = self
+            .welcome
+            .fault
+            .clone()
+            .filter(|fault| fault.what == What::Warning)
+        {
+            // The one warning whose text is documented, unless another is wanted.
+            let text = fault.text.unwrap_or_else(|| {
+                "The Ethernet switch settings were not cloned, and have to be set manually"
+                    .to_owned()
+            });
+            self.say(&format!("Warning: {text}"));
         }
         if self.welcome.dialect.commit_line {
             self.say(&format!(

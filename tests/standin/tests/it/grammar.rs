@@ -310,7 +310,17 @@ fn without_a_daemon_it_returns_one() {
 #[test]
 fn a_pair_of_heads_tells_which_it_is() {
     let lab = Lab::start(|config| config["head_role"] = json!("passive"));
-    let text = lab.batch("cmha status");
+    // Without -r it would be redirected to the active one.
+    let text = lab
+        .cmsh(&[
+            "-n",
+            "-r",
+            "--color=no",
+            "--hide-events",
+            "-c",
+            "cmha status",
+        ])
+        .stdout;
     assert_eq!(
         text.lines().next(),
         Some("Node Status: running in passive mode")

@@ -5,4 +5,10 @@ mod effects;
 #[cfg(test)]
 mod grammar;
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
+mod installs;
+#[cfg(test)]
+mod scenario;
+#[cfg(test)]
 mod support;

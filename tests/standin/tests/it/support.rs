@@ -93,6 +93,13 @@ impl Lab {
         self.state().join("standin.sock")
     }
 
+    /// Sets the scene, for every session from now on.
+    pub(crate) fn scenario(&self, scenario: &Value) {
+        let new = self.dir.path().join("scenario.new");
+        fs::write(&new, scenario.to_string()).unwrap();
+        fs::rename(new, self.state().join("scenario.json")).unwrap();
+    }
+
     pub(crate) fn cmsh(&self, args: &[&str]) -> Answer {
         answer(&self.command(args).stdin(Stdio::null()).output().unwrap())
     }
@@ -203,7 +210,7 @@ fn config(dir: &Path) -> Value {
         "dialect": {
             "use_exit": 1, "set_exit": 1, "commit_exit": 1, "other_exit": 1,
             "error_stream": "stderr", "wording": 0, "commit_line": false, "list_form": "spaces",
-            "json_lists": "range", "early_validation": false, "removefrom_absent_fails": false,
+            "json_lists": "range", "grouping": "dot", "early_validation": false, "removefrom_absent_fails": false,
             "nextinstallmode_cleared": "up",
         },
     })

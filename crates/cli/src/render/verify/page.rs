@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use etcd_adapter::snapshot::{AlarmKind, Meaning, Proof, ProofError};
+use etcd_adapter::snapshot::{Meaning, Proof, ProofError};
 
 use super::super::{short_size, size, thousands, wrap};
 use super::{Report, age_of, alarm, shown, warnings, ways_out};
@@ -184,19 +184,7 @@ fn cluster(page: &mut String, meaning: &Meaning) {
     if meaning.members.is_empty() {
         field(page, "members", "none");
     }
-    let alarms: Vec<String> = meaning
-        .alarms
-        .iter()
-        .map(|alarm| {
-            let kind = match alarm.kind {
-                AlarmKind::NoSpace => "NOSPACE".to_owned(),
-                AlarmKind::Corrupt => "CORRUPT".to_owned(),
-                AlarmKind::Other(kind) => format!("kind {kind}"),
-                _ => "of a kind not known here".to_owned(),
-            };
-            format!("{kind} by member {:x}", alarm.member)
-        })
-        .collect();
+    let alarms: Vec<String> = meaning.alarms.iter().map(ToString::to_string).collect();
     if alarms.is_empty() {
         field(page, "alarms", "none");
     } else {

@@ -100,7 +100,7 @@ fn what_to_know_is_said() {
     assert!(page("learner-3.5.30.db").contains("would make it a voter"));
     assert!(page("auth-3.5.30.db").contains("authentication is on"));
     let alarm = page("alarm-3.5.30.db");
-    assert!(alarm.contains("alarms     NOSPACE by member") && alarm.contains("carries them over"));
+    assert!(alarm.contains("alarms     NOSPACE on member") && alarm.contains("carries them over"));
     assert!(page("leases-3.5.30.db").contains("keys\n  hashkv"));
     assert!(!page("plain-3.5.30.db").contains("What to know"));
 }

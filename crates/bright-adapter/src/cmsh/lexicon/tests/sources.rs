@@ -8,9 +8,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, LitStr, Token};
+use syn::{Attribute, Expr, LitStr, Stmt, Token};
 
-use super::whole;
+use super::{Entry, whole};
 use crate::cmsh::lexicon::{Mode, Word as _};
 
 /// Where a literal is text for people: what these are given.
@@ -18,7 +18,7 @@ const SPEAKING: [&str; 7] = [
     "hint",
     "bad",
     "unreadable",
-    "refuse",
+    "refused",
     "role_error",
     "absent",
     "debug_tuple",
@@ -46,6 +46,13 @@ impl Literals {
         for expr in what {
             match unwrapped(expr) {
                 Expr::Lit(lit) if matches!(lit.lit, syn::Lit::Str(_)) && self.speaking => {}
+                Expr::Match(choice) => {
+                    self.visit_expr(&choice.expr);
+                    for arm in &choice.arms {
+                        self.visit_pat(&arm.pat);
+                        self.listen([&*arm.body]);
+                    }
+                }
                 other => self.visit_expr(other),
             }
         }
@@ -57,6 +64,10 @@ fn unwrapped(expr: &Expr) -> &Expr {
     match expr {
         Expr::Reference(inner) => unwrapped(&inner.expr),
         Expr::MethodCall(call) if call.method == "into" => unwrapped(&call.receiver),
+        Expr::Block(block) => match block.block.stmts.as_slice() {
+            [Stmt::Expr(inner, None)] => unwrapped(inner),
+            _ => expr,
+        },
         other => other,
     }
 }
@@ -119,7 +130,7 @@ impl<'ast> Visit<'ast> for Literals {
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
-        let what = matches!(&local.pat, syn::Pat::Ident(name) if name.ident == "what");
+        let what = matches!(&local.pat, syn::Pat::Ident(name) if name.ident == "what" || name.ident == "hint");
         match &local.init {
             Some(init) if what => self.listen([&*init.expr]),
             _ => visit::visit_local(self, local),
@@ -140,13 +151,15 @@ impl<'ast> Visit<'ast> for Literals {
                 if format {
                     own.listen(&args);
                 } else {
-                    args.iter().for_each(|arg| own.visit_expr(arg));
+                    for arg in &args {
+                        own.visit_expr(arg);
+                    }
                 }
                 self.found.append(&mut own.found);
             }
             // `matches!(x, "pattern")`, or a macro's own definition.
             Err(_) => each_literal(mac.tokens.clone(), &mut |literal| {
-                self.visit_lit_str(literal)
+                self.visit_lit_str(literal);
             }),
         }
     }
@@ -176,7 +189,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -231,6 +244,7 @@ fn a_bypass_is_found() {
         r#"fn f() { matches!(word, "up" | "down") }"#,
         r#"fn f() { if word == "up" {} }"#,
         r#"fn f() { let words = ["-n", "-q"]; }"#,
+        r#"fn f() { let hint = match word { "up" => "it is up", _ => "it is not" }; }"#,
     ] {
         assert!(!Literals::of(bypass, false).is_empty(), "{bypass}");
     }
@@ -279,11 +293,10 @@ fn hints_type_words_of_the_lexicon() {
 }
 
 fn typed() -> BTreeSet<&'static str> {
-    whole()
-        .into_iter()
-        .filter(|(group, _)| !["message", "complaint", "state", "flag", "event"].contains(group))
-        .flat_map(|(_, word)| word.split(' '))
-        .collect()
+    let read = ["message", "complaint", "state", "flag", "event", "part"];
+    let typed = |entry: &Entry| !read.contains(&entry.group);
+    let words = whole().into_iter().filter(typed);
+    words.flat_map(|entry| entry.word.split(' ')).collect()
 }
 
 /// A batch begins with a mode.

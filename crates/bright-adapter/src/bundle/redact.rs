@@ -1,0 +1,489 @@
+//! What must not leave the house is replaced: names and addresses of machines by pseudonyms, the same ones
+//! throughout, so that the answers still parse and fit together; secrets by a word.
+//!
+//! Two passes: [`Redactor::learn`] sees every text first, so that pseudonyms are given in order and no
+//! answer depends on which came first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde_json::Value;
+
+const SECRET: &str = "[redacted]";
+
+/// Names of machines that name nobody, and are words of scripts.
+const PLAIN: [&str; 10] = [
+    "head",
+    "master",
+    "localhost",
+    "node",
+    "admin",
+    "login",
+    "etcd",
+    "cluster",
+    "default",
+    "mgmt",
+];
+
+/// Words before a secret; what follows `=` or `:` behind them goes.
+const KEYS: [&str; 9] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "apikey",
+    "api-key",
+    "api_key",
+];
+
+/// A run of this many base64 characters is taken for a secret.
+const BASE64_CHARS: usize = 40;
+
+/// Replaces what it has learned.
+#[derive(Debug, Default)]
+pub struct Redactor {
+    /// What stands before the number of a numbered name, as `node`.
+    stems: BTreeMap<String, String>,
+    /// Names without a number, and domains.
+    words: BTreeMap<String, String>,
+    addresses: BTreeMap<IpAddr, IpAddr>,
+    macs: BTreeMap<String, String>,
+}
+
+impl Redactor {
+    /// A redactor for machines of these names, fully qualified or not.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let (mut stems, mut words, mut domains) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for name in names {
+            let (host, domain) = name.split_once('.').unwrap_or((name, ""));
+            if !domain.is_empty() {
+                domains.insert(domain);
+            }
+            let stem = host.trim_end_matches(|c: char| c.is_ascii_digit());
+            if stem.len() < host.len() && !stem.is_empty() {
+                stems.insert(stem);
+            } else if !host.is_empty() && !PLAIN.contains(&host) {
+                words.insert(host);
+            }
+        }
+        let stem = |(n, stem): (usize, &str)| {
+            let pseudonym = if n == 0 {
+                "n".into()
+            } else {
+                format!("n{}-", letters(n - 1))
+            };
+            (stem.to_owned(), pseudonym)
+        };
+        let word = |(n, word): (usize, &str)| (word.to_owned(), format!("host-{}", letters(n)));
+        let domain =
+            |(n, name): (usize, &str)| (name.to_owned(), format!("d{}.example", letters(n)));
+        Self {
+            stems: stems.into_iter().enumerate().map(stem).collect(),
+            words: words
+                .into_iter()
+                .enumerate()
+                .map(word)
+                .chain(domains.into_iter().enumerate().map(domain))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of the addresses in every text of a value.
+    pub fn learn(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.learn_text(text),
+            Value::Array(items) => items.iter().for_each(|item| self.learn(item)),
+            Value::Object(fields) => fields.values().for_each(|field| self.learn(field)),
+            _ => {}
+        }
+    }
+
+    fn learn_text(&mut self, text: &str) {
+        for run in runs(text, |c| c.is_ascii_hexdigit() || c == ':' || c == '.') {
+            for part in parts(&text[run.0..run.1]) {
+                match part {
+                    Part::Address(address) => {
+                        self.addresses.insert(address, address);
+                    }
+                    Part::Mac(mac) => {
+                        self.macs.insert(mac.to_lowercase(), String::new());
+                    }
+                    Part::Other(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Gives everything learned a pseudonym.
+    pub fn learned(&mut self) {
+        for (n, (address, pseudonym)) in (1_u32..).zip(&mut self.addresses) {
+            *pseudonym = match address {
+                IpAddr::V4(_) => Ipv4Addr::from_bits((10 << 24) + n).into(),
+                IpAddr::V6(_) => Ipv6Addr::from_bits((0xfd00 << 112) + u128::from(n)).into(),
+            };
+        }
+        for (n, pseudonym) in (1_u32..).zip(self.macs.values_mut()) {
+            let [a, b, c, d] = n.to_be_bytes();
+            *pseudonym = format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
+        }
+    }
+
+    /// Redacts every text of a value.
+    pub fn redact(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.text(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.redact(field)),
+            _ => {}
+        }
+    }
+
+    /// Redacts a text.
+    pub fn text(&self, text: &str) -> String {
+        let text = without_pem(text);
+        let text = without_keys(&text);
+        let text = without_base64(&text);
+        let text = self.without_addresses(&text);
+        let text = self.without_names(&text);
+        without_homes(&text)
+    }
+
+    fn without_addresses(&self, text: &str) -> String {
+        let mut safe = String::with_capacity(text.len());
+        let mut done = 0;
+        for (from, to) in runs(text, |c| c.is_ascii_hexdigit() || c == ':' || c == '.') {
+            safe.push_str(&text[done..from]);
+            for part in parts(&text[from..to]) {
+                match part {
+                    Part::Address(address) => {
+                        let pseudonym = self.addresses.get(&address);
+                        safe.push_str(
+                            &pseudonym.map_or_else(|| SECRET.into(), ToString::to_string),
+                        );
+                    }
+                    Part::Mac(mac) => {
+                        let pseudonym = self.macs.get(&mac.to_lowercase());
+                        safe.push_str(pseudonym.map_or(SECRET, String::as_str));
+                    }
+                    Part::Other(text) => safe.push_str(text),
+                }
+            }
+            done = to;
+        }
+        safe.push_str(&text[done..]);
+        safe
+    }
+
+    fn without_names(&self, text: &str) -> String {
+        let mut safe = String::with_capacity(text.len());
+        let mut rest = text;
+        let mut before = ' ';
+        'text: while let Some(c) = rest.chars().next() {
+            if !before.is_ascii_alphanumeric() {
+                for (name, pseudonym) in &self.words {
+                    let behind = rest.strip_prefix(name.as_str());
+                    if let Some(behind) =
+                        behind.filter(|b| !b.starts_with(|c: char| c.is_ascii_alphanumeric()))
+                    {
+                        safe.push_str(pseudonym);
+                        (rest, before) = (behind, 'x');
+                        continue 'text;
+                    }
+                }
+                // The longest first: `gpu-` before `g`.
+                for (stem, pseudonym) in self.stems.iter().rev() {
+                    let behind = rest.strip_prefix(stem.as_str());
+                    if let Some(behind) = behind.filter(|behind| is_number(behind)) {
+                        safe.push_str(pseudonym);
+                        (rest, before) = (behind, 'x');
+                        continue 'text;
+                    }
+                }
+            }
+            safe.push(c);
+            before = c;
+            rest = &rest[c.len_utf8()..];
+        }
+        safe
+    }
+}
+
+/// `001` and no letter behind it, or `00[1-3]`, as cmsh writes several.
+fn is_number(text: &str) -> bool {
+    let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let range = behind
+        .strip_prefix('[')
+        .is_some_and(|inside| inside.starts_with(|c: char| c.is_ascii_digit()));
+    range || behind.len() < text.len() && !behind.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// `a`, `b`, … `z`, `ba`, …
+fn letters(mut n: usize) -> String {
+    let mut text = Vec::new();
+    loop {
+        text.push(b'a' + u8::try_from(n % 26).unwrap_or(0));
+        n /= 26;
+        if n == 0 {
+            break;
+        }
+    }
+    text.iter().rev().map(|b| char::from(*b)).collect()
+}
+
+enum Part<'a> {
+    Address(IpAddr),
+    Mac(&'a str),
+    Other(&'a str),
+}
+
+/// The longest stretches of such characters, no letter or digit beside them.
+fn runs(text: &str, is: impl Fn(char) -> bool) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let (mut begun, mut before) = (None, ' ');
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
+        match (begun, is(c)) {
+            (None, true) => begun = Some((at, before)),
+            (Some((from, before)), false) => {
+                let beside = |c: char| c.is_alphanumeric();
+                if !beside(before) && !beside(c) {
+                    found.push((from, at));
+                }
+                begun = None;
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    found
+}
+
+/// Takes a stretch apart: one address, with a port or without, several with dots between, or nothing.
+fn parts(run: &str) -> Vec<Part<'_>> {
+    if is_mac(run) {
+        return vec![Part::Mac(run)];
+    }
+    if let Ok(address) = run.parse::<Ipv6Addr>() {
+        return vec![if address.is_loopback() || address.is_unspecified() {
+            Part::Other(run)
+        } else {
+            Part::Address(address.into())
+        }];
+    }
+    let mut found = Vec::new();
+    let mut rest = run;
+    while !rest.is_empty() {
+        let end = rest.find(':').unwrap_or(rest.len());
+        let end = rest.find("..").map_or(end, |dots| dots.min(end));
+        let (word, behind) = rest.split_at(end);
+        let bare = word.trim_end_matches('.');
+        match bare.parse::<Ipv4Addr>() {
+            Ok(address) if !address.is_loopback() && !address.is_unspecified() => {
+                found.push(Part::Address(address.into()));
+                found.push(Part::Other(&word[bare.len()..]));
+            }
+            _ => found.push(Part::Other(word)),
+        }
+        let between = behind.len() - behind.trim_start_matches([':', '.']).len();
+        found.push(Part::Other(&behind[..between]));
+        rest = &behind[between..];
+    }
+    found
+}
+
+fn is_mac(text: &str) -> bool {
+    let pairs: Vec<&str> = text.split(':').collect();
+    pairs.len() == 6
+        && pairs
+            .iter()
+            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Keys and certificates alike: their dates are in the answers, nothing else of them is needed.
+fn without_pem(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.find("-----BEGIN ") {
+        safe.push_str(&rest[..begin]);
+        safe.push_str(SECRET);
+        let inside = &rest[begin..];
+        // What is cut short is a secret to its end.
+        let Some(end) = inside.find("-----END ") else {
+            return safe;
+        };
+        let behind = &inside[end + "-----END ".len()..];
+        rest = behind.find("-----").map_or("", |at| &behind[at + 5..]);
+    }
+    safe.push_str(rest);
+    safe
+}
+
+/// `password=…`, `"token": "…"`, `Bearer …`.
+fn without_keys(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut safe = String::with_capacity(text.len());
+    let mut done = 0;
+    while let Some((at, key)) = KEYS
+        .iter()
+        .chain(&["bearer"])
+        .filter_map(|key| Some((done + lower[done..].find(key)?, *key)))
+        .min()
+    {
+        let behind = &text[at + key.len()..];
+        let between = behind.len() - behind.trim_start_matches(['"', '\'', ' ', '=', ':']).len();
+        let gap = &behind[..between];
+        let value = &behind[between..];
+        let ends = |c: char| c.is_whitespace() || "\"',;}".contains(c);
+        let end = value.find(ends).unwrap_or(value.len());
+        let is_value = gap.contains(['=', ':']) || (key == "bearer" && !gap.is_empty());
+        safe.push_str(&text[done..at + key.len() + between]);
+        done = at + key.len() + between;
+        if is_value && end > 0 && !value.to_ascii_lowercase().starts_with("bearer") {
+            safe.push_str(SECRET);
+            done += end;
+        }
+    }
+    safe.push_str(&text[done..]);
+    safe
+}
+
+/// Long base64: keys, tokens and fingerprints. Paths are no base64, and hexadecimal digests stay.
+fn without_base64(text: &str) -> String {
+    let is = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let mut safe = String::with_capacity(text.len());
+    let mut done = 0;
+    for (from, to) in runs(text, is) {
+        let run = &text[from..to];
+        let has = |of: fn(&char) -> bool| run.chars().any(|c| of(&c));
+        let mixed = has(char::is_ascii_uppercase)
+            && has(char::is_ascii_lowercase)
+            && has(char::is_ascii_digit);
+        let path = run.starts_with('/') || run.matches('/').count() * 16 > run.len();
+        if run.len() >= BASE64_CHARS && mixed && !path {
+            safe.push_str(&text[done..from]);
+            safe.push_str(SECRET);
+            done = to;
+        }
+    }
+    safe.push_str(&text[done..]);
+    safe
+}
+
+/// Who has a home here is nobody's business.
+fn without_homes(text: &str) -> String {
+    let mut parts = text.split("/home/");
+    let mut safe = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+        safe.push_str("/home/user");
+        safe.push_str(&part[end.unwrap_or(part.len())..]);
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn redacted(names: &[&str], text: &str) -> String {
+        let mut redactor = Redactor::new(names.iter().copied());
+        redactor.learn_text(text);
+        redactor.learned();
+        redactor.text(text)
+    }
+
+    #[test]
+    fn machines_get_pseudonyms_that_still_parse() {
+        let names = ["node001", "node002", "gpu-a01", "acme.corp.example", "head"];
+        for (text, safe) in [
+            ("use \"node001\"; reboot", "use \"nb-001\"; reboot"),
+            ("node001..node003,node00[1-2]", "nb-001..nb-003,nb-00[1-2]"),
+            ("etcd-node001-2026.db gpu-a01", "etcd-nb-001-2026.db n01"),
+            ("nodes of anode001 node001x", "nodes of anode001 node001x"),
+            (
+                "acme acme.corp.example acmes",
+                "host-a host-a.da.example acmes",
+            ),
+            ("head -c 200", "head -c 200"),
+            (
+                "https://10.141.0.1:2379,https://10.141.0.2:2379.",
+                "https://10.0.0.1:2379,https://10.0.0.2:2379.",
+            ),
+            (
+                "127.0.0.1 0.0.0.0 3.4.23 07:14:05 Etcd::Host",
+                "127.0.0.1 0.0.0.0 3.4.23 07:14:05 Etcd::Host",
+            ),
+            (
+                "FA:16:3E:D3:56:E0 fe80::1 ::1",
+                "02:00:00:00:00:01 fd00::1 ::1",
+            ),
+            ("/home/jdoe/x", "/home/user/x"),
+        ] {
+            let names: Vec<&str> = if text.contains("gpu") || text.contains("node") {
+                names.to_vec()
+            } else {
+                vec!["acme.corp.example", "head"]
+            };
+            let safe = safe.replace(
+                "nb-",
+                if names.contains(&"gpu-a01") {
+                    "na-"
+                } else {
+                    "n"
+                },
+            );
+            assert_eq!(redacted(&names, text), safe, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_go() {
+        let pem = "a\n-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----\nb";
+        assert_eq!(redacted(&[], pem), "a\n[redacted]\nb");
+        let cut = "a -----BEGIN PRIVATE KEY-----\nMHcCAQ";
+        assert_eq!(redacted(&[], cut), "a [redacted]");
+        for (text, safe) in [
+            ("password=hunter2 x", "password=[redacted] x"),
+            (
+                "{\"token\": \"abc\", \"a\": 1}",
+                "{\"token\": \"[redacted]\", \"a\": 1}",
+            ),
+            (
+                "Authorization: Bearer abc.def",
+                "Authorization: Bearer [redacted]",
+            ),
+            (
+                "--initial-cluster-token=t1 b",
+                "--initial-cluster-token=[redacted] b",
+            ),
+            (
+                "Permission denied (publickey,password).",
+                "Permission denied (publickey,password).",
+            ),
+            (
+                "SHA256:Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYm8 x",
+                "SHA256:[redacted] x",
+            ),
+        ] {
+            assert_eq!(redacted(&[], text), safe, "{text}");
+        }
+        let digest = "6a74e77d8e781f6532781ed2b0f4aa8202a960005b50119cf5f62befacd9ba48";
+        assert_eq!(redacted(&[], digest), digest);
+    }
+
+    proptest! {
+        /// Whatever the text, neither a name nor an address of it is left, and nothing panics.
+        #[test]
+        fn nothing_known_is_left(before in "\\PC{0,20}", behind in "\\PC{0,20}", host in 1u8..=254) {
+            let text = format!("{before} secretnode{host:03} 192.168.77.{host} {behind}");
+            let safe = redacted(&["secretnode001"], &text);
+            prop_assert!(!safe.contains("secretnode"), "{}", safe);
+            let own = format!("192.168.77.{host}");
+            prop_assert!(!safe.contains(&own), "{}", safe);
+        }
+    }
+}
