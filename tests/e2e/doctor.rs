@@ -101,7 +101,11 @@ const fn told(check: &'static str, seen: &'static str, args: &'static [&'static 
 
 const BREAKS: &[Break] = &[
     // cmsh and its answers.
-    told("cmsh-found", "cannot be run", &["--cmsh", "/no/such/cmsh"]),
+    told(
+        "cmsh-found",
+        "it cannot be started",
+        &["--cmsh", "/no/such/cmsh"],
+    ),
     wrapped(
         "cmsh-batch",
         "unknown option",

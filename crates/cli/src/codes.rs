@@ -159,6 +159,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Do not reboot the node. In cmsh: device; use NODE; clear blockdevicesclearedonnextboot; commit. Then plan again, or resume.",
     ),
     code(
+        "block-devices-unknown",
+        "The cluster manager does not tell whether the next boot of a node clears block devices, and the spec counts on a boot that wipes nothing (full_install: confirm).",
+        "Take the article's way: `full_install: datanode_no`. On the node's own page in cmsh see blockdevicesclearedonnextboot.",
+    ),
+    code(
         "bmc-silent",
         "The power control (BMC) of a node does not answer, so the node cannot be powered on from here.",
         "Power it on by hand, at the machine or its own management: its install mode is set, and the run goes on by itself once it boots. Where it has halted, resume.",

@@ -131,15 +131,33 @@ pub struct Device {
     /// `nextinstallmode`, cleared by the installer when it has finished.
     pub next_install_mode: Option<InstallMode>,
     /// `blockdevicesclearedonnextboot`: the next boot wipes these, whatever `datanode` and
-    /// `nextinstallmode` say (administrator manual 5.4.4).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cleared_at_boot: Vec<String>,
+    /// `nextinstallmode` say (administrator manual 5.4.4). None where the cluster manager does not tell.
+    #[serde(
+        default = "nothing_cleared",
+        skip_serializing_if = "is_nothing_cleared"
+    )]
+    pub cleared_at_boot: Option<Vec<String>>,
     /// How far its installer is, where the status says that it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer: Option<InstallerStep>,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "none says that it cannot be told")]
+const fn nothing_cleared() -> Option<Vec<String>> {
+    Some(Vec::new())
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn is_nothing_cleared(devices: &Option<Vec<String>>) -> bool {
+    devices.as_ref().is_some_and(Vec::is_empty)
+}
+
 impl Device {
+    /// The block devices that the next boot is known to wipe.
+    pub fn clears_at_boot(&self) -> &[String] {
+        self.cleared_at_boot.as_deref().unwrap_or_default()
+    }
+
     /// Stands for the category of a head node.
     pub const HEAD_NODE: &'static str = "headnode";
 

@@ -149,7 +149,7 @@ impl Bundle {
         };
         let mut lines = String::new();
         for exchange in &self.exchanges {
-            lines.push_str(&format!("{}\n", value(exchange)?));
+            lines.extend([value(exchange)?.to_string(), "\n".into()]);
         }
         let files = [
             ("README", README.to_owned()),
@@ -212,8 +212,12 @@ impl Bundle {
         let mut found: [Option<String>; 3] = [None, None, None];
         let names = ["bundle.json", "exchanges.jsonl", "doctor.json"];
         let mut archive = Archive::new(plain);
-        for entry in archive.entries().map_err(damaged)?.take(ENTRIES) {
-            let mut entry = entry.map_err(damaged)?;
+        for entry in archive
+            .entries()
+            .map_err(|error| damaged(&error))?
+            .take(ENTRIES)
+        {
+            let mut entry = entry.map_err(|error| damaged(&error))?;
             if entry.header().entry_type() != EntryType::Regular {
                 continue;
             }
@@ -225,8 +229,13 @@ impl Bundle {
                 continue;
             };
             let mut text = String::new();
-            let size = entry.header().entry_size().map_err(damaged)?;
-            entry.read_to_string(&mut text).map_err(damaged)?;
+            let size = entry
+                .header()
+                .entry_size()
+                .map_err(|error| damaged(&error))?;
+            entry
+                .read_to_string(&mut text)
+                .map_err(|error| damaged(&error))?;
             // The end of what may be read looks like the end of the file.
             if (text.len() as u64) < size {
                 return Err(BundleError::TooLarge);
@@ -256,7 +265,7 @@ impl Bundle {
     }
 }
 
-fn damaged(error: io::Error) -> BundleError {
+fn damaged(error: &io::Error) -> BundleError {
     BundleError::NotOne(shortened(&error.to_string()))
 }
 

@@ -21,20 +21,23 @@ use crate::programs::{Call, Failure, Finished, Programs};
 /// What is said where the bundle holds no answer.
 const SILENT: &str = "the bundle holds no answer to this";
 
+/// What each node, or the head node, was asked, and its answers in order.
+type Answers = HashMap<(Option<String>, Question), VecDeque<Answer>>;
+
 /// The answers of a bundle: head node, nodes and proofs in one.
 ///
 /// The same question asked again gets the next answer that was recorded for it, and in the end the last
 /// one again and again.
 #[derive(Debug)]
 pub struct Recorded {
-    answers: Mutex<HashMap<(Option<String>, Question), VecDeque<Answer>>>,
+    answers: Mutex<Answers>,
     proofs: Vec<Proof>,
 }
 
 impl Recorded {
     /// The answers of a bundle.
     pub fn new(bundle: &Bundle) -> Self {
-        let mut answers: HashMap<_, VecDeque<Answer>> = HashMap::new();
+        let mut answers = Answers::new();
         for exchange in &bundle.exchanges {
             let key = (exchange.node.clone(), exchange.question.clone());
             answers

@@ -74,7 +74,7 @@ impl Complaint {
         };
         let hint = match self.kind {
             Kind::SessionEnded => {
-                "the head nodes have changed places: see `cmha status`, and go on at the active one"
+                "the head nodes may have changed places: see `cmha status`, and go on at the active one; where they have not, see whether CMDaemon runs: systemctl status cmd"
             }
             Kind::NotPermitted => {
                 "run this as root on the head node, whose certificate has the profile admin"

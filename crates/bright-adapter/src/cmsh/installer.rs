@@ -1,16 +1,14 @@
-//! What keeps a node from being installed: its installer's question, its power control, its image.
+//! What keeps a node from being installed: its installer's question, its power control.
 //!
-//! None of these has a list in JSON. What cannot be read for certain is never read as leave: a question
+//! Neither of these has a list in JSON. What cannot be read for certain is never read as leave: a question
 //! in other words than the documented ones is another question.
 
 use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
-use runbook_core::world::{InstallerAsks, PowerState, Provisioning};
+use runbook_core::world::{InstallerAsks, PowerState};
 
 use super::answer::{Answer, Kind};
-use super::lexicon::{
-    Argument, Boolean, Interaction, Mode, PowerWord, Provisioner, Verb, Word as _,
-};
+use super::lexicon::{Argument, Interaction, Mode, PowerWord, Verb, Word as _};
 use super::script::Script;
 use super::{Cmsh, effect};
 use crate::process::Failure;
@@ -39,30 +37,6 @@ impl Cmsh {
             Err(failure @ Failure::Timeout(_)) => Ok(PowerState::Silent(failure.to_string())),
             Err(failure) => Err(self.failed(&script, failure)),
         }
-    }
-
-    /// Both halves are for people who wait: one of them is better than none.
-    pub(super) async fn read_provisioning(&self) -> PortResult<Provisioning> {
-        let images = || Script::default().then(Mode::SoftwareImage);
-        let status = self.ask(&images().then(Verb::ProvisioningStatus)).await;
-        let locked = self.ask(&images().then(Verb::IsLocked)).await;
-        if let (Err(error), Err(_)) = (&status, &locked) {
-            let what = format!("cmsh says nothing of provisioning: {error}");
-            return Err(runbook_core::error::AdapterError::new(
-                error.code,
-                error.certainty,
-                what,
-            ));
-        }
-        let (stopped, waiting) = status.map_or_else(
-            |_| (None, String::new()),
-            |answer| (stopped(&answer.stdout), waiting(&answer.stdout)),
-        );
-        Ok(Provisioning {
-            stopped,
-            waiting,
-            locked_images: locked.map_or_else(|_| Vec::new(), |answer| locked_in(&answer.stdout)),
-        })
     }
 }
 
@@ -102,38 +76,6 @@ fn power(text: &str) -> Option<PowerState> {
     }
     let off = !words.is_empty() && words.iter().all(|word| *word == Some(PowerWord::Off));
     off.then_some(PowerState::Off)
-}
-
-fn behind(text: &str, word: Provisioner) -> Option<&str> {
-    let mut lines = text.lines().map(str::trim);
-    lines.find_map(|line| line.strip_prefix(word.text()).map(str::trim))
-}
-
-/// The subsystem's status, where it does not accept requests.
-fn stopped(text: &str) -> Option<String> {
-    let status = behind(text, Provisioner::Subsystem)?;
-    let accepts = Provisioner::Accepting.is_in(&status.to_lowercase());
-    (!accepts).then(|| shown(status))
-}
-
-fn waiting(text: &str) -> String {
-    let nodes = behind(text, Provisioner::Waiting).unwrap_or_default();
-    let word = nodes.trim_matches(['<', '>']);
-    if word.is_empty() || Provisioner::of(word) == Some(Provisioner::Nobody) {
-        String::new()
-    } else {
-        shown(nodes)
-    }
-}
-
-/// The rows of `Name Locked` that say yes.
-fn locked_in(text: &str) -> Vec<String> {
-    let row = |line: &str| {
-        let (name, locked) = line.trim().rsplit_once(char::is_whitespace)?;
-        let locked = Boolean::of(locked).is_some_and(Boolean::value);
-        locked.then(|| shown(name))
-    };
-    text.lines().filter_map(row).collect()
 }
 
 #[cfg(test)]
@@ -186,22 +128,10 @@ mod tests {
         assert_eq!(two("OFF", "FAILED"), None);
     }
 
-    #[test]
-    fn the_manuals_provisioning() {
-        let idle = "Provisioning subsystem status: idle, accepting requests\nNodes currently provisioning: 0\nNodes waiting to be provisioned: <none>\n";
-        assert_eq!((stopped(idle), waiting(idle)), (None, String::new()));
-        let busy = "Provisioning subsystem status: shutting down\nNodes waiting to be provisioned: node002..node003\n";
-        assert_eq!(stopped(busy).as_deref(), Some("shutting down"));
-        assert_eq!(waiting(busy), "node002..node003");
-        assert_eq!((stopped("x"), waiting("x")), (None, String::new()));
-        let locked = "Name           Locked\n-------------- -------\ndefault-image  yes\nother image    no\n";
-        assert_eq!(locked_in(locked), ["default-image"]);
-    }
-
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,80}|[\\[\\]<>: a-z0-9\n-]{0,80}") {
-            let _ = (asked(&text, &node()), power(&text), stopped(&text), waiting(&text), locked_in(&text));
+            let _ = (asked(&text, &node()), power(&text));
         }
     }
 }

@@ -241,6 +241,11 @@ table! {
         Busy = "Nodes currently provisioning:",
         Waiting = "Nodes waiting to be provisioned:",
         Nobody = "none",
+        Zero = "0",
+    }
+    /// The titles of the table of `islocked`.
+    read ImageTable "image" {
+        Titles = "Name Locked",
     }
     /// What a status says beside the state.
     read Flag "flag" {

@@ -10,12 +10,12 @@ mod installer;
 pub(crate) mod lexicon;
 mod noise;
 pub(crate) mod platform;
+pub(crate) mod provisioning;
 pub(crate) mod read;
 mod roles;
 mod script;
 mod status;
-pub(crate) mod survey;
-mod write;
+pub(crate) mod write;
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -11,7 +11,7 @@ use super::script::Script;
 /// A release is a few digits and dots.
 const RELEASE_CHARS: usize = 24;
 
-/// `Cluster Manager 11.0` in `main; versioninfo`; only seen by third parties.
+/// `Cluster Manager 11.0` in `main versioninfo`; only seen by third parties.
 pub(crate) fn release(text: &str) -> Option<String> {
     let line = VersionLine::ClusterManager.text().to_lowercase();
     let rest = text.lines().find_map(|found| {
@@ -30,9 +30,14 @@ pub(crate) fn release(text: &str) -> Option<String> {
 }
 
 impl Cmsh {
+    /// What is said of this release, as `Cluster Manager 11.0`.
+    pub(crate) async fn version(&self) -> PortResult<String> {
+        let script = Script::default().then(Mode::Main).with(Verb::VersionInfo);
+        Ok(self.ask(&script).await?.stdout)
+    }
+
     pub(super) async fn read_platform(&self) -> PortResult<Platform> {
-        let script = Script::default().then(Mode::Main).then(Verb::VersionInfo);
-        let told = self.ask(&script).await.ok();
+        let told = self.version().await.ok();
         let overlays = self.overlays().await?;
         let role = overlays.iter().find(|o| o.enabled && o.api_server);
         let api_server_role = role.map(|overlay| -> PortResult<_> {
@@ -47,7 +52,7 @@ impl Cmsh {
         });
         let manage = self.programs.read(&self.config.etcd_manage, 1).await;
         Ok(Platform {
-            release: told.and_then(|answer| release(&answer.stdout)),
+            release: told.and_then(|text| release(&text)),
             api_server_role: api_server_role.transpose()?,
             static_pods: Vec::new(),
             etcd_manage: manage.is_ok(),

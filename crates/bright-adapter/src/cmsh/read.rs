@@ -20,6 +20,8 @@ pub(crate) struct DeviceRow {
     pub(crate) head_node: bool,
     /// Whether it has roles at all: switches and power distribution units have none.
     pub(crate) node: bool,
+    /// Whether the block devices to be cleared could be asked for at all.
+    tells_cleared: bool,
     /// Empty for a head node, which has none.
     pub(crate) category: String,
     pub(super) ip: String,
@@ -50,8 +52,14 @@ pub(super) fn unusable(error: NameError) -> AdapterError {
         .caused_by(error)
 }
 
+/// Whether cmsh answered, and not with what was asked for.
+fn is_refusal(error: &AdapterError) -> bool {
+    let codes = [codes::CMSH_REFUSED, codes::CMSH_ABSENT, codes::CMSH_ANSWER];
+    codes.contains(&error.code)
+}
+
 impl DeviceRow {
-    fn read(row: Row) -> PortResult<Self> {
+    fn read(row: Row, tells_cleared: bool) -> PortResult<Self> {
         let kind = row.text(Property::Type)?;
         // Bright before 9 says MasterNode.
         let head_node = matches!(
@@ -64,6 +72,7 @@ impl DeviceRow {
             node: DeviceType::Any.ends(&kind),
             category: row.text_or_empty(Property::Category)?,
             ip: row.text_or_empty(Property::Ip)?,
+            tells_cleared,
             row,
         })
     }
@@ -94,16 +103,30 @@ impl DeviceRow {
 }
 
 impl DeviceRow {
-    /// An empty list may be no column at all.
-    pub(crate) fn cleared_at_boot(&self) -> PortResult<Vec<String>> {
+    /// An empty list may be no column at all. None where cmsh does not know the property.
+    pub(crate) fn cleared_at_boot(&self) -> PortResult<Option<Vec<String>>> {
+        if !self.tells_cleared {
+            return Ok(None);
+        }
         let devices = self.row.items_or_none(Property::ClearedAtBoot)?;
-        Ok(devices.iter().map(|device| shown(device)).collect())
+        Ok(Some(devices.iter().map(|device| shown(device)).collect()))
     }
 }
 
 impl Cmsh {
+    /// Every device. One property is only good to know: where cmsh refuses it, the rest must still be
+    /// had.
     pub(crate) async fn devices(&self) -> PortResult<Vec<DeviceRow>> {
-        let script = Script::default().then(Mode::Device).list(&[
+        match self.devices_with(true).await {
+            Err(refused) if is_refusal(&refused) => {
+                self.devices_with(false).await.map_err(|_| refused)
+            }
+            other => other,
+        }
+    }
+
+    async fn devices_with(&self, cleared: bool) -> PortResult<Vec<DeviceRow>> {
+        let mut columns = vec![
             Property::Hostname,
             Property::Type,
             Property::Category,
@@ -111,12 +134,13 @@ impl Cmsh {
             Property::Status,
             Property::Datanode,
             Property::NextInstallMode,
-            Property::ClearedAtBoot,
-        ]);
+        ];
+        columns.extend(cleared.then_some(Property::ClearedAtBoot));
+        let script = Script::default().then(Mode::Device).list(&columns);
         let rows = self.ask(&script).await?.rows()?;
         let devices: Vec<DeviceRow> = rows
             .into_iter()
-            .map(DeviceRow::read)
+            .map(|row| DeviceRow::read(row, cleared))
             .collect::<PortResult<_>>()?;
         unique(
             &script,
@@ -146,7 +170,7 @@ impl Cmsh {
                 datanode: false,
                 category_datanode: false,
                 next_install_mode: None,
-                cleared_at_boot: Vec::new(),
+                cleared_at_boot: Some(Vec::new()),
                 installer: None,
             });
         }

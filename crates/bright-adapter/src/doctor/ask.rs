@@ -107,7 +107,7 @@ impl Asker {
         &self,
         ask: impl AsyncFnOnce(&SshNode<Noted>) -> PortResult<T>,
     ) -> Asked<T> {
-        let (nodes, heard) = self.noted(Arc::clone(&self.shell), Over::Ssh);
+        let (nodes, heard) = Self::noted(Arc::clone(&self.shell), Over::Ssh);
         let got = ask(&SshNode::new(nodes)).await;
         heard.ended(got)
     }
@@ -118,7 +118,7 @@ impl Asker {
         ask: impl AsyncFnOnce(&SshNode<Noted>, &NodeName) -> PortResult<T>,
     ) -> Asked<T> {
         let here = Arc::new(Here(Arc::clone(&self.programs)));
-        let (nodes, heard) = self.noted(here, Over::Nothing);
+        let (nodes, heard) = Self::noted(here, Over::Nothing);
         let got = match NodeName::new("head") {
             Ok(name) => ask(&SshNode::new(nodes), &name).await,
             Err(error) => Err(unusable(error)),
@@ -131,12 +131,12 @@ impl Asker {
         &self,
         ask: impl AsyncFnOnce(&dyn EtcdTool) -> PortResult<T>,
     ) -> Asked<T> {
-        let (shell, heard) = self.noted(Arc::clone(&self.shell), Over::Ssh);
+        let (shell, heard) = Self::noted(Arc::clone(&self.shell), Over::Ssh);
         let got = ask(&*(self.tool)(shell)).await;
         heard.ended(got)
     }
 
-    fn noted(&self, shell: Arc<dyn Shell>, over: Over) -> (Arc<Noted>, Arc<Heard>) {
+    fn noted(shell: Arc<dyn Shell>, over: Over) -> (Arc<Noted>, Arc<Heard>) {
         let heard = Arc::new(Heard::default());
         let log = Arc::clone(&heard);
         (Arc::new(Noted { shell, over, log }), heard)
@@ -225,12 +225,12 @@ impl Shell for Here {
             AdapterError::new(codes::NODE_QUESTION, Certainty::NotDone, what)
                 .hint("ask by hand, with the command that stands with the finding")
         };
-        let Some((program, args)) = argv.split_first() else {
+        let Some((program, words)) = argv.split_first() else {
             return Err(failed("there is no command".into()));
         };
         let call = Call {
             program: program.into(),
-            args: args.to_vec(),
+            args: words.to_vec(),
             timeout: HEAD_TIMEOUT,
             output_limit: HEAD_OUTPUT_BYTES,
         };

@@ -9,8 +9,8 @@ use runbook_core::world::{EtcdRole, RoleHolder, RoleSource};
 use super::ask::{Asked, Asker};
 use super::{Finding, Settings, checks, listed};
 use crate::cmsh::platform;
+use crate::cmsh::provisioning::Queue;
 use crate::cmsh::read::{DeviceRow, Overlay};
-use crate::cmsh::survey::Queue;
 use crate::codes;
 use crate::text::shown;
 
@@ -73,7 +73,7 @@ pub(super) async fn examine(
     lists(&devices, &categories, &overlays, findings);
     let idle = asker.cmsh(async |cmsh| cmsh.queue().await).await;
     findings.push(provisioning(&idle));
-    let locks = asker.cmsh(async |cmsh| cmsh.image_locks().await).await;
+    let locks = asker.cmsh(async |cmsh| cmsh.locked_images().await).await;
     findings.push(image_lock(&locks));
     let named = settings.overlay.clone();
     let role = asker
@@ -166,39 +166,37 @@ fn lists(
     });
 }
 
-fn provisioning(asked: &Asked<(Option<Queue>, String)>) -> Finding {
+fn provisioning(asked: &Asked<Option<Queue>>) -> Finding {
     let draft = checks::PROVISIONING.made().asked(asked);
-    match &asked.got {
-        Err(error) => unsure(draft, error),
-        Ok((None, text)) => draft.unknown(format!("no status is named in {text}")),
-        Ok((Some(queue), text)) => {
-            let idle = queue.accepts && queue.busy_with.is_none() && queue.waiting.is_none();
-            draft.if_so(idle, text)
-        }
+    let queue = match &asked.got {
+        Err(error) => return unsure(draft, error),
+        Ok(None) => return draft.unknown("cmsh names no status"),
+        Ok(Some(queue)) => queue,
+    };
+    let busy = queue.busy_with.as_ref();
+    let waiting = Some(&queue.waiting).filter(|nodes| !nodes.is_empty());
+    let said: Vec<String> = [
+        queue.stopped.clone(),
+        busy.map(|count| format!("nodes being provisioned: {count}")),
+        waiting.map(|nodes| format!("waiting: {nodes}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if said.is_empty() {
+        draft.holds("idle, and takes requests")
+    } else {
+        draft.differs(said.join("; "))
     }
 }
 
-/// Nothing is known of the words; so only plain ones are taken for an answer.
-fn image_lock(asked: &Asked<String>) -> Finding {
+fn image_lock(asked: &Asked<Option<Vec<String>>>) -> Finding {
     let draft = checks::IMAGE_LOCK.made().asked(asked);
-    let text = match &asked.got {
-        Ok(text) => text.to_lowercase(),
-        Err(error) => return unsure(draft, error),
-    };
-    let locked = |line: &str| {
-        let free = line.contains("not locked") || line.contains("unlocked") || line.ends_with("no");
-        let held = line.contains("locked") || line.ends_with("yes");
-        (held || free).then_some(!free)
-    };
-    let lines: Option<Vec<bool>> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(locked)
-        .collect();
-    match lines {
-        Some(lines) if !lines.is_empty() => draft.if_so(!lines.contains(&true), text),
-        _ => draft.unknown(format!("cmsh said {}", shown(&text))),
+    match &asked.got {
+        Err(error) => unsure(draft, error),
+        Ok(None) => draft.unknown("cmsh prints no table of images"),
+        Ok(Some(locked)) if locked.is_empty() => draft.holds("none is locked"),
+        Ok(Some(locked)) => draft.differs(locked.join(", ")),
     }
 }
 
@@ -210,14 +208,12 @@ fn unsure(draft: super::Draft, error: &AdapterError) -> Finding {
 fn etcd_overlays(settings: &Settings, seen: &Seen, findings: &mut Vec<Finding>) {
     let one = checks::ETCD_OVERLAY.made().asked(&seen.overlays);
     let disabled = checks::OVERLAY_PRIORITY.made().asked(&seen.overlays);
-    let overlays: Vec<&Overlay> = match &seen.overlays.got {
-        Ok(overlays) => overlays.iter().filter(|overlay| overlay.etcd).collect(),
-        Err(_) => {
-            findings.push(one.blocked("the overlays cannot be listed"));
-            findings.push(disabled.blocked("the overlays cannot be listed"));
-            return;
-        }
+    let Ok(overlays) = &seen.overlays.got else {
+        findings.push(one.blocked("the overlays cannot be listed"));
+        findings.push(disabled.blocked("the overlays cannot be listed"));
+        return;
     };
+    let overlays: Vec<&Overlay> = overlays.iter().filter(|overlay| overlay.etcd).collect();
     let name = |overlay: &&&Overlay| -> String { overlay.name.clone() };
     let enabled: Vec<String> = overlays
         .iter()
@@ -342,8 +338,9 @@ pub(super) fn node(seen: &Seen, name: &str, findings: &mut Vec<Finding>) {
     });
     let draft = checks::BLOCK_DEVICES.of(name).asked(&seen.devices);
     findings.push(match device.cleared_at_boot() {
-        Ok(devices) if devices.is_empty() => draft.holds("none"),
-        Ok(devices) => draft
+        Ok(None) => draft.blocked("cmsh does not know the property"),
+        Ok(Some(devices)) if devices.is_empty() => draft.holds("none"),
+        Ok(Some(devices)) => draft
             .todo(checks::BLOCK_DEVICES.todo.replace("NODE", name))
             .differs(devices.join(", ")),
         Err(error) => draft.failed(&error),

@@ -332,7 +332,7 @@ impl Against<'_> {
             .node(async |nodes| nodes.snapshot(node, path, spool).await)
             .await;
         let same = checks::BACKUP_ON_NODE.of(node.as_str()).asked(&there);
-        let safe = checks::BACKUP_SURVIVES.of(node.as_str()).asked(&there);
+        let survives = checks::BACKUP_SURVIVES.of(node.as_str()).asked(&there);
         match (&here.got, &there.got) {
             (Ok(Some(here)), Ok(Some(there))) => {
                 let alike = here.size_bytes == there.size_bytes && here.trailer == there.trailer;
@@ -348,7 +348,7 @@ impl Against<'_> {
                 } else {
                     "it lies elsewhere"
                 };
-                findings.push(safe.if_so(!wiped, said));
+                findings.push(survives.if_so(!wiped, said));
             }
             (Ok(_), Ok(None)) => findings.push(same.differs(format!("{path} is not there"))),
             (Ok(None), Ok(Some(_))) => findings.push(same.unknown("it is gone on this head node")),

@@ -130,7 +130,11 @@ pub(super) struct Draft {
 }
 
 /// Errors that say: there was an answer, and it is not the one believed in.
-const ANSWERED: [&str; 8] = [
+const ANSWERED: [&str; 12] = [
+    codes::CMSH_MISSING,
+    codes::CMSH_NOT_RUNNABLE,
+    codes::CMSH_NOT_PERMITTED,
+    codes::CMSH_SESSION_ENDED,
     codes::CMSH_ANSWER,
     codes::CMSH_ABSENT,
     codes::CMSH_REFUSED,
@@ -153,25 +157,25 @@ impl Draft {
     }
 
     pub(super) fn holds(self, seen: impl Into<String>) -> Finding {
-        self.end(Outcome::Holds, seen.into())
+        self.end(Outcome::Holds, &seen.into())
     }
 
     pub(super) fn differs(self, seen: impl Into<String>) -> Finding {
-        self.end(Outcome::Differs, seen.into())
+        self.end(Outcome::Differs, &seen.into())
     }
 
     pub(super) fn unknown(self, seen: impl Into<String>) -> Finding {
-        self.end(Outcome::CouldNotBeChecked, seen.into())
+        self.end(Outcome::CouldNotBeChecked, &seen.into())
     }
 
     pub(super) fn moot(self, seen: impl Into<String>) -> Finding {
-        self.end(Outcome::DoesNotApply, seen.into())
+        self.end(Outcome::DoesNotApply, &seen.into())
     }
 
     /// Holds or differs.
     pub(super) fn if_so(self, so: bool, seen: impl Into<String>) -> Finding {
         let outcome = if so { Outcome::Holds } else { Outcome::Differs };
-        self.end(outcome, seen.into())
+        self.end(outcome, &seen.into())
     }
 
     /// An answer that is not the one believed in differs; no answer cannot be checked.
@@ -185,7 +189,7 @@ impl Draft {
             self.todo.clone_from(&error.hint);
         }
         let seen = format!("{} [{}]", error.chain(), error.code);
-        self.end(outcome, seen)
+        self.end(outcome, &seen)
     }
 
     /// What cannot be asked because something else gave no answer.
@@ -194,7 +198,7 @@ impl Draft {
             .unknown(by)
     }
 
-    fn end(self, outcome: Outcome, seen: String) -> Finding {
+    fn end(self, outcome: Outcome, seen: &str) -> Finding {
         let check = self.check;
         let fine = matches!(outcome, Outcome::Holds | Outcome::DoesNotApply);
         let todo = if fine {
@@ -208,7 +212,7 @@ impl Draft {
             about: self.about,
             outcome,
             believed: check.believed.to_owned(),
-            seen: shown(&seen),
+            seen: shown(seen),
             means: check.means.to_owned(),
             todo,
             asked: self.asked,

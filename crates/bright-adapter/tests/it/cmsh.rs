@@ -125,7 +125,7 @@ async fn the_role_and_its_holders() {
 #[tokio::test]
 async fn which_bright_it_is() {
     let list = r#""configurationoverlay; list "*) echo '[{"name": "kube-default-master", "priority": 500, "allheadnodes": "no", "nodes": ["node001..node002"], "categories": [], "roles": ["Kubernetes::ApiServer", "Kubernetes::Controller"]}]';;"#;
-    let told = "'main; versioninfo') printf 'Product\\nCluster Manager   11.0\\nCMDaemon 3.1\\n';;";
+    let told = "'main versioninfo') printf 'Product\\nCluster Manager   11.0\\nCMDaemon 3.1\\n';;";
     let fake = Fake::answering(&format!("{told}\n{list}"));
     std::fs::write(
         fake.dir.path().join("cm-etcd-manage"),
@@ -139,7 +139,7 @@ async fn which_bright_it_is() {
     assert_eq!(role.nodes, [node("node001"), node("node002")]);
     assert!(platform.etcd_manage);
     // A command that this cmsh does not know, and none of the rest.
-    let silent = Fake::answering("'main; versioninfo') echo 'unknown command' >&2; exit 1;;");
+    let silent = Fake::answering("'main versioninfo') echo 'unknown command' >&2; exit 1;;");
     let platform = silent.cmsh.platform().await.unwrap();
     assert_eq!((platform.release, platform.api_server_role), (None, None));
     assert!(!platform.etcd_manage);
@@ -401,6 +401,24 @@ async fn what_keeps_a_node_from_being_provisioned() {
     assert!(Fake::new().cmsh.provisioning().await.is_err());
 }
 
+/// A release without `blockdevicesclearedonnextboot`: the rest is had all the same, and nobody takes it
+/// for an empty list.
+#[tokio::test]
+async fn a_property_that_is_only_good_to_know() {
+    for refusal in [
+        "echo 'Unknown parameter: x' >&2; exit 1",
+        "echo 'No such property: x'; exit 0",
+    ] {
+        let fake = Fake::answering(&format!(
+            r#""device; list "*blockdevices*) {refusal};;
+"device; list "*) echo '[{{"hostname (key)": "node001", "type": "PhysicalNode", "category": "default", "ip": "", "status": "[ UP ]", "datanode": "yes", "nextinstallmode": ""}}]';;"#
+        ));
+        let device = fake.cmsh.device(&node("node001")).await.unwrap();
+        assert_eq!(device.cleared_at_boot, None);
+        assert!(device.datanode && device.clears_at_boot().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn what_the_installer_of_a_device_says() {
     let devices = |status: &str, cleared: &str| {
@@ -415,11 +433,11 @@ async fn what_the_installer_of_a_device_says() {
     let fake = Fake::answering(&asking);
     let device = fake.cmsh.device(&node("node001")).await.unwrap();
     assert_eq!(device.installer, Some(InstallerStep::WaitsForUser));
-    assert_eq!(device.cleared_at_boot, ["/dev/sda", "/dev/sdb"]);
+    assert_eq!(device.clears_at_boot(), ["/dev/sda", "/dev/sdb"]);
     let fake = Fake::answering(&devices("[ INSTALLER_UNREACHABLE ]", "[]"));
     let device = fake.cmsh.device(&node("node001")).await.unwrap();
     assert!(matches!(device.status, DeviceStatus::Unreachable(_)));
-    assert!(device.installer.is_none() && device.cleared_at_boot.is_empty());
+    assert!(device.installer.is_none() && device.clears_at_boot().is_empty());
 }
 
 #[tokio::test]

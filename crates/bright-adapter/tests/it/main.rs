@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod cmsh;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod holders;

@@ -199,7 +199,7 @@ async fn host(
 
 /// A wipe that is set for the next boot, and asks nobody.
 fn clears_at_boot(member: &ObservedMember) -> Option<String> {
-    let devices = &member.device.cleared_at_boot;
+    let devices = member.device.clears_at_boot();
     (!devices.is_empty()).then(|| {
         format!(
             "{} [block-devices-cleared]: its next boot wipes {} without asking; do not reboot it before blockdevicesclearedonnextboot is cleared",

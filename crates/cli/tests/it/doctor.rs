@@ -38,19 +38,20 @@ fn replayed(name: &str) -> (Output, Vec<Finding>) {
     (output, findings)
 }
 
-/// What is asked at the same time ends in any order.
-fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.iter_mut().for_each(|finding| finding.asked.sort());
-    findings
+/// What was found, one line each; how it was asked is not part of it.
+fn found(findings: &[Finding]) -> Vec<String> {
+    let line =
+        |one: &Finding| format!("{} {:?} {:?}: {}", one.id, one.about, one.outcome, one.seen);
+    findings.iter().map(line).collect()
 }
 
 #[test]
 fn a_bundle_of_the_lab_replays_to_what_was_found() {
-    for (name, code) in [("good", 10), ("broken", 9)] {
+    for (name, code) in [("good", 0), ("broken", 9)] {
         let Report { findings, .. } = Bundle::read(&fixture(name)).unwrap().report;
         let (output, again) = replayed(name);
+        assert_eq!(found(&again), found(&findings), "{name}");
         assert_eq!(output.status.code(), Some(code), "{name}");
-        assert_eq!(in_order(again), in_order(findings), "{name}");
     }
 }
 

@@ -93,7 +93,17 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
 
 /// `blockdevicesclearedonnextboot` asks nobody: neither `datanode` nor the install mode matters to it.
 fn boot_would_clear(spec: &Spec, member: &Member) -> Option<PlanError> {
-    let (node, devices) = (member.node(), &member.seen.device.cleared_at_boot);
+    let (node, devices) = (member.node(), member.seen.device.clears_at_boot());
+    let confirms = member.reprovision && spec.full_install == FullInstall::Confirm;
+    if confirms && member.seen.device.cleared_at_boot.is_none() {
+        return Some(PlanError::refused(
+            "block-devices-unknown",
+            format!(
+                "the cluster manager does not tell whether the next boot of {node} clears block devices (blockdevicesclearedonnextboot), and `full_install: confirm` counts on a boot that wipes nothing"
+            ),
+            "take the article's way: `full_install: datanode_no`",
+        ));
+    }
     let why = match (member.reprovision, spec.full_install) {
         _ if devices.is_empty() => return None,
         (false, _) => "the spec restores it in place",

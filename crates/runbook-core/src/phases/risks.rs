@@ -71,8 +71,8 @@ fn wiping(cx: &Context) -> Vec<String> {
         FullInstall::Confirm => "datanode is never lowered (full_install: confirm): each node to be wiped waits in its installer, and this run answers its question by `installerinteractions --confirm`. So no reboot wipes restored data without asking. Less certain than the article's way: the command is documented (administrator manual 5.4.4), but this tool has only met a stand-in of it. Where the installer does not ask, or asks for something else, the run says so and confirms nothing; whoever else confirms meanwhile wipes the disk.",
     }.to_owned()];
     let wiped = cx.members.iter().filter(|member| member.reprovision);
-    for member in wiped.filter(|member| !member.seen.device.cleared_at_boot.is_empty()) {
-        let devices = member.seen.device.cleared_at_boot.join(", ");
+    for member in wiped.filter(|member| !member.seen.device.clears_at_boot().is_empty()) {
+        let devices = member.seen.device.clears_at_boot().join(", ");
         risks.push(format!("The first boot of {} also wipes {devices}: somebody has set blockdevicesclearedonnextboot, which asks nobody.", member.node()));
     }
     let locked = &cx.world.locked_images;

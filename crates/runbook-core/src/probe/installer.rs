@@ -81,7 +81,11 @@ pub(super) async fn provisioned(ports: &Ports, node: &NodeName) -> PortResult<Fi
 }
 
 pub(super) async fn nothing_cleared_at_boot(ports: &Ports, node: &NodeName) -> PortResult<Finding> {
-    let devices = ports.manager.device(node).await?.cleared_at_boot;
+    let Some(devices) = ports.manager.device(node).await?.cleared_at_boot else {
+        return Ok(Holds(format!(
+            "NOT seen whether the next boot of {node} clears a block device: the cluster manager does not tell"
+        )));
+    };
     Ok(if devices.is_empty() {
         Holds(format!("no boot of {node} clears a block device"))
     } else {

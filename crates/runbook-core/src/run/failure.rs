@@ -19,6 +19,19 @@ impl From<&AdapterError> for Failure {
     }
 }
 
+impl Failure {
+    /// What the action itself had reported, for whoever wonders why its effect never came.
+    pub(super) fn after(mut self, error: &AdapterError) -> Self {
+        self.seen = format!(
+            "{}; the action had reported {}: {}",
+            self.seen,
+            error.code,
+            error.chain()
+        );
+        self
+    }
+}
+
 pub(super) fn failure(code: &str, seen: String, hint: &str) -> Failure {
     Failure {
         code: code.into(),

@@ -230,7 +230,10 @@ impl Work<'_> {
     async fn after_error(&self, error: &AdapterError) -> Result<Came, RunError> {
         match error.certainty {
             // The answer was lost, the effect may still be on its way.
-            Certainty::Unknown => self.wait(true).await,
+            Certainty::Unknown => Ok(match self.wait(true).await? {
+                Came::Failed(failure) => Came::Failed(failure.after(error)),
+                other => other,
+            }),
             Certainty::NotDone | Certainty::Refused => match self.look().await {
                 Finding::Holds(seen) => self.done(true, seen),
                 // It did not happen, and somebody can do it in its place.

@@ -82,7 +82,7 @@ impl ClusterManager for World {
                     datanode: false,
                     category_datanode: false,
                     next_install_mode: None,
-                    cleared_at_boot: Vec::new(),
+                    cleared_at_boot: Some(Vec::new()),
                     installer: None,
                 });
             }
@@ -100,7 +100,7 @@ impl ClusterManager for World {
                 datanode: state.records.datanode[&name],
                 category_datanode: state.records.categories[&node.category],
                 next_install_mode: state.records.mode[&name],
-                cleared_at_boot: node.cleared_at_boot.clone(),
+                cleared_at_boot: Some(node.cleared_at_boot.clone()),
                 installer: node.step,
             })
         })
