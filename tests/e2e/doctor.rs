@@ -415,7 +415,6 @@ impl Said {
     /// Everything that is not as it should be, by name.
     fn troubles(&self) -> Vec<String> {
         let bad = |finding: &&Value| {
-            let id = finding["id"].as_str().unwrap_or_default();
             finding["outcome"] == "differs" || finding["outcome"] == "could-not-be-checked"
         };
         let bad = self.findings.iter().filter(bad);

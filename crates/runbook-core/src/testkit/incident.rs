@@ -130,6 +130,8 @@ pub(super) struct Scar {
     pub(super) role_by_hand: bool,
     /// The boot under way is not the run's, nor is what it wipes.
     pub(super) boot_by_hand: bool,
+    /// It went down by itself before its installation was over.
+    pub(super) cut_short: bool,
     pub(super) hangs: bool,
     pub(super) keeps_disk: bool,
     /// A guarded etcd was started by hand, and may still be failing.
@@ -370,6 +372,7 @@ impl State {
         *self.scars.at(at) = Scar {
             disk_lost: scar.disk_lost,
             boot_by_hand: scar.boot_by_hand,
+            cut_short: scar.cut_short,
             ..Scar::default()
         };
         let name = self.nodes[at].name.clone();

@@ -497,6 +497,9 @@ impl State {
     pub(super) fn power_off(&mut self, at: usize) {
         self.goes_down(at);
         self.nodes[at].epoch += 1;
+        // Before its installer had cleared this, it was not through.
+        let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
+        self.scars.at(at).cut_short |= full;
         self.log(Some(at), Effect::PowerLost);
     }
 
