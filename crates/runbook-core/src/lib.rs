@@ -24,8 +24,8 @@
 //! * [`probe`] decides what a fact means; [`ports`] are the traits that adapters implement, [`error`] is
 //!   what they report.
 //! * [`rundir`] keeps plan, journal and log of every run, and the lock of a cluster.
-//! * [`names`], [`identity`] and [`version`] are the small types: names that cannot harm a script, the
-//!   ids etcd will compute, releases and what they can do.
+//! * [`names`], [`identity`], [`version`] and [`text`] are the small types: names that cannot harm a script,
+//!   the ids etcd will compute, releases and what they can do, foreign text made harmless.
 //!
 //! This crate never prints, never reads the environment or `$HOME`, and opens no connection.
 //!
@@ -173,5 +173,6 @@ pub mod rundir;
 pub mod spec;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod text;
 pub mod version;
 pub mod world;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::{
     AbsPath, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, ServiceName,
 };
+use crate::text::shortened;
 use crate::version::EtcdVersion;
 use crate::world::{BumpRule, RecordedRevisions};
 
@@ -261,8 +262,10 @@ impl Spec {
         if text.len() > SPEC_LIMIT_BYTES {
             return Err(SpecError::TooLarge);
         }
-        let spec: Self =
-            serde_yaml::from_str(text).map_err(|e| SpecError::Syntax(e.to_string()))?;
+        let spec: Self = serde_yaml::from_str(text).map_err(|error: serde_yaml::Error| {
+            // The line itself is not shown: a file that was mistaken for a spec may hold a secret.
+            SpecError::Syntax(shortened(&error.without_snippet().to_string()))
+        })?;
         spec.check()?;
         Ok(spec)
     }

@@ -276,6 +276,11 @@ pub(super) fn read_room(text: &str) -> Read<Room> {
 pub(super) fn read_tree(text: &str) -> Read<TreeState> {
     let [top, strangers] = text.lines().collect::<Vec<_>>().try_into().ok()?;
     let (owner, mode) = top.split_once(' ')?;
+    // A user's and a group's name, of at most 32 bytes each.
+    let fine = |c: char| c.is_ascii_graphic();
+    if owner.len() > 80 || !owner.chars().all(fine) {
+        return None;
+    }
     Some(TreeState {
         owner: owner.to_owned(),
         mode: u32::from_str_radix(mode, 8).ok()?,
