@@ -178,6 +178,21 @@ async fn a_cmsh_that_cannot_be_run_is_not_found() {
     }
 }
 
+/// A doctor has no log of commands, and this head node is no node to log in to.
+#[tokio::test]
+async fn a_question_that_fails_is_to_be_asked_by_hand() {
+    let (report, _) = examine("exit 1", Duration::from_secs(60), |settings| {
+        settings.backup_dir = AbsPath::new("/etc/passwd").unwrap();
+    })
+    .await;
+    let mut findings = report.findings.iter();
+    let finding = findings.find(|one| one.id == "backup-directory").unwrap();
+    assert_eq!(finding.outcome, Outcome::CouldNotBeChecked);
+    assert!(finding.seen.contains("is no directory"), "{finding:?}");
+    assert!(finding.todo.contains("by hand"), "{finding:?}");
+    assert!(!finding.todo.contains("commands.log"), "{finding:?}");
+}
+
 /// A node that is named is asked also where cmsh is dead.
 #[tokio::test]
 async fn a_node_can_be_asked_without_a_cmsh() {
