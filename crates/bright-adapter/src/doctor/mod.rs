@@ -2,7 +2,7 @@
 //!
 //! It changes nothing. Whatever gives no answer costs its own finding and no other; every question ends
 //! by itself. What is asked goes through [`Programs`] on the head node and
-//! [`Shell`] on the nodes, so that a [`Bundle`] can
+//! [`Shell`] on the nodes, so that a [`Bundle`](crate::bundle::Bundle) can
 //! record all of it and stand there later.
 
 mod ask;
