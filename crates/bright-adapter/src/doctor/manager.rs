@@ -98,7 +98,7 @@ fn batch(version: &Asked<String>, lists_any: bool, findings: &mut Vec<Finding>) 
     let code = version.got.as_ref().map_err(|error| error.code);
     if let (Err(codes::CMSH_MISSING | codes::CMSH_NOT_RUNNABLE), Err(error)) = (code, &version.got)
     {
-        findings.push(found.differs(error.chain()));
+        findings.push(found.failed(error));
         findings.push(answers.blocked("cmsh cannot be run"));
         findings.push(known.blocked("cmsh cannot be run"));
         return;
