@@ -241,7 +241,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "cmsh-not-permitted",
         "The certificate that cmsh uses has a profile which does not allow this.",
-        "Run this as root on the head node: root's certificate has the profile admin. `main; showprofile` in cmsh shows whose profile it is.",
+        "Run this as root on the head node: root's certificate has the profile admin. `cmsh -c \"main showprofile\"` shows whose profile it is.",
     ),
     code(
         "cmsh-not-runnable",
@@ -416,7 +416,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "install-mode-full",
         "nextinstallmode is FULL on a node that the spec restores in place: the next reboot would wipe it.",
-        "Clear it in cmsh (device; use NODE; clear nextinstallmode; commit), or say `reprovision: yes`.",
+        "Clear it (`device; use NODE; clear nextinstallmode; commit` in cmsh), or say `reprovision: yes`.",
     ),
     code(
         "installer-asks-else",
@@ -561,7 +561,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "node-closed",
         "The node is closed in the cluster manager, which then neither powers nor reboots it.",
-        "Open it in cmsh (device; open NODE), or restore it in place: `reprovision: no`.",
+        "Open it (`device; open NODE` in cmsh), or restore it in place: `reprovision: no`.",
     ),
     code(
         "node-conflict",

@@ -76,7 +76,7 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// A request to halt was heard: what is in flight is finished, nothing new begins.
+    /// A request to halt was heard: what is in flight is finished, fresh disks are guarded, nothing else begins.
     Draining,
 }
 

@@ -28,7 +28,7 @@ use crate::journal::{
 };
 use crate::machine::{IllegalEntry, Machine};
 use crate::names::{NodeName, RunId, UnitId};
-use crate::plan::{Phase, PlanError, SealedPlan, Unit};
+use crate::plan::{Action, NodeEffect, Phase, PlanError, SealedPlan, Unit};
 use crate::ports::Ports;
 
 /// Why a run cannot begin, go on, or be written down.
@@ -197,7 +197,8 @@ impl<'a> Run<'a> {
 
     /// Works until everything is done, something fails, or `stop` is cancelled.
     ///
-    /// `stop` drains: what is in flight is finished, nothing new begins. Dropping the future instead
+    /// `stop` drains, as a failure does: what is in flight is finished, nothing new begins but the guard of a
+    /// disk that was just wiped. Dropping the future instead
     /// leaves units in flight, as a crash would; both can be resumed.
     ///
     /// # Errors
@@ -214,6 +215,7 @@ impl<'a> Run<'a> {
             stop,
             phase: None,
             failures: Vec::new(),
+            deposed: false,
         };
         life.work().await?;
         life.end()
@@ -272,11 +274,14 @@ struct Life<'a> {
     stop: &'a CancellationToken,
     phase: Option<(Phase, Duration)>,
     failures: Vec<(UnitId, Failure)>,
+    /// Nothing more may be done from this head node.
+    deposed: bool,
 }
 
 impl Life<'_> {
     async fn work(&mut self) -> Result<(), RunError> {
         let run = self.run;
+        let never = CancellationToken::new();
         let limit = usize::from(run.plan.spec.parallel);
         let mut begun = BTreeSet::new();
         let mut draining = false;
@@ -289,11 +294,14 @@ impl Life<'_> {
                 draining = true;
                 self.events.event(Event::Draining);
             }
-            if !draining && self.failures.is_empty() {
-                for unit in ready(run) {
-                    if flying.len() < limit && begun.insert(unit.id.clone()) {
-                        flying.push(drive(run, unit, self.events, self.stop));
-                    }
+            let halting = draining || !self.failures.is_empty();
+            for unit in ready(run) {
+                // A run does not halt with a fresh disk unguarded: an etcd would start empty there.
+                let guards = guards_fresh_disk(unit);
+                let may = !self.deposed && (!halting || guards);
+                if may && flying.len() < limit && begun.insert(unit.id.clone()) {
+                    let stop = if guards { &never } else { self.stop };
+                    flying.push(drive(run, unit, self.events, stop));
                 }
             }
             let next = tokio::select! {
@@ -308,7 +316,9 @@ impl Life<'_> {
             match came? {
                 Came::Through => {}
                 Came::Left => draining = true,
-                Came::Failed(failure) | Came::Deposed(failure) => {
+                Came::Failed(failure) => self.failures.push((unit.id.clone(), failure)),
+                Came::Deposed(failure) => {
+                    self.deposed = true;
                     self.failures.push((unit.id.clone(), failure));
                 }
             }
@@ -319,6 +329,7 @@ impl Life<'_> {
     async fn refuse_if_deposed(&mut self) {
         let first = ready(self.run).first().map(|unit| unit.id.clone());
         if let (Some(first), Head::Passive(failure)) = (first, self.run.head().await) {
+            self.deposed = true;
             self.failures.push((first, failure));
         }
     }
@@ -367,6 +378,12 @@ impl Life<'_> {
             exposed: exposed(run.plan, &run.ledger().machine),
         })
     }
+}
+
+/// The guard of a disk that was wiped in this run.
+fn guards_fresh_disk(unit: &Unit) -> bool {
+    let guards = matches!(&unit.act, Some(Action::Node(NodeEffect::PlaceGuard { .. })));
+    guards && unit.phase == Phase::Reprovision
 }
 
 fn ready<'a>(run: &Run<'a>) -> Vec<&'a Unit> {

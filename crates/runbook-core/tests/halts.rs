@@ -71,6 +71,66 @@ fn a_request_to_halt_at_every_await() {
     }
 }
 
+/// The nodes whose disk the run has wiped, as far as it knows, and that have no guard yet.
+fn unguarded(lives: &Lives) -> Vec<String> {
+    let machine = lives.machine().unwrap();
+    let done = |id: &str| {
+        let mut states = machine.states();
+        states.any(|(unit, state)| unit.as_str() == id && state == UnitState::Done)
+    };
+    let nodes = (1..=3).map(|n| format!("node{n:03}"));
+    let bare = |node: &String| {
+        let [boot, confirm, guard] =
+            ["boot", "confirm", "guard"].map(|step| format!("reprovision/{node}/{step}"));
+        let asks = machine.states().any(|(unit, _)| unit.as_str() == confirm);
+        done(if asks { &confirm } else { &boot }) && !done(&guard)
+    };
+    nodes.filter(bare).collect()
+}
+
+/// Whenever a run halts, no fresh disk is left without a guard: an etcd that somebody gives the role meanwhile
+/// would start empty.
+#[test]
+fn no_halt_leaves_a_fresh_disk_unguarded() {
+    let wiped = World::of(3).reprovision_all();
+    for world in [wiped.clone(), wiped.confirm()] {
+        let mut measure = Lives::of(&world.clone().build());
+        measure.live(Mortal::never());
+        let mut halts = 0;
+        for at in 1..=measure.waits() {
+            let world = world.clone().build();
+            let mut lives = Lives::of(&world);
+            if !lives.live(Mortal::halted(at)).completed() {
+                halts += 1;
+                assert_eq!(unguarded(&lives), Vec::<String>::new(), "halted at {at}");
+            }
+        }
+        assert!(halts > 5, "{halts}");
+    }
+}
+
+/// The same where another node fails: the ones that are through are guarded before the run halts.
+#[test]
+fn a_failed_install_leaves_no_other_disk_unguarded() {
+    let world = World::of(3).reprovision_all().build();
+    let mut lives = Lives::of(&world);
+    let failed = Mutex::new(false);
+    let fail = |event: Event| {
+        let installs = matches!(&event, Event::Waiting { unit, seen, .. }
+            if unit.id.as_str() == "reprovision/node003/boot" && seen.contains("INSTALLING"));
+        if installs && !std::mem::replace(&mut *failed.lock().unwrap(), true) {
+            world.fail_install(&node("node003"));
+        }
+    };
+    let (failures, open) = halted(lives.live_watched(Mortal::never(), &fail));
+    assert_eq!(failures[0].0, "installer-failed");
+    assert_eq!(unguarded(&lives), Vec::<String>::new());
+    assert_eq!(
+        open[..2],
+        ["reprovision/node003/boot", "reprovision/node003/guard"]
+    );
+}
+
 /// A request to halt is heard at once, not when the unit in flight is done.
 #[test]
 fn a_request_to_halt_is_acknowledged_at_once() {

@@ -103,8 +103,8 @@ impl Redactor {
     }
 
     fn learn_text(&mut self, text: &str) {
-        for run in runs(text, |c| c.is_ascii_hexdigit() || c == ':' || c == '.') {
-            for part in parts(&text[run.0..run.1]) {
+        for (from, to) in address_runs(text) {
+            for part in parts(&text[from..to]) {
                 match part {
                     Part::Address(address) => {
                         self.addresses.insert(address, address);
@@ -145,6 +145,7 @@ impl Redactor {
     /// Redacts a text.
     pub fn text(&self, text: &str) -> String {
         let text = without_pem(text);
+        let text = without_credentials(&text);
         let text = without_keys(&text);
         let text = without_base64(&text);
         let text = self.without_addresses(&text);
@@ -155,7 +156,7 @@ impl Redactor {
     fn without_addresses(&self, text: &str) -> String {
         let mut safe = String::with_capacity(text.len());
         let mut done = 0;
-        for (from, to) in runs(text, |c| c.is_ascii_hexdigit() || c == ':' || c == '.') {
+        for (from, to) in address_runs(text) {
             safe.push_str(&text[done..from]);
             for part in parts(&text[from..to]) {
                 match part {
@@ -201,15 +202,21 @@ impl Redactor {
     fn name_at<'a>(&self, text: &'a str) -> Option<(&str, &'a str)> {
         let ends = |behind: &&str| !behind.starts_with(|c: char| c.is_ascii_alphanumeric());
         let words = self.words.iter().filter_map(|(name, pseudonym)| {
-            let behind = text.strip_prefix(name.as_str()).filter(ends)?;
+            let behind = behind(text, name).filter(ends)?;
             Some((pseudonym.as_str(), behind))
         });
         let stems = self.stems.iter().filter_map(|(stem, pseudonym)| {
-            let behind = text.strip_prefix(stem.as_str());
-            Some((pseudonym.as_str(), behind.filter(|b| is_number(b))?))
+            let behind = behind(text, stem).filter(|behind| is_number(behind))?;
+            Some((pseudonym.as_str(), behind))
         });
         words.chain(stems).min_by_key(|(_, behind)| behind.len())
     }
+}
+
+/// What stands behind a name; host names are the same in either case.
+fn behind<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (begin, behind) = text.split_at_checked(name.len())?;
+    begin.eq_ignore_ascii_case(name).then_some(behind)
 }
 
 /// `001` and no letter behind it, or `00[1-3]`, as cmsh writes several.
@@ -261,8 +268,56 @@ fn runs(text: &str, is: impl Fn(char) -> bool) -> Vec<(usize, usize)> {
     found
 }
 
-/// Takes a stretch apart: one address, with a port or without, several with dots between, or nothing.
+const fn is_between(c: char) -> bool {
+    matches!(c, ':' | '.')
+}
+
+/// Where addresses may stand: also right behind a word and its colon, `addr:10.1.2.3`, or before one.
+fn address_runs(text: &str) -> Vec<(usize, usize)> {
+    let is = |c: char| c.is_ascii_hexdigit() || is_between(c);
+    let mut found = Vec::new();
+    let mut done = 0;
+    while let Some(at) = text[done..].find(is) {
+        let mut from = done + at;
+        let mut to = text[from..]
+            .find(|c| !is(c))
+            .map_or(text.len(), |n| from + n);
+        done = to;
+        // What belongs to the word beside it is cut off.
+        if text[..from].ends_with(char::is_alphanumeric) {
+            from = text[from..to].find(is_between).map_or(to, |n| from + n + 1);
+        }
+        if text[to..].starts_with(char::is_alphanumeric) {
+            to = text[from..to].rfind(is_between).map_or(from, |n| from + n);
+        }
+        if from < to {
+            found.push((from, to));
+        }
+    }
+    found
+}
+
+/// Takes a stretch apart: addresses, with ports or without, and what stands between them.
 fn parts(run: &str) -> Vec<Part<'_>> {
+    let mut found = Vec::new();
+    let mut rest = run;
+    while !rest.is_empty() {
+        let end = rest.find("..").unwrap_or(rest.len());
+        let (piece, behind) = rest.split_at(end);
+        let bare = match piece.trim_end_matches(is_between) {
+            // An address may end with two colons, and with nothing less.
+            bare if piece[bare.len()..].starts_with("::") => &piece[..bare.len() + 2],
+            bare => bare,
+        };
+        found.extend(piece_parts(bare));
+        let between = behind.len() - behind.trim_start_matches('.').len();
+        found.push(Part::Other(&rest[bare.len()..end + between]));
+        rest = &behind[between..];
+    }
+    found
+}
+
+fn piece_parts(run: &str) -> Vec<Part<'_>> {
     if is_mac(run) {
         return vec![Part::Mac(run)];
     }
@@ -277,7 +332,6 @@ fn parts(run: &str) -> Vec<Part<'_>> {
     let mut rest = run;
     while !rest.is_empty() {
         let end = rest.find(':').unwrap_or(rest.len());
-        let end = rest.find("..").map_or(end, |dots| dots.min(end));
         let (word, behind) = rest.split_at(end);
         let bare = word.trim_end_matches('.');
         match bare.parse::<Ipv4Addr>() {
@@ -294,9 +348,10 @@ fn parts(run: &str) -> Vec<Part<'_>> {
     found
 }
 
+/// InfiniBand's are longer than Ethernet's.
 fn is_mac(text: &str) -> bool {
     let pairs: Vec<&str> = text.split(':').collect();
-    pairs.len() == 6
+    pairs.len() >= 6
         && pairs
             .iter()
             .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -321,6 +376,25 @@ fn without_pem(text: &str) -> String {
     safe
 }
 
+/// `https://name:password@host`.
+fn without_credentials(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        safe.push_str(before);
+        let ends = |c: char| c.is_whitespace() || "/\"',?#".contains(c);
+        let authority = &behind[..behind.find(ends).unwrap_or(behind.len())];
+        let who = authority.rfind('@').unwrap_or(0);
+        if who > 0 {
+            safe.push_str(SECRET);
+        }
+        rest = &behind[who..];
+    }
+    safe.push_str(rest);
+    safe
+}
+
 /// `password=…`, `"token": "…"`, `Bearer …`.
 fn without_keys(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
@@ -336,7 +410,11 @@ fn without_keys(text: &str) -> String {
         let between = behind.len() - behind.trim_start_matches(['"', '\'', ' ', '=', ':']).len();
         let gap = &behind[..between];
         let value = &behind[between..];
-        let ends = |c: char| c.is_whitespace() || "\"',;}".contains(c);
+        let quoted = gap.chars().last().filter(|c| matches!(c, '"' | '\''));
+        let ends = |c: char| match quoted {
+            Some(quote) => c == quote || c == '\n',
+            None => c.is_whitespace() || "\"',;}".contains(c),
+        };
         let end = value.find(ends).unwrap_or(value.len());
         let is_value = gap.contains(['=', ':']) || (key == "bearer" && !gap.is_empty());
         safe.push_str(&text[done..at + key.len() + between]);
@@ -440,6 +518,35 @@ mod tests {
         }
     }
 
+    /// Wherever they stand, and however they are written.
+    #[test]
+    fn addresses_and_names_beside_anything() {
+        for (text, safe) in [
+            ("addr:10.1.2.3 used:10.1.2.3", "addr:10.0.0.1 used:10.0.0.1"),
+            ("10.1.2.3:exports", "10.0.0.1:exports"),
+            ("at fd12:34::1: refused", "at fd00::1: refused"),
+            ("fd12:34::1. fd12:34::1:", "fd00::1. fd00::1:"),
+            ("fd12:34::1..fd12:34::2", "fd00::1..fd00::2"),
+            (
+                "[fd12:34::1]:2379 fe80::1%eth0",
+                "[fd00::1]:2379 fd00::2%eth0",
+            ),
+            ("net fd12:34:: is", "net fd00::1 is"),
+            ("mac:FA:16:3E:D3:56:E0: x", "mac:02:00:00:00:00:01: x"),
+            (
+                "80:00:02:08:fe:80:00:00:00:00:00:00:24:8a:07:03:00:b3:4c:71",
+                "02:00:00:00:00:01",
+            ),
+            ("NODE001 Node001.", "n001 n001."),
+            (
+                "v3.4.23 3.4.23-1 Etcd::Host Kubernetes::ApiServer Etcd::Ca 07:14:05:",
+                "v3.4.23 3.4.23-1 Etcd::Host Kubernetes::ApiServer Etcd::Ca 07:14:05:",
+            ),
+        ] {
+            assert_eq!(redacted(&["node001"], text), safe, "{text}");
+        }
+    }
+
     #[test]
     fn of_two_names_the_longer_one_goes_whole() {
         let names = ["gpu", "gpu-login", "gpu-a01", "gpu.acme.example"];
@@ -457,6 +564,14 @@ mod tests {
         assert_eq!(redacted(&[], cut), "a [redacted]");
         for (text, safe) in [
             ("password=hunter2 x", "password=[redacted] x"),
+            (
+                "password: \"hunter2 is long\" x",
+                "password: \"[redacted]\" x",
+            ),
+            (
+                "https://root:hun@ter2@etcd.example:2379/x http://a/@b",
+                "https://[redacted]@etcd.example:2379/x http://a/@b",
+            ),
             (
                 "{\"token\": \"abc\", \"a\": 1}",
                 "{\"token\": \"[redacted]\", \"a\": 1}",

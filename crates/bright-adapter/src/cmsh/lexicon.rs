@@ -353,7 +353,8 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 7] = [
+const ADVICE: [&str; 8] = [
+    "makeactive",
     "open",
     "show",
     "showprofile",

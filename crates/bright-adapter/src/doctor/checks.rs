@@ -73,7 +73,7 @@ checks! {
     MEMBER_PROPERTIES = "member-properties", Cluster:
         "the role gives every member a spool, one name and one URL each for peers and clients, all different",
         "a member is restored under its name and URLs; wrong ones make another cluster of it",
-        "see the role in cmsh: configurationoverlay; use OVERLAY; roles; use Etcd::Host; show";
+        "see the role: `configurationoverlay; use OVERLAY; roles; use etcd::host; show` in cmsh";
     MEMBER_COUNT = "member-count", Cluster:
         "the number of members is odd",
         "an even number survives no more losses than one member less",

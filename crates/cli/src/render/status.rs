@@ -17,7 +17,7 @@ pub(crate) fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> 
     let way = if open {
         "`resume` makes them data nodes before anything else"
     } else {
-        "make them data nodes in cmsh: set datanode yes; commit"
+        "make each a data node: `device; use NODE; set datanode yes; commit` in cmsh"
     };
     let nodes: Vec<&str> = exposed.iter().map(NodeName::as_str).collect();
     (!nodes.is_empty()).then(|| {

@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, LitStr, Stmt, Token};
 
 use super::{Entry, whole};
-use crate::cmsh::lexicon::{Mode, Word as _};
+use crate::cmsh::lexicon::{Mode, Verb, Word as _};
 
 /// Where a literal is text for people: what these are given.
 const SPEAKING: [&str; 7] = [
@@ -273,18 +273,16 @@ fn hints_type_words_of_the_lexicon() {
         let tokens: TokenStream = source.parse().unwrap();
         each_literal(tokens, &mut |literal| {
             let text = literal.value();
-            // Every other piece stands between backticks; a whole call has its batch in quotes.
-            let quoted = text.split('`').skip(1).step_by(2);
+            // Every other piece stands between backticks; a whole call may have its batch in quotes.
+            let quoted = text.split('`').skip(1).step_by(2).filter_map(typed_into);
             let calls = text.split("cmsh -c '").skip(1);
             let batches = calls.filter_map(|rest| Some(rest.split_once('\'')?.0));
-            for span in quoted.chain(batches) {
-                if is_cmsh(span) {
-                    spans += 1;
-                    let bad = strangers(span)
-                        .into_iter()
-                        .map(|word| format!("{}: `{span}`: {word}", file.display()));
-                    wrong.extend(bad);
-                }
+            for typed in quoted.chain(batches) {
+                spans += 1;
+                let bad = strangers(typed)
+                    .into_iter()
+                    .map(|word| format!("{}: `{typed}`: {word}", file.display()));
+                wrong.extend(bad);
             }
         });
     }
@@ -303,18 +301,31 @@ fn typed() -> BTreeSet<&'static str> {
     words.flat_map(|entry| entry.word.split(' ')).collect()
 }
 
-/// A batch begins with a mode.
-fn is_cmsh(span: &str) -> bool {
-    let mut words = span.split([' ', ';']).filter(|word| !word.is_empty());
-    let first = words.next().unwrap_or_default();
-    words.next().is_some() && Mode::ALL.iter().any(|mode| mode.text() == first)
+/// What of it goes into cmsh or `cmha`; nothing where it is for another program. A batch begins with a mode
+/// or a verb.
+fn typed_into(span: &str) -> Option<&str> {
+    if let Some(words) = span.strip_prefix("cmha ") {
+        return Some(words);
+    }
+    if let Some(batch) = span.strip_prefix("cmsh -c ") {
+        return Some(batch.trim_matches('"'));
+    }
+    let (first, rest) = span.split_once([' ', ';'])?;
+    let modes = Mode::ALL.iter().map(|mode| mode.text());
+    let verbs = Verb::ALL.iter().map(|verb| verb.text());
+    let begins = modes.chain(verbs).any(|word| word == first);
+    (begins && !rest.trim().is_empty()).then_some(span)
 }
 
 /// Words that are neither of the lexicon nor stand for something: `NODE`, `{node}`, `<node>`, `"x"`. The
 /// mode is a statement of its own.
 fn strangers(span: &str) -> Vec<String> {
     let known = typed();
-    let (mode, _) = span.split_once(';').unwrap_or((span, ""));
+    let (first, _) = span.split_once(';').unwrap_or((span, ""));
+    let has_mode = Mode::ALL
+        .iter()
+        .any(|mode| first.split(' ').next() == Some(mode.text()));
+    let mode = if has_mode { first } else { "" };
     let stranger = |word: &&str| {
         let stands_for = word.starts_with(['{', '<', '"']) || !word.chars().any(char::is_lowercase);
         !word.is_empty() && !stands_for && !known.contains(*word)
@@ -322,4 +333,28 @@ fn strangers(span: &str) -> Vec<String> {
     let joined = mode.contains(' ').then_some(mode);
     let words = span.split([' ', ';']).filter(stranger);
     joined.into_iter().chain(words).map(str::to_owned).collect()
+}
+
+/// The reading of hints is worth what it finds.
+#[test]
+fn a_strange_hint_is_found() {
+    for (hint, word) in [
+        ("device; melt NODE", "melt"),
+        ("device open NODE", "device open NODE"),
+        ("set meltingpoint yes", "meltingpoint"),
+        ("cmsh -c \"main; meltdown\"", "meltdown"),
+        ("cmha meltdown", "meltdown"),
+    ] {
+        let found = typed_into(hint).map(strangers);
+        assert_eq!(found, Some(vec![word.to_owned()]), "{hint}");
+    }
+    for other in [
+        "status",
+        "resume",
+        "systemctl status cmd",
+        "findmnt /cm/shared",
+        "commit",
+    ] {
+        assert_eq!(typed_into(other), None, "{other}");
+    }
 }
