@@ -322,9 +322,11 @@ fn typed_into(span: &str) -> Option<&str> {
 fn strangers(span: &str) -> Vec<String> {
     let known = typed();
     let (first, _) = span.split_once(';').unwrap_or((span, ""));
-    let has_mode = Mode::ALL
-        .iter()
-        .any(|mode| first.split(' ').next() == Some(mode.text()));
+    // `main` is always written before its command, as in the manual.
+    let apart = Mode::ALL.iter().filter(|mode| **mode != Mode::Main);
+    let has_mode = apart
+        .map(|mode| mode.text())
+        .any(|mode| first.split(' ').next() == Some(mode));
     let mode = if has_mode { first } else { "" };
     let stranger = |word: &&str| {
         let stands_for = word.starts_with(['{', '<', '"']) || !word.chars().any(char::is_lowercase);
