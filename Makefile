@@ -6,19 +6,24 @@
 #   make unit                what needs no lab
 #   make e2e T=NAME          some of the lab's tests
 #   make snapshots T=NAME    our numbers against etcd's, on snapshots of every etcd to be had
+#   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere
+#   make mutants             takes one safeguard away at a time: the tests have to notice each
+#   make mutants-wide        the same with cargo-mutants over machine, journal and engine; takes hours
 #   make bench               how long a proof takes, beside what others do with the same file
-#   make fuzz TIME=SECONDS   hostile snapshots; needs a nightly toolchain, and gets it
+#   make fuzz TIME=SECONDS   hostile input for everything that is parsed; needs a nightly toolchain, and gets it
 #   make lab-up, lab-shell, lab-down    a lab to play with
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint unit e2e snapshots bench fuzz deny audit lab-up lab-shell lab-down setup clean help
+.PHONY: demo test lint unit e2e snapshots sim mutants mutants-wide bench fuzz deny advisories audit lab-up lab-shell lab-down setup clean help
 
 # rustup installs here; setup may just have done so.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
+MUTANTS_VERSION := 27.1.0
+MUTANTS := target/tools/bin/cargo-mutants
 FUZZ_VERSION := 0.13.2
 FUZZ := target/tools/bin/cargo-fuzz
 
@@ -32,12 +37,12 @@ demo: setup
 	$(CARGO) build --workspace --bins
 	@scripts/demo.sh target/debug
 
-test: setup lint deny
+test: setup lint deny advisories
 	$(CARGO) build --workspace --bins
 	target/debug/lab fetch-etcd
 	$(CARGO) run --package restore-runbook --all-features --example own_step
 	@status=0; $(CARGO) test --no-fail-fast --workspace --all-features || status=$$?; \
-	target/debug/lab sweep; exit $$status
+	target/debug/lab sweep; cat $(ADVISORIES); exit $$status
 
 lint:
 	$(CARGO) fmt --all --check
@@ -47,6 +52,12 @@ lint:
 deny: $(DENY)
 	$(DENY) --all-features check --hide-inclusion-graph bans licenses sources
 
+# Asked wherever the database can be fetched; what was done is said, and said again at the end of the tests.
+ADVISORIES := target/advisories
+advisories: $(DENY)
+	@scripts/advisories.sh $(ADVISORIES) $(DENY)
+
+# The same, and failing where it cannot be fetched.
 audit: $(DENY)
 	$(DENY) --all-features check advisories
 
@@ -58,7 +69,7 @@ $(DENY):
 # Without the lab: any user, no packages but the build's.
 unit:
 	$(CARGO) test --workspace --all-features --exclude lab --exclude restore-runbook
-	$(CARGO) test -p restore-runbook --lib --test it
+	$(CARGO) test -p restore-runbook --lib --test it --test fuzz --test hostile
 
 # Only the lab's tests: make e2e T=three_members
 e2e: setup
@@ -72,23 +83,49 @@ snapshots: setup
 	target/debug/lab fetch-etcd
 	$(CARGO) test -p restore-runbook --test snapshots -- $(T)
 
+# The simulator, in the profile of a release. A seed that breaks a rule is printed with its history, shrunk to
+# what it takes: its last line goes to crates/runbook-core/tests/kept.jsonl, which `make test` plays first.
+SEEDS ?= 100000
+FROM ?= 0
+sim:
+	$(CARGO) run --release --package sim -- $(SEEDS) --from $(FROM)
+
+# The mutants of tests/mutants, each with the tests that kill it: scripts/mutants.sh NAME for one.
+mutants:
+	scripts/mutants.sh
+
+mutants-wide: $(MUTANTS)
+	PATH=$$PWD/target/tools/bin:$$PATH $(CARGO) mutants --package runbook-core --all-features --output target/mutants \
+	  --file 'crates/runbook-core/src/machine.rs' --file 'crates/runbook-core/src/journal/*.rs' \
+	  --file 'crates/runbook-core/src/run.rs' --file 'crates/runbook-core/src/run/*.rs' \
+	  $(MUTANTS_ARGS) -- --lib --test machine --test halts --test sim --test rundir -- --skip many_seeds
+
+$(MUTANTS):
+	$(CARGO) install cargo-mutants --version $(MUTANTS_VERSION) --locked --root target/tools --target-dir target/tools/build
+	rm -rf target/tools/build
+
 # The proof of a snapshot against openssl, a plain read, and etcd's own tools; some minutes, some 15 GB of disk.
 bench: setup
 	$(CARGO) build -p lab --bins
 	target/debug/lab fetch-etcd
 	$(CARGO) bench -p restore-runbook --bench snapshots
 
-# Seconds for each fuzz target: make fuzz TIME=3600. Needs a nightly toolchain, and gets it. What it finds new
-# goes to target/fuzz, failures to crates/etcd-adapter/fuzz/artifacts.
+# Seconds for each fuzz target: make fuzz TIME=3600, or some of them: make fuzz F="cmsh spec". Needs a nightly
+# toolchain, and gets it. What it finds new goes to target/fuzz, failures to tests/fuzz/artifacts.
 TIME ?= 300
-FUZZ_TARGETS := snapshot manifest
+F ?= $(notdir $(wildcard tests/fuzz/corpus/*))
 fuzz: setup $(FUZZ)
 	rustup toolchain install nightly --profile minimal
-	@cd crates/etcd-adapter; for target in $(FUZZ_TARGETS); do \
-	  mkdir -p ../../target/fuzz/$$target; seeds=; [ $$target != snapshot ] || seeds=tests/fixtures; \
-	  PATH=$$PWD/../../target/tools/bin:$$PATH $(CARGO) +nightly fuzz run $$target \
-	    ../../target/fuzz/$$target fuzz/corpus/$$target $$seeds \
-	    -- -max_total_time=$(TIME) -max_len=60000 -rss_limit_mb=1000 -timeout=10; \
+	@for target in $(F); do \
+	  mkdir -p target/fuzz/$$target; seeds=; \
+	  case $$target in \
+	    snapshot) seeds=crates/etcd-adapter/tests/fixtures ;; \
+	    spec) seeds=examples/specs ;; \
+	    plan|journal) seeds=crates/runbook-core/tests/fixtures ;; \
+	  esac; \
+	  PATH=$$PWD/target/tools/bin:$$PATH $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	    target/fuzz/$$target tests/fuzz/corpus/$$target $$seeds \
+	    -- -max_total_time=$(TIME) -max_len=120000 -rss_limit_mb=1500 -timeout=10; \
 	done
 
 $(FUZZ):

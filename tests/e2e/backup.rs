@@ -267,14 +267,20 @@ fn a_wrong_certificate_gets_no_backup() {
     cluster.nobody_saw_less();
 }
 
-/// Where etcd asks for a user, a backup and a whole restore work with one, and say so without.
+const PASSWORD: &str = "planted-password-5d1f";
+/// What a Kubernetes secret holds.
+const VALUE: &str = "planted-value-5d1f";
+
+/// Where etcd asks for a user, a backup and a whole restore work with one, and say so without; and no secret
+/// gets out.
 #[test]
 fn authentication_is_on() {
     let mut cluster = Cluster::of(1);
     let node = cluster.nodes()[0];
     let version = cluster.lab.etcd_version().to_owned();
     for command in [
-        "user add root:s3cret",
+        &format!("put /registry/secrets/default/planted {VALUE}"),
+        &format!("user add root:{PASSWORD}"),
         "user grant-role root root",
         "auth enable",
     ] {
@@ -282,11 +288,11 @@ fn authentication_is_on() {
         cluster.lab.ssh(node, &line).expect("etcdctl");
     }
     let dir = cluster.lab.shared().join("backup/etcd");
-    cluster.tool(&["backup"]).refused("etcd-auth");
+    let mut said = vec![cluster.tool(&["backup"]).refused("etcd-auth")];
     // The status is told to everybody, and with it the revision.
     assert_eq!(ours(&dir), ["revision.json"]);
     let secret = cluster.on_head("/root/secret");
-    fs::write(&secret, "s3cret\n").expect("secret");
+    fs::write(&secret, format!("{PASSWORD}\n")).expect("secret");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("mode");
     let user = [
         "--etcd-user",
@@ -294,7 +300,7 @@ fn authentication_is_on() {
         "--etcd-password-file",
         "/root/secret",
     ];
-    cluster.tool(&[&["backup"], &user[..]].concat()).done();
+    said.push(cluster.tool(&[&["backup"], &user[..]].concat()).done());
     // Its manifest comes behind it.
     cluster.snapshot = Path::new(USUAL).join(&ours(&dir)[0]);
 
@@ -307,14 +313,17 @@ fn authentication_is_on() {
         "--out",
         "/root/plan.json",
     ];
-    let said = cluster.tool(&[&plan, &user[..]].concat()).done().stdout;
-    assert!(said.contains("authentication on"), "{said}");
+    let shown = cluster.tool(&[&plan, &user[..]].concat()).done();
+    assert!(shown.stdout.contains("authentication on"), "{shown}");
+    said.push(shown);
     let digest = format!("sha256:{}", sha256(&cluster.on_head("/root/plan.json")));
     let run = ["run", "--plan", "/root/plan.json", "--approve", &digest];
     // Without the user it goes as far as it can, and says what it lacks.
-    cluster.tool(&run).refused("etcd-auth");
-    cluster
-        .tool(&[&["resume", "--yes"], &user[..]].concat())
-        .done();
+    said.push(cluster.tool(&run).refused("etcd-auth"));
+    let resumed = cluster.tool(&[&["resume", "--yes"], &user[..]].concat());
+    said.push(resumed.done());
+    let all = ["status", "--all", "--format", "json"];
+    said.push(cluster.tool(&all).done());
+    cluster.nothing_tells(&[PASSWORD, VALUE, "$2a$"], &said);
     cluster.nobody_saw_less();
 }

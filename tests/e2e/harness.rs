@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::sync::OnceLock;
@@ -234,6 +235,43 @@ impl Cluster {
         self.watcher
             .verdict()
             .expect("no etcd ever answered with less");
+    }
+
+    /// Nothing that the tool has said or written holds one of these, nor the key it asks etcd with; and what
+    /// it keeps is private.
+    pub(crate) fn nothing_tells(&self, secrets: &[&str], said: &[Ran]) {
+        let key = self.on_head("/etc/kubernetes/pki/default/apiserver-etcd-client.key");
+        let key = fs::read_to_string(key).expect("the key");
+        let mut secrets = secrets.to_vec();
+        secrets.push(key.lines().nth(1).expect("a line of the key"));
+        let untold = |what: &str, text: &str| {
+            let told = secrets.iter().find(|secret| text.contains(**secret));
+            assert_eq!(told, None, "{what} tells a secret");
+        };
+        for ran in said {
+            untold(&ran.what, &format!("{}{}", ran.stdout, ran.stderr));
+        }
+        let mut read = 0;
+        let mut dirs = vec![self.on_head(STATE), self.lab.shared().join("backup/etcd")];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(&dir).expect("a directory").flatten() {
+                let (path, about) = (entry.path(), entry.metadata().expect("about it"));
+                let right = if about.is_dir() { 0o700 } else { 0o600 };
+                assert_eq!(about.mode() & 0o7777, right, "{}", path.display());
+                if about.is_dir() {
+                    dirs.push(path);
+                } else if path.extension().is_none_or(|kind| kind != "db") {
+                    // A backup itself is full of them, and private.
+                    let bytes = fs::read(&path).expect("a file");
+                    untold(
+                        &path.display().to_string(),
+                        &String::from_utf8_lossy(&bytes),
+                    );
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 4, "plan, journal, log, manifest, revision: {read}");
     }
 
     pub(crate) fn cmsh(&self, script: &str) -> String {

@@ -4,6 +4,9 @@
 //! * [`SshNode`] is the nodes, through any [`Shell`](runbook_core::ports::Shell).
 //! * [`Ssh`] is such a shell: plain `ssh`, one shared connection per node.
 //!
+//! Beside them the [`doctor`] asks the same questions before any disaster, and changes nothing. A [`bundle`]
+//! holds what it was answered, and can stand in the place of the head node ([`programs`]) and the nodes.
+//!
 //! What a plan shows is what runs: `perform` runs the argument vectors of `render`. There are two
 //! exceptions, both smaller than the plan: a change to an overlay leaves out the nodes for which it is
 //! true already, and is not run at all when nothing is left.

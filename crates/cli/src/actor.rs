@@ -1,6 +1,7 @@
 //! Who runs this: what goes into a journal's records.
 
 use runbook_core::journal::Actor;
+use runbook_core::text::steers;
 
 pub(crate) const TOOL: &str = concat!("restore-runbook ", env!("CARGO_PKG_VERSION"));
 
@@ -34,5 +35,5 @@ fn user() -> String {
 
 /// The environment is not trusted to be short.
 fn bounded(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
+    text.chars().filter(|c| !steers(*c)).take(80).collect()
 }

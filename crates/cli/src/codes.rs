@@ -161,7 +161,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "block-devices-unknown",
         "The cluster manager does not tell whether the next boot of a node clears block devices, and the spec counts on a boot that wipes nothing (full_install: confirm).",
-        "Take the article's way: `full_install: datanode_no`. On the node's own page in cmsh see blockdevicesclearedonnextboot.",
+        "Take the article's way: `full_install: datanode_no`. This cmsh does not know blockdevicesclearedonnextboot, or does not show it.",
     ),
     code(
         "bmc-silent",
@@ -241,7 +241,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "cmsh-not-permitted",
         "The certificate that cmsh uses has a profile which does not allow this.",
-        "Run this as root on the head node: root's certificate has the profile admin. `cmsh -c \"main; showprofile\"` shows whose profile it is.",
+        "Run this as root on the head node: root's certificate has the profile admin. `cmsh -c \"main showprofile\"` shows whose profile it is.",
     ),
     code(
         "cmsh-not-runnable",
@@ -366,7 +366,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "guard-of-another-run",
         "The spool path is guarded by another run.",
-        "That run, or what it left, holds the node. `restore-runbook status --all` lists the runs: resume or undo it first.",
+        "That run, or what it left, holds the node. `restore-runbook status --all` lists the runs: resume or undo it first. If it is over, as one that was abandoned, a reason in the spec has the new plan take its guards over: `allow: {guards: {RUN: …}}`.",
     ),
     code(
         "hash-differs",
@@ -836,7 +836,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "run-locked",
         "Another process works on this cluster.",
-        "Wait for it, or look at it with `status`. The lock ends with its process.",
+        "Wait for it, or look at it with `status`. The lock ends with its process; one that another host holds and that has died, with its lease at the file server.",
     ),
     code(
         "run-never-began",

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use runbook_core::ports::{CommandEntry, CommandLog};
+use runbook_core::text::visible_json;
 use serde_json::json;
+
+use crate::signals::Halt;
 
 /// Lines kept until the run has a directory, and their number.
 const KEPT_LINES: usize = 1000;
@@ -16,13 +19,17 @@ const KEPT_LINES: usize = 1000;
 const OUTPUT_BYTES: usize = 8 * 1024;
 
 /// A log that waits for its file: commands are run before a run has a directory.
-#[derive(Debug, Default)]
-pub(crate) struct FileLog(Mutex<Sink>);
+pub(crate) struct FileLog {
+    sink: Mutex<Sink>,
+    halt: Halt,
+}
 
 #[derive(Debug)]
 enum Sink {
     Waiting(Vec<String>),
     File(File),
+    /// It could not be written, and the run halts.
+    Broken,
 }
 
 impl Default for Sink {
@@ -32,6 +39,14 @@ impl Default for Sink {
 }
 
 impl FileLog {
+    /// A log that asks for a halt when it cannot be written.
+    pub(crate) fn new(halt: Halt) -> Self {
+        Self {
+            sink: Mutex::default(),
+            halt,
+        }
+    }
+
     /// From here on, and with everything so far, write to this file.
     pub(crate) fn attach(&self, path: &Path) -> io::Result<()> {
         let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
@@ -51,18 +66,26 @@ impl FileLog {
     }
 
     fn sink(&self) -> MutexGuard<'_, Sink> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl CommandLog for FileLog {
     fn record(&self, entry: &CommandEntry) {
         let line = line(entry);
-        match &mut *self.sink() {
+        let mut sink = self.sink();
+        match &mut *sink {
             Sink::Waiting(lines) if lines.len() < KEPT_LINES => lines.push(line),
-            Sink::Waiting(_) => {}
-            // The journal decides what is known; a log that cannot be written stops nothing.
-            Sink::File(file) => drop(file.write_all(line.as_bytes())),
+            Sink::Waiting(_) | Sink::Broken => {}
+            Sink::File(file) => {
+                // The journal decides what is known. But what was run must be on record as well.
+                if let Err(error) = file.write_all(line.as_bytes()) {
+                    *sink = Sink::Broken;
+                    drop(sink);
+                    let why = format!("commands.log cannot be written ({error})");
+                    self.halt.because(&why);
+                }
+            }
         }
     }
 }
@@ -81,27 +104,66 @@ fn line(entry: &CommandEntry) -> String {
         "output": &entry.output[..end],
         "cut_bytes": entry.output.len() - end,
     });
-    format!("{line}\n")
+    // Foreign text, which somebody may read on a terminal.
+    visible_json(format!("{line}\n"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use runbook_core::plan::Command;
 
     use super::*;
 
-    #[test]
-    fn what_ran_before_the_run_had_a_directory_is_logged_too() {
-        let entry = |output: &str| CommandEntry {
+    fn entry(output: &str) -> CommandEntry {
+        CommandEntry {
             command: Command::on_head(["cmsh", "-c", "device; status"]),
             effect: false,
             status: Some(0),
             output: output.into(),
             took: Duration::from_millis(12),
-        };
-        let log = FileLog::default();
+        }
+    }
+
+    #[test]
+    fn a_log_on_a_full_disk_asks_for_a_halt_once_and_says_why() {
+        let halt = Halt::default();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        halt.speak_through(Arc::new(move |line: &str| {
+            heard.lock().unwrap().push(line.to_owned());
+        }));
+        let log = FileLog::new(halt.clone());
+        log.attach(Path::new("/dev/full")).unwrap();
+        assert!(!halt.drain.is_cancelled());
+        log.record(&entry("one"));
+        log.record(&entry("two"));
+        assert!(halt.drain.is_cancelled() && !halt.leave.is_cancelled());
+        let said = said.lock().unwrap();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("commands.log") && said[0].contains("No space left"));
+        // A log that cannot even be begun is refused before anything is run.
+        let late = FileLog::new(Halt::default());
+        late.record(&entry("before"));
+        assert!(late.attach(Path::new("/dev/full")).is_err());
+    }
+
+    #[test]
+    fn foreign_text_in_the_log_cannot_steer_a_terminal() {
+        let line = line(&entry("a\x1b[2J\u{9b}1m\u{202e}b"));
+        assert!(
+            !line.trim_end().chars().any(runbook_core::text::steers),
+            "{line}"
+        );
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["output"], "a\x1b[2J\u{9b}1m\u{202e}b");
+    }
+
+    #[test]
+    fn what_ran_before_the_run_had_a_directory_is_logged_too() {
+        let log = FileLog::new(Halt::default());
         log.record(&entry("one"));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("commands.log");

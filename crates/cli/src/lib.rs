@@ -21,8 +21,10 @@ mod verdict;
 pub mod wiring;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::Parser as _;
+use runbook_core::text::{steers, visible};
 
 use crate::args::Cli;
 pub use crate::args::Global;
@@ -64,8 +66,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: &dyn Wiring) -> Ex
 
 /// `--help` and `--version` are answers, everything else clap says is a usage error.
 fn usage(error: &clap::Error) -> Exit {
+    let plain = error.render().to_string();
     // Nobody is there to be told when this cannot be printed.
-    error.print().ok();
+    if plain.chars().any(|c| c != '\n' && steers(c)) {
+        // What was typed, or pasted from somewhere, is shown, not obeyed.
+        let safe = visible(&plain);
+        std::io::stderr().lock().write_all(safe.as_bytes()).ok();
+    } else {
+        error.print().ok();
+    }
     if error.use_stderr() {
         Exit::Usage
     } else {

@@ -98,6 +98,17 @@ impl Halt {
         }
     }
 
+    /// The tool itself cannot go on, as on a full disk: what is in flight is finished, nothing is begun.
+    pub(crate) fn because(&self, why: &str) {
+        let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
+        voice.iter().for_each(|say| {
+            say(&format!(
+                "{why}: halting; what is in flight is finished first"
+            ));
+        });
+        self.drain.cancel();
+    }
+
     fn take(&self, name: &str) {
         let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
         let say = |line: &str| voice.iter().for_each(|say| say(line));

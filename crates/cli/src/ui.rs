@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use console::Term;
 use etcd_adapter::tool::Watcher;
 use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
+use runbook_core::text::{steers, visible};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -36,31 +37,12 @@ pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
 /// Neutralises foreign text: escape sequences, control characters and invisible direction marks
 /// become visible escapes, line feeds and tabs stay.
 pub(crate) fn clean(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push('\n'),
-            '\t' => safe.push_str("    "),
-            c if steers(c) => safe.extend(c.escape_unicode()),
-            c => safe.push(c),
-        }
-    }
-    safe
+    visible(&text.replace('\t', "    "))
 }
 
 /// The same on one line.
 pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', " ⏎ ")
-}
-
-/// Whether a terminal would act on this instead of showing it.
-pub(crate) fn steers(c: char) -> bool {
-    c.is_control() || is_invisible(c)
-}
-
-/// Marks that change how their neighbours are shown, or that nobody sees.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A terminal that may go away while something is drawn on it: indicatif panics where it cannot draw,
@@ -353,9 +335,44 @@ async fn read_line() -> Option<String> {
 
 fn shown(choice: ColorChoice, text: &str) -> String {
     if choice == ColorChoice::Never {
-        anstream::adapter::strip_str(text).to_string()
+        guarded(&anstream::adapter::strip_str(text).to_string())
     } else {
-        text.to_owned()
+        guarded(text)
+    }
+}
+
+/// The last line of defence, behind [`clean`]: of what steers a terminal nothing but this program's own
+/// colours gets there.
+fn guarded(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let colour = colour_at(rest);
+        if c == '\n' || c == '\t' || !steers(c) || colour > 0 {
+            let length = colour.max(c.len_utf8());
+            safe.push_str(&rest[..length]);
+            rest = &rest[length..];
+        } else {
+            safe.extend(c.escape_unicode());
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    safe
+}
+
+/// The length of a colour's escape sequence (`ESC [ 1 ; 31 m`) that a text begins with; else 0.
+fn colour_at(text: &str) -> usize {
+    let Some(inside) = text.strip_prefix("\u{1b}[") else {
+        return 0;
+    };
+    let digits = inside
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b';');
+    let digits = digits.count();
+    if inside[digits..].starts_with('m') {
+        digits + 3
+    } else {
+        0
     }
 }
 
@@ -443,5 +460,13 @@ mod tests {
         );
         assert_eq!(clean("a\tb\nc"), "a    b\nc");
         assert_eq!(clean_line("a\nb"), "a ⏎ b");
+        // What somebody forgot to clean does nothing either, and our own colours stay.
+        let text = format!("{}\x1b[2J\x1b]0;x\x07\r\u{202e}\t.\n", paint(BAD, "bad"));
+        let own = paint(BAD, "bad");
+        assert_eq!(
+            guarded(&text),
+            format!("{own}\\u{{1b}}[2J\\u{{1b}}]0;x\\u{{7}}\\u{{d}}\\u{{202e}}\t.\n")
+        );
+        assert_eq!(guarded("\x1b[31"), "\\u{1b}[31");
     }
 }

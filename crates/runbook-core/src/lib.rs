@@ -12,9 +12,11 @@
 //!
 //! * [`spec`] is what the operator wants, [`world`] what is there; [`observe`] looks, and tells what has
 //!   drifted since.
+//! * [`platform`] says which Bright it is: no step hangs on it.
 //! * `phases`, one file each, turn both into [`plan`] units: data that says what is done, why, how it
 //!   is checked, how it is undone. [`plan::Draft`] becomes [`plan::SealedPlan`], which has a [`digest`].
 //! * [`machine`] is one transition table and the barrier between phases. No I/O, no clock.
+//! * [`exposure`] tells from plan and machine where a reboot would wipe restored data.
 //! * [`journal`] puts every intent on disk before its effect; only then is there a
 //!   [`journal::Permit`], and nothing changes the world without one.
 //! * [`run`] is the one routine for every unit: look, intend, act, look again, record. It tells whoever
@@ -22,8 +24,8 @@
 //! * [`probe`] decides what a fact means; [`ports`] are the traits that adapters implement, [`error`] is
 //!   what they report.
 //! * [`rundir`] keeps plan, journal and log of every run, and the lock of a cluster.
-//! * [`names`], [`identity`] and [`version`] are the small types: names that cannot harm a script, the
-//!   ids etcd will compute, releases and what they can do.
+//! * [`names`], [`identity`], [`version`] and [`text`] are the small types: names that cannot harm a script,
+//!   the ids etcd will compute, releases and what they can do, foreign text made harmless.
 //!
 //! This crate never prints, never reads the environment or `$HOME`, and opens no connection.
 //!
@@ -171,5 +173,6 @@ pub mod rundir;
 pub mod spec;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod text;
 pub mod version;
 pub mod world;

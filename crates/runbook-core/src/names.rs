@@ -267,7 +267,19 @@ fn path_rule(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// `scheme://`, a host name of 253 bytes, a port.
+const URL_LIMIT_BYTES: usize = 280;
+
 fn url_rule(text: &str) -> Result<(), &'static str> {
+    if text.len() > URL_LIMIT_BYTES {
+        return Err("it is too long");
+    }
+    // A URL's own alphabet is wider: a comma or an equals sign would make two members of one where
+    // etcd is given `name=url,name=url`, and `$(id)` passes for a host there.
+    let fine = |c: char| c.is_ascii_alphanumeric() || "/:.-[]".contains(c);
+    if !text.chars().all(fine) {
+        return Err("only letters, digits and /:.-[] are accepted in a URL");
+    }
     let url = url::Url::parse(text).map_err(|_| "it is not a URL")?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("its scheme must be http or https");
@@ -397,9 +409,19 @@ mod tests {
             "https://a",
             "https://a:1/x",
             "HTTPS://a:1",
+            "https://$(id):1",
+            "https://a,b=http://c:1",
+            "https://`id`:1",
+            "https://a;b:1",
+            "https://a'b:1",
+            "https://a{b,c}:1",
+            "https://\u{202e}a:1",
         ] {
             assert!(EtcdUrl::new(bad).is_err(), "{bad:?}");
         }
+        let long = |n: usize| EtcdUrl::new(format!("https://{}:2379", "a".repeat(n)));
+        assert!(long(253).is_ok() && long(270).is_err());
+        assert!(EtcdUrl::new("https://[fd00::1]:2379").is_ok());
         let url = EtcdUrl::new("https://10.141.0.1:2380").unwrap();
         assert_eq!((url.host().as_str(), url.port()), ("10.141.0.1", 2380));
     }

@@ -75,6 +75,10 @@ impl Platform {
         }
     }
 
+    fn major(&self) -> Option<u32> {
+        self.release.as_ref()?.split('.').next()?.parse().ok()
+    }
+
     /// The nodes on which an API server is known to run, each once.
     pub fn api_server_nodes(&self) -> Vec<NodeName> {
         let listed = self.api_server_role.iter().flat_map(|role| &role.nodes);
@@ -110,7 +114,14 @@ impl fmt::Display for Platform {
                 role(),
                 list(&self.static_pods)
             ),
-            ApiServers::Unknown => f.write_str("how the API servers are run was not seen"),
+            ApiServers::Unknown => {
+                f.write_str("how the API servers are run was not seen")?;
+                f.write_str(match self.major() {
+                    Some(10..) => " (from 10.0 on they are kubeadm's static pods, as a rule)",
+                    Some(9) => " (up to 9.2 they are services of a role, as a rule)",
+                    _ => "",
+                })
+            }
         }
     }
 }
@@ -119,7 +130,8 @@ impl ApiServer {
     /// Those of its etcd servers that are none of these members, nor this node itself.
     pub fn strangers(&self, members: &[(NodeName, EtcdUrl)]) -> Vec<&str> {
         let known = |server: &&String| {
-            let Ok(url) = server.parse::<EtcdUrl>() else {
+            // The one thing that etcd's clients take besides the plain spelling.
+            let Ok(url) = server.trim_end_matches('/').parse::<EtcdUrl>() else {
                 return false;
             };
             let host = url.host();
@@ -180,6 +192,17 @@ mod tests {
             platform.to_string(),
             "release unknown; API servers are services of a role (overlay kube-default-master)"
         );
+        let seen_nothing = |release: &str| {
+            let release = Some(release.to_owned());
+            Platform {
+                release,
+                ..Platform::default()
+            }
+            .to_string()
+        };
+        assert!(seen_nothing("11.0").contains("from 10.0 on they are kubeadm's static pods"));
+        assert!(seen_nothing("9.2").contains("up to 9.2 they are services"));
+        assert!(seen_nothing("trunk").ends_with("was not seen"));
     }
 
     #[test]
@@ -190,6 +213,7 @@ mod tests {
             "https://10.141.0.1:2379",
             "https://node001.cm.cluster:2379",
             "https://127.0.0.1:2379",
+            "https://10.141.0.1:2379/",
             "https://10.141.0.9:2379",
             "nonsense",
         ];

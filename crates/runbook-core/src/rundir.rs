@@ -25,11 +25,11 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::files::{entries, make_directory, trusted_directory};
+use self::files::{entries, make_directory, open_private, trusted_directory, trusted_place};
 pub use self::files::{read_private, write_atomically};
 pub use self::lock::{ClusterLock, Holder, LockNote};
 use self::lock::{held_by, read_note};
-pub use self::place::{Locks, Place};
+pub use self::place::{Locks, Place, is_network};
 pub use self::run_dir::{GivenUp, RunDir, Standing};
 pub use self::storage::StorageRisk;
 use crate::journal::{Actor, FileStore, JournalError};
@@ -227,6 +227,7 @@ impl StateDir {
     /// [`StateError`] when it cannot be made, or when others could have changed it.
     pub fn open(root: &Path) -> Result<Self> {
         make_directory(root)?;
+        trusted_place(root)?;
         Ok(Self { root: root.into() })
     }
 
@@ -240,6 +241,7 @@ impl StateDir {
             Err(error) => Err(StateError::io(root, "read")(error)),
             Ok(_) => {
                 trusted_directory(root)?;
+                trusted_place(root)?;
                 Ok(Some(Self { root: root.into() }))
             }
         }
@@ -252,7 +254,7 @@ impl StateDir {
 
     /// What is risky about the storage it lies on, if anything.
     pub fn risk(&self) -> Option<StorageRisk> {
-        storage::risk(&self.root)
+        Place::of(&self.root).ok()?.risk()
     }
 
     /// Takes the cluster for this process, until the lock is dropped.
@@ -278,10 +280,12 @@ impl StateDir {
     /// When the lock cannot be read.
     pub fn holder(&self, cluster: &ClusterLabel) -> Result<Option<Holder>> {
         let path = self.root.join(cluster.as_str()).join("lock");
-        let mut file = match File::open(&path) {
+        let mut file = match open_private(&path, File::options().read(true)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateError::io(&path, "read")(error)),
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::{
     AbsPath, ClusterLabel, EtcdUrl, ModuleName, NodeName, OverlayName, Owner, ServiceName,
 };
+use crate::text::shortened;
 use crate::version::EtcdVersion;
 use crate::world::{BumpRule, RecordedRevisions};
 
@@ -261,8 +262,10 @@ impl Spec {
         if text.len() > SPEC_LIMIT_BYTES {
             return Err(SpecError::TooLarge);
         }
-        let spec: Self =
-            serde_yaml::from_str(text).map_err(|e| SpecError::Syntax(e.to_string()))?;
+        let spec: Self = serde_yaml::from_str(text).map_err(|error: serde_yaml::Error| {
+            // The line itself is not shown: a file that was mistaken for a spec may hold a secret.
+            SpecError::Syntax(shortened(&error.without_snippet().to_string()))
+        })?;
         spec.check()?;
         Ok(spec)
     }
@@ -430,6 +433,41 @@ members:
         spec.revision_bump = RevisionBump::By(7);
         spec.allow.quorum = Some("lab: the other two: #comment".into());
         assert_eq!(Spec::from_yaml(&spec.to_yaml().unwrap()), Ok(spec));
+    }
+
+    /// The page has every field, in a spec that can be read and in its table.
+    #[test]
+    fn the_page_of_the_spec_is_whole() {
+        fn fields(value: &serde_json::Value, found: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(map) => {
+                    for (name, value) in map {
+                        found.push(name.clone());
+                        fields(value, found);
+                    }
+                }
+                serde_json::Value::Array(items) => items.iter().for_each(|one| fields(one, found)),
+                _ => {}
+            }
+        }
+        let page = include_str!("../../../docs/spec.md");
+        let (_, rest) = page.split_once("```yaml\n").unwrap();
+        let (yaml, table) = rest.split_once("```").unwrap();
+        let spec = Spec::from_yaml(yaml).unwrap();
+        let mut found = Vec::new();
+        fields(&serde_json::to_value(&spec).unwrap(), &mut found);
+        let missing = |name: &&String| {
+            let named = [format!("`{name}`"), format!(".{name}`")];
+            !named.iter().any(|name| table.contains(name.as_str()))
+        };
+        let keys_of_maps = ["by", "default", "01936f6e-0000-7000-8000-000000000001"];
+        found.retain(|name| !keys_of_maps.contains(&name.as_str()));
+        assert!(found.len() > 25, "{found:?}");
+        assert_eq!(found.iter().find(missing), None);
+        // What is left out where it is as usual would not be found.
+        for value in ["confirm", "after_reprovision"] {
+            assert!(yaml.contains(value) && table.contains(value));
+        }
     }
 
     #[test]

@@ -290,3 +290,53 @@ fn a_snapshot_lost_between_two_lives_stops_nothing() {
     }
     assert!(asked > 5, "{asked}");
 }
+
+/// What was proven is what is restored: another sound snapshot in its place stops the run, wherever it
+/// is noticed, before the next thing is destroyed.
+#[test]
+fn a_snapshot_that_is_replaced_between_two_lives() {
+    let world = World::of(1).reprovision_all();
+    let mut measure = Lives::of(&world.clone().build());
+    measure.live(Mortal::never());
+    let (mut asked, mut wiped) = (0, 0);
+    for at in 1..=measure.waits() {
+        let world = world.clone().build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::after(at));
+        let before = world.times(&Effect::Rebooting);
+        world.replace_snapshot();
+        if let Life::Ended(RunEnd::Halted { failures, .. }) = lives.live(Mortal::never()) {
+            asked += usize::from(failures[0].1.code == "snapshot-changed");
+        }
+        let after = world.times(&Effect::Rebooting);
+        wiped += usize::from(before == 0 && after > 0);
+    }
+    assert!(asked > 5, "{asked}");
+    assert_eq!(
+        wiped, 0,
+        "it was wiped for a snapshot that nobody has proven"
+    );
+}
+
+/// With another spool in the role etcd would start empty, beside everything that was restored: such a
+/// role is not given back.
+#[test]
+fn a_role_whose_spool_is_changed_between_two_lives() {
+    let world = World::of(1);
+    let mut measure = Lives::of(&world.clone().build());
+    measure.live(Mortal::never());
+    let mut asked = 0;
+    for at in 1..=measure.waits() {
+        let world = world.clone().build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::after(at));
+        let before = world.times(&Effect::RoleGiven);
+        world.change_spool("/var/lib/elsewhere".parse().unwrap());
+        if let Life::Ended(RunEnd::Halted { failures, .. }) = lives.live(Mortal::never()) {
+            asked += usize::from(failures[0].1.code == "role-changed");
+        }
+        let after = world.times(&Effect::RoleGiven);
+        assert_eq!(before, after, "{at}: the role was given back as it was");
+    }
+    assert!(asked > 5, "{asked}");
+}

@@ -3,16 +3,18 @@
 
 /// One command with what the shell features do to its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Command {
+pub struct Command {
     /// The text, for echoing.
-    pub(crate) raw: String,
-    pub(crate) words: Vec<Word>,
-    pub(crate) tail: Option<Tail>,
+    pub raw: String,
+    /// Its words.
+    pub words: Vec<Word>,
+    /// What is done with its output, if anything.
+    pub tail: Option<Tail>,
 }
 
 /// One word of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Word {
+pub enum Word {
     /// Text, perhaps with back-quoted commands in it.
     Plain(Vec<Part>),
     /// The bracketed body of `foreach`.
@@ -23,20 +25,32 @@ pub(crate) enum Word {
 
 /// A piece of a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// As it stands.
     Text(String),
+    /// A command whose output stands here.
     Backtick(String),
 }
 
 /// Where a command's output goes instead of stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Tail {
+pub enum Tail {
+    /// Into a command.
     Pipe(String),
-    Write { path: String, append: bool },
+    /// Into a file.
+    Write {
+        /// The file.
+        path: String,
+        /// Whether behind what it holds.
+        append: bool,
+    },
 }
 
 /// Parses a whole batch.
-pub(crate) fn parse(text: &str) -> Result<Vec<Command>, String> {
+///
+/// # Errors
+/// What is not closed, in words.
+pub fn parse(text: &str) -> Result<Vec<Command>, String> {
     let mut commands = Vec::new();
     for raw in split(text) {
         let raw = raw.trim();

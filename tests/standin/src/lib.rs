@@ -11,7 +11,7 @@ mod disturb;
 mod engine;
 mod hooks;
 mod journal;
-mod lexer;
+pub mod lexer;
 mod model;
 mod nodelist;
 mod options;

@@ -1,6 +1,6 @@
 //! The file: a gzipped tar archive, written and read in memory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use runbook_core::text::shortened;
+use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -158,7 +160,7 @@ impl Bundle {
         if files.iter().map(|(_, text)| text.len() as u64).sum::<u64>() > PLAIN_BYTES / 2 {
             return Err(BundleError::TooLarge);
         }
-        let odd = |error: io::Error| BundleError::NotOne(error.to_string());
+        let odd = |error: io::Error| BundleError::NotOne(shortened(&error.to_string()));
         let mut builder = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
         for (name, text) in files {
             let mut header = Header::new_ustar();
@@ -182,7 +184,11 @@ impl Bundle {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(io)?;
+        // Opening a FIFO would wait for its other end.
+        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).custom_flags(nonblock).open(path);
+        let file = opened.map_err(io)?;
         let about = file.metadata().map_err(io)?;
         if !about.is_file() {
             return Err(BundleError::NotOne("it is no ordinary file".into()));
@@ -260,19 +266,20 @@ impl Bundle {
 }
 
 fn damaged(error: &io::Error) -> BundleError {
-    BundleError::NotOne(error.to_string())
+    BundleError::NotOne(shortened(&error.to_string()))
 }
 
 fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, BundleError> {
-    serde_json::from_str(text).map_err(|error| BundleError::NotOne(error.to_string()))
+    serde_json::from_str(text).map_err(|error| BundleError::NotOne(shortened(&error.to_string())))
 }
 
 fn value(of: &impl Serialize) -> Result<Value, BundleError> {
-    serde_json::to_value(of).map_err(|error| BundleError::NotOne(error.to_string()))
+    serde_json::to_value(of).map_err(|error| BundleError::NotOne(shortened(&error.to_string())))
 }
 
 fn back<T: DeserializeOwned>(value: Value) -> Result<T, BundleError> {
-    serde_json::from_value(value).map_err(|error| BundleError::NotOne(error.to_string()))
+    serde_json::from_value(value)
+        .map_err(|error| BundleError::NotOne(shortened(&error.to_string())))
 }
 
 #[cfg(test)]

@@ -201,33 +201,33 @@ impl Redactor {
         let mut safe = String::with_capacity(text.len());
         let mut rest = text;
         let mut before = ' ';
-        'text: while let Some(c) = rest.chars().next() {
-            if !before.is_ascii_alphanumeric() {
-                for (name, pseudonym) in &self.words {
-                    let behind = behind(rest, name);
-                    if let Some(behind) =
-                        behind.filter(|b| !b.starts_with(|c: char| c.is_ascii_alphanumeric()))
-                    {
-                        safe.push_str(pseudonym);
-                        (rest, before) = (behind, 'x');
-                        continue 'text;
-                    }
-                }
-                // The longest first: `gpu-` before `g`.
-                for (stem, pseudonym) in self.stems.iter().rev() {
-                    let behind = behind(rest, stem);
-                    if let Some(behind) = behind.filter(|behind| is_number(behind)) {
-                        safe.push_str(pseudonym);
-                        (rest, before) = (behind, 'x');
-                        continue 'text;
-                    }
-                }
+        while let Some(c) = rest.chars().next() {
+            let named = (!before.is_ascii_alphanumeric()).then(|| self.name_at(rest));
+            if let Some((pseudonym, behind)) = named.flatten() {
+                safe.push_str(pseudonym);
+                (rest, before) = (behind, 'x');
+            } else {
+                safe.push(c);
+                before = c;
+                rest = &rest[c.len_utf8()..];
             }
-            safe.push(c);
-            before = c;
-            rest = &rest[c.len_utf8()..];
         }
         safe
+    }
+
+    /// The pseudonym of the longest name that a text begins with, and what stands behind it: of `gpu` and
+    /// `gpu-login` the shorter one would leave half of the other.
+    fn name_at<'a>(&self, text: &'a str) -> Option<(&str, &'a str)> {
+        let ends = |behind: &&str| !behind.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let words = self.words.iter().filter_map(|(name, pseudonym)| {
+            let behind = behind(text, name).filter(ends)?;
+            Some((pseudonym.as_str(), behind))
+        });
+        let stems = self.stems.iter().filter_map(|(stem, pseudonym)| {
+            let behind = behind(text, stem).filter(|behind| is_number(behind))?;
+            Some((pseudonym.as_str(), behind))
+        });
+        words.chain(stems).min_by_key(|(_, behind)| behind.len())
     }
 }
 
@@ -473,6 +473,15 @@ mod tests {
         ] {
             assert_eq!(redacted(&["node001"], text), safe, "{text}");
         }
+    }
+
+    #[test]
+    fn of_two_names_the_longer_one_goes_whole() {
+        let names = ["gpu", "gpu-login", "gpu-a01", "gpu.acme.example"];
+        assert_eq!(
+            redacted(&names, "gpu gpu-login gpu-a01 gpu-login.x"),
+            "host-a host-b n01 host-b.x"
+        );
     }
 
     #[test]

@@ -10,8 +10,9 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::ports::PortResult;
 use serde_json::Value;
 
+use super::complaint::{Complaint, Kind};
 use super::groups;
-use super::lexicon::{Boolean, Mark, Message, Property, Suspect, Word as _};
+use super::lexicon::{Boolean, Mark, Property, Word as _};
 use super::noise::{is_echo, is_warning};
 use crate::codes;
 use crate::text::shown;
@@ -39,62 +40,23 @@ pub(crate) fn unreadable(script: &str, what: &str) -> AdapterError {
         .hint("run the same batch by hand; if its answer is right, please report it with its text")
 }
 
-/// A refusal as far as cmsh's words tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Complaint {
-    pub(crate) kind: Kind,
-    /// What cmsh said, for people.
-    pub(crate) text: String,
-}
-
-/// What kind of refusal it is. No wording but these is documented, and none decides alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The daemon became passive, or its peer active, while the batch ran.
-    SessionEnded,
-    /// The certificate's profile forbids it.
-    NotPermitted,
-    /// The commit was refused: `Code Field Message`.
-    Invalid,
-    /// Some object is not there.
-    Absent,
-    /// Anything else.
-    Other,
-}
-
-impl Complaint {
-    /// An error of this kind: what was asked, and what came of it.
-    pub(crate) fn error(&self, certainty: Certainty, what: String) -> AdapterError {
-        let code = match self.kind {
-            Kind::SessionEnded => codes::CMSH_SESSION_ENDED,
-            Kind::NotPermitted => codes::CMSH_NOT_PERMITTED,
-            Kind::Invalid => codes::CMSH_INVALID,
-            Kind::Absent => codes::CMSH_ABSENT,
-            Kind::Other => codes::CMSH_REFUSED,
-        };
-        let hint = match self.kind {
-            Kind::SessionEnded => {
-                "the head nodes may have changed places: see `cmha status`, and go on at the active one; where they have not, see whether CMDaemon runs: systemctl status cmd"
-            }
-            Kind::NotPermitted => {
-                "run this as root on the head node, whose certificate has the profile admin"
-            }
-            Kind::Invalid => {
-                "nothing of it was committed: mend in cmsh what the message says, then resume"
-            }
-            Kind::Absent => "compare the spec with what `restore-runbook discover` finds",
-            Kind::Other => {
-                "mend what cmsh says; where it says nothing, see whether CMDaemon runs: systemctl status cmd"
-            }
-        };
-        AdapterError::new(code, certainty, what).hint(hint)
-    }
-}
-
 impl Answer {
     /// The refusal in what cmsh said, on either stream, if there is one.
-    pub(crate) fn complaint(&self) -> Option<Complaint> {
-        complaint(&[&self.stderr, &self.stdout])
+    pub(super) fn complaint(&self) -> Option<Complaint> {
+        Complaint::within(&[&self.stderr, &self.stdout])
+    }
+
+    /// What it was refused with, where something is known to have failed.
+    pub(super) fn refusal(&self) -> Complaint {
+        self.complaint().unwrap_or_else(|| Complaint {
+            kind: Kind::Other,
+            text: self.said(),
+        })
+    }
+
+    /// All that it printed, for people.
+    pub(crate) fn said(&self) -> String {
+        shown(&format!("{}\n{}", self.stderr, self.stdout))
     }
 
     /// Fails when the batch was visibly refused. For questions only: their answer is on standard output,
@@ -103,24 +65,20 @@ impl Answer {
         if let Some(error) = self.barred() {
             return Err(error);
         }
-        if self.status == Some(0) && complaint(&[&self.stderr]).is_none() {
+        if self.status == Some(0) && Complaint::within(&[&self.stderr]).is_none() {
             return Ok(self);
         }
-        Err(self.refused(self.complaint()))
+        Err(self.refused(&self.refusal()))
     }
 
     /// The refusal beside which nothing counts as an answer: the session is over, or was never allowed.
     pub(crate) fn barred(&self) -> Option<AdapterError> {
         let said = self.complaint()?;
         let bars = matches!(said.kind, Kind::SessionEnded | Kind::NotPermitted);
-        bars.then(|| self.refused(Some(said)))
+        bars.then(|| self.refused(&said))
     }
 
-    fn refused(&self, complaint: Option<Complaint>) -> AdapterError {
-        let said = complaint.unwrap_or_else(|| Complaint {
-            kind: Kind::Other,
-            text: shown(&format!("{}\n{}", self.stderr, self.stdout)),
-        });
+    fn refused(&self, said: &Complaint) -> AdapterError {
         let certainty = match said.kind {
             Kind::Absent | Kind::NotPermitted => Certainty::Refused,
             _ => Certainty::NotDone,
@@ -227,7 +185,7 @@ impl Answer {
     /// What is no answer is a refusal where it reads like one, whichever stream it came on.
     pub(crate) fn unreadable(&self, what: &str) -> AdapterError {
         match self.complaint() {
-            Some(said) if said.kind != Kind::Other => self.refused(Some(said)),
+            Some(said) if said.kind != Kind::Other => self.refused(&said),
             _ if self.stderr.is_empty() => unreadable(&self.script, what),
             _ => unreadable(
                 &self.script,
@@ -242,42 +200,6 @@ impl Answer {
         let kept = kept.filter(|line| !is_warning(line) && !is_echo(line, &self.script));
         kept.collect::<Vec<_>>().join("\n")
     }
-}
-
-fn complaint(streams: &[&str]) -> Option<Complaint> {
-    let lines: Vec<&str> = streams
-        .iter()
-        .flat_map(|text| text.lines())
-        .map(str::trim)
-        .filter(|line| !is_warning(line))
-        .collect();
-    let tells = |message: Message| {
-        let line = lines
-            .iter()
-            .find(|line| message.is_in(&line.to_lowercase()));
-        line.map(|line| shown(line))
-    };
-    let told = |kind, text| Some(Complaint { kind, text });
-    if let Some(text) = tells(Message::SessionEnded).or_else(|| tells(Message::OtherHead)) {
-        return told(Kind::SessionEnded, text);
-    }
-    if let Some(text) = tells(Message::NotPermitted) {
-        return told(Kind::NotPermitted, text);
-    }
-    let titles = Message::ValidationTable.text();
-    let is_table = |line: &&str| line.split_whitespace().eq(titles.split_whitespace());
-    if let Some(at) = lines.iter().position(is_table) {
-        return told(Kind::Invalid, shown(&lines[at..].join("\n")));
-    }
-    if let Some(text) = tells(Message::NotFound) {
-        return told(Kind::Absent, text);
-    }
-    let complains = |line: &&&str| {
-        let line = line.to_lowercase();
-        Suspect::ALL.iter().any(|word| word.is_in(&line))
-    };
-    let line = lines.iter().find(complains)?;
-    told(Kind::Other, shown(line))
 }
 
 /// A column that some row has and another lacks is empty there, as where a printer leaves out what is
@@ -403,8 +325,10 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::super::lexicon::Suspect;
+    use super::*;
 
     fn answer(stdout: &str) -> Answer {
         Answer {

@@ -84,10 +84,7 @@ impl Cmsh {
 
     /// The enabled overlays with the role; their clusters are asked where there are several.
     async fn candidates(&self, overlays: &[Overlay]) -> PortResult<Vec<Candidate>> {
-        let enabled: Vec<&Overlay> = overlays
-            .iter()
-            .filter(|overlay| overlay.etcd && overlay.enabled)
-            .collect();
+        let enabled: Vec<&Overlay> = overlays.iter().filter(|o| o.gives_etcd()).collect();
         let mut candidates = Vec::new();
         for overlay in &enabled {
             let name = OverlayName::new(overlay.name.as_str()).map_err(unusable)?;

@@ -4,19 +4,58 @@
 
 use std::collections::BTreeSet;
 
-/// The most names one list may stand for.
+use crate::text::shown;
+
+/// The most names one list may stand for, each counted as often as it stands there.
 const LIMIT: usize = 20_000;
+
+/// The longest name of a node, in bytes.
+const NAME_BYTES: usize = 253;
+
+/// The most brackets in one name, as rack and node.
+const BRACKETS: usize = 4;
 
 /// Every name a list stands for, sorted, each once.
 ///
 /// # Errors
 /// What cannot be read, in words.
 pub(crate) fn expand(text: &str) -> Result<Vec<String>, String> {
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     for word in words(text)? {
+        let brackets = word.matches('[').count();
+        let outside = word
+            .split(['[', ']'])
+            .step_by(2)
+            .map(str::len)
+            .sum::<usize>();
+        if brackets > BRACKETS || (brackets > 0 && outside > NAME_BYTES) {
+            return Err(format!("{} is too long a name", shown(word)));
+        }
         expand_word(word, &mut names)?;
     }
-    Ok(names.into_iter().collect())
+    Ok(names.found.into_iter().collect())
+}
+
+/// What was found so far, within bounds: a list of a few bytes can stand for more than any memory holds.
+#[derive(Default)]
+struct Names {
+    found: BTreeSet<String>,
+    counted: usize,
+}
+
+impl Names {
+    fn add(&mut self, name: &str) -> Result<(), String> {
+        self.counted += 1;
+        if self.counted > LIMIT {
+            return Err(format!("more than {LIMIT} names"));
+        }
+        let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.len() > NAME_BYTES || name.starts_with('-') || !name.chars().all(fine) {
+            return Err(format!("{} is no name", shown(name)));
+        }
+        self.found.insert(name.to_owned());
+        Ok(())
+    }
 }
 
 /// Splits at blanks, line ends, and commas outside brackets.
@@ -26,12 +65,12 @@ fn words(text: &str) -> Result<Vec<&str>, String> {
         match (c, inside) {
             ('[', false) => inside = true,
             (']', true) => inside = false,
-            ('[' | ']', _) => return Err(format!("unbalanced brackets in {text:?}")),
+            ('[' | ']', _) => return Err(format!("unbalanced brackets in {}", shown(text))),
             _ => {}
         }
     }
     if inside {
-        return Err(format!("unbalanced brackets in {text:?}"));
+        return Err(format!("unbalanced brackets in {}", shown(text)));
     }
     let mut depth = 0_u32;
     let words = text.split(move |c: char| {
@@ -45,19 +84,11 @@ fn words(text: &str) -> Result<Vec<&str>, String> {
     Ok(words.filter(|word| !word.is_empty()).collect())
 }
 
-fn add(name: String, names: &mut BTreeSet<String>) -> Result<(), String> {
-    if names.len() >= LIMIT {
-        return Err(format!("more than {LIMIT} names"));
-    }
-    names.insert(name);
-    Ok(())
-}
-
-fn expand_word(word: &str, names: &mut BTreeSet<String>) -> Result<(), String> {
+fn expand_word(word: &str, names: &mut Names) -> Result<(), String> {
     if let Some((prefix, rest)) = word.split_once('[') {
         let (inside, suffix) = rest
             .split_once(']')
-            .ok_or_else(|| format!("unbalanced brackets in {word:?}"))?;
+            .ok_or_else(|| format!("unbalanced brackets in {}", shown(word)))?;
         for item in inside.split(',') {
             let (from, to) = item.split_once('-').unwrap_or((item, item));
             for number in range(from.trim(), to.trim(), word)? {
@@ -68,24 +99,16 @@ fn expand_word(word: &str, names: &mut BTreeSet<String>) -> Result<(), String> {
         return Ok(());
     }
     let Some((from, to)) = word.split_once("..") else {
-        return add(plain(word)?, names);
+        return names.add(word);
     };
     let ((prefix, first), (other, last)) = (split_number(from), split_number(to));
     if prefix != other && !other.is_empty() {
-        return Err(format!("{word:?} is no range"));
+        return Err(format!("{} is no range", shown(word)));
     }
     for number in range(first, last, word)? {
-        add(plain(&format!("{prefix}{number}"))?, names)?;
+        names.add(&format!("{prefix}{number}"))?;
     }
     Ok(())
-}
-
-fn plain(name: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if name.starts_with('-') || !name.chars().all(fine) {
-        return Err(format!("{name:?} is no name"));
-    }
-    Ok(name.to_owned())
 }
 
 fn split_number(name: &str) -> (&str, &str) {
@@ -100,15 +123,18 @@ fn range(from: &str, to: &str, word: &str) -> Result<impl Iterator<Item = String
         digits.then(|| text.parse::<u64>().ok()).flatten()
     };
     let (Some(first), Some(last)) = (number(from), number(to)) else {
-        return Err(format!("{word:?} is no range"));
+        return Err(format!("{} is no range", shown(word)));
     };
     let width = from.len();
+    if width > NAME_BYTES || to.len() > NAME_BYTES {
+        return Err(format!("{} is no range", shown(word)));
+    }
     let ends_as_written = format!("{last:0width$}") == to;
     let count = last
         .checked_sub(first)
         .filter(|count| *count < LIMIT as u64);
     if count.is_none() || !ends_as_written {
-        return Err(format!("{word:?} is no range, or too long a one"));
+        return Err(format!("{} is no range, or too long a one", shown(word)));
     }
     Ok((first..=last).map(move |number| format!("{number:0width$}")))
 }
@@ -163,6 +189,26 @@ mod tests {
         ] {
             assert!(expand(text).is_err(), "{text:?}");
         }
+    }
+
+    /// Lists whose text is far smaller than what they ask for.
+    #[test]
+    fn a_bomb_is_refused_at_once() {
+        let zeroes = "0".repeat(70_000);
+        for text in [
+            "[0]".repeat(1_000_000),
+            format!("n[{}]", "0-9999,".repeat(100_000)),
+            format!("n[0-19999]{}", "x".repeat(1_000_000)),
+            format!("{}[0-19999]", "x".repeat(1_000_000)),
+            format!("n{zeroes}1..n{zeroes}2"),
+            format!("n[{zeroes}1-{zeroes}2]"),
+            "n[0-9][0-9][0-9][0-9][0-9]".to_owned(),
+            "n0..n19999 ".repeat(1000),
+        ] {
+            let error = expand(&text).unwrap_err();
+            assert!(error.len() < 2000, "{:.60}: {} bytes", text, error.len());
+        }
+        assert_eq!(expand("r[0-1]n[0-9][0-9][0-9]").unwrap().len(), 2000);
     }
 
     proptest! {

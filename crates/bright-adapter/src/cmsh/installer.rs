@@ -7,7 +7,7 @@ use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
 use runbook_core::world::{InstallerAsks, PowerState};
 
-use super::answer::{Answer, Kind};
+use super::complaint::Kind;
 use super::lexicon::{Argument, Interaction, Mode, PowerWord, Verb, Word as _};
 use super::script::Script;
 use super::{Cmsh, effect};
@@ -29,19 +29,15 @@ impl Cmsh {
             Ok(answer) => match (power(&answer.stdout), answer.complaint()) {
                 (Some(state), _) => Ok(state),
                 // The daemon refuses, not the power control.
-                (None, Some(said)) if said.kind != Kind::Other => {
-                    answer.accepted().map(|answer| silent(&answer))
-                }
-                (None, _) => Ok(silent(&answer)),
+                (None, Some(said)) if said.kind != Kind::Other => answer
+                    .accepted()
+                    .map(|answer| PowerState::Silent(answer.said())),
+                (None, _) => Ok(PowerState::Silent(answer.said())),
             },
             Err(failure @ Failure::Timeout(_)) => Ok(PowerState::Silent(failure.to_string())),
             Err(failure) => Err(self.failed(&script, failure)),
         }
     }
-}
-
-fn silent(answer: &Answer) -> PowerState {
-    PowerState::Silent(shown(&format!("{}\n{}", answer.stderr, answer.stdout)))
 }
 
 /// The rows of `Hostname Action` that are about this node.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod clusters;
+mod complaint;
 mod config;
 mod effect;
 mod groups;

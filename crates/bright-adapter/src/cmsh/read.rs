@@ -100,9 +100,7 @@ impl DeviceRow {
             self.row.bad(Property::NextInstallMode, &what)
         })
     }
-}
 
-impl DeviceRow {
     /// An empty list may be no column at all. None where cmsh does not know the property.
     pub(crate) fn cleared_at_boot(&self) -> PortResult<Option<Vec<String>>> {
         if !self.tells_cleared {
@@ -264,6 +262,11 @@ impl Overlay {
             api_server: has(Role::ApiServer),
             row,
         })
+    }
+
+    /// Whether it makes members of whatever it applies to.
+    pub(super) const fn gives_etcd(&self) -> bool {
+        self.etcd && self.enabled
     }
 
     pub(crate) fn nodes(&self) -> PortResult<Vec<String>> {

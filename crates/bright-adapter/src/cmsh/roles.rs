@@ -33,20 +33,15 @@ impl Cmsh {
         &self,
         nodes: &[NodeName],
     ) -> PortResult<Vec<Vec<RoleSource>>> {
-        let (overlays, devices) = (self.etcd_overlays().await?, self.devices().await?);
+        let mut overlays = self.overlays().await?;
+        overlays.retain(Overlay::gives_etcd);
+        let devices = self.devices().await?;
         let mut rows = Vec::new();
         for node in nodes {
             let row = devices.iter().find(|d| d.hostname == node.as_str());
             rows.push(row.ok_or_else(|| absent("device", node.as_str()))?);
         }
         self.sources(&overlays, &rows).await
-    }
-
-    /// The enabled overlays that carry the role.
-    async fn etcd_overlays(&self) -> PortResult<Vec<Overlay>> {
-        let mut overlays = self.overlays().await?;
-        overlays.retain(|overlay| overlay.etcd && overlay.enabled);
-        Ok(overlays)
     }
 
     async fn sources(
@@ -131,13 +126,10 @@ impl Cmsh {
         named: Option<OverlayName>,
         asked: &[NodeName],
     ) -> PortResult<EtcdRole> {
-        let overlays = self.overlays().await?;
+        let mut overlays = self.overlays().await?;
         let overlay = self.choose(&overlays, named.as_ref()).await?;
         let role = RoleText::read(self, &overlay).await?;
-        let enabled: Vec<Overlay> = overlays
-            .into_iter()
-            .filter(|overlay| overlay.etcd && overlay.enabled)
-            .collect();
+        overlays.retain(Overlay::gives_etcd);
         let devices = self.devices().await?;
         let is_asked = |row: &DeviceRow| asked.iter().any(|node| node.as_str() == row.hostname);
         if let Some(lost) = asked.iter().find(|node| {
@@ -151,7 +143,7 @@ impl Cmsh {
             .filter(|row| row.node || is_asked(row))
             .collect();
         let mut holders = Vec::new();
-        for (row, sources) in rows.iter().zip(self.sources(&enabled, &rows).await?) {
+        for (row, sources) in rows.iter().zip(self.sources(&overlays, &rows).await?) {
             // The role of another overlay belongs to another etcd cluster.
             if is_asked(row) || sources.iter().any(|source| of_overlay(source, &overlay)) {
                 holders.push(role.holder(row, sources)?);

@@ -1,5 +1,6 @@
 //! A device's status, in every form that has been seen (administrator manual 5.5).
 
+use runbook_core::text::steers;
 use runbook_core::world::{DeviceStatus, InstallerStep};
 
 use super::lexicon::{Flag, Installer, State, Word as _};
@@ -108,10 +109,7 @@ fn told(word: &str, message: Option<&str>) -> String {
 }
 
 fn kept(text: &str, chars: usize) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(chars)
-        .collect()
+    text.chars().filter(|c| !steers(*c)).take(chars).collect()
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::PortResult;
 use runbook_core::world::{InstallMode, InstallerAsks, PowerState};
 
-use super::answer::{Answer, Complaint, Kind};
+use super::answer::Answer;
+use super::complaint::{Complaint, Kind};
 use super::lexicon::{Boolean, Word as _};
+use super::script::Script;
 use super::{Cmsh, effect};
 use crate::codes;
-use crate::text::shown;
 
 impl Cmsh {
     /// Makes an effect true, and looks whether it is.
@@ -19,17 +20,21 @@ impl Cmsh {
             ManagerEffect::UnassignRole { overlay, nodes } => {
                 // Whether `removefrom` of a value that is not there is an error is not documented,
                 // and an error would keep the commit from the others.
-                let rest = self.among(overlay, nodes, true).await?;
+                let nodes = self.among(overlay, nodes, true).await?;
+                if nodes.is_empty() {
+                    return Ok(());
+                }
                 let overlay = overlay.clone();
-                let nodes = rest;
-                self.write_unless_empty(ManagerEffect::UnassignRole { overlay, nodes })
+                self.write_and_read(&ManagerEffect::UnassignRole { overlay, nodes })
                     .await
             }
             ManagerEffect::AssignRole { overlay, nodes } => {
-                let rest = self.among(overlay, nodes, false).await?;
+                let nodes = self.among(overlay, nodes, false).await?;
+                if nodes.is_empty() {
+                    return Ok(());
+                }
                 let overlay = overlay.clone();
-                let nodes = rest;
-                self.write_unless_empty(ManagerEffect::AssignRole { overlay, nodes })
+                self.write_and_read(&ManagerEffect::AssignRole { overlay, nodes })
                     .await
             }
             ManagerEffect::Reboot { node } => {
@@ -87,37 +92,27 @@ impl Cmsh {
         Ok(rest)
     }
 
-    async fn write_unless_empty(&self, effect: ManagerEffect) -> PortResult<()> {
-        match &effect {
-            ManagerEffect::UnassignRole { nodes, .. } | ManagerEffect::AssignRole { nodes, .. }
-                if nodes.is_empty() =>
-            {
-                Ok(())
+    /// Runs a batch that may change something: one that was cut off may have.
+    async fn change(&self, script: &Script) -> PortResult<Answer> {
+        self.run(script, true).await.map_err(|failure| {
+            let mut error = self.failed(script, failure);
+            if error.code == codes::CMSH_TIMEOUT {
+                error.certainty = Certainty::Unknown;
             }
-            _ => self.write_and_read(&effect).await,
-        }
+            error
+        })
     }
 
     async fn write_and_read(&self, effect: &ManagerEffect) -> PortResult<()> {
         let script = effect::script(effect)?;
-        let result = self.run(&script, true).await;
+        let result = self.change(&script).await;
         let seen = self.reads(effect).await;
         // The world decides: what reads back as wanted is done, whatever cmsh said.
         if matches!(seen, Ok(None)) {
             return Ok(());
         }
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(failure) => {
-                let mut error = self.failed(&script, failure);
-                if error.code == codes::CMSH_TIMEOUT {
-                    error.certainty = Certainty::Unknown;
-                }
-                return Err(error);
-            }
-        };
-        let complaint = answer.complaint();
-        let failed = complaint.is_some() || answer.status != Some(0);
+        let answer = result?;
+        let failed = answer.complaint().is_some() || answer.status != Some(0);
         match seen {
             // The object is not there: nothing can have happened to it.
             Err(error) if error.code == codes::CMSH_ABSENT => Err(error),
@@ -133,7 +128,7 @@ impl Cmsh {
                 )
             }
             Ok(Some(is)) if failed => {
-                let said = complaint.unwrap_or_else(|| unsaid(&answer));
+                let said = answer.refusal();
                 let what = format!("cmsh refused {:?}: {}; {is}", script.text(), said.text);
                 Err(said.error(refused(&said), what))
             }
@@ -202,13 +197,7 @@ impl Cmsh {
     /// question tells.
     async fn confirm(&self, node: &NodeName, effect: &ManagerEffect) -> PortResult<()> {
         let script = effect::script(effect)?;
-        let answer = self.run(&script, true).await.map_err(|failure| {
-            let mut error = self.failed(&script, failure);
-            if error.code == codes::CMSH_TIMEOUT {
-                error.certainty = Certainty::Unknown;
-            }
-            error
-        })?;
+        let answer = self.change(&script).await?;
         let said = answer.complaint();
         let plain = said
             .as_ref()
@@ -222,10 +211,8 @@ impl Cmsh {
             Err(_) if plain => Certainty::Unknown,
             Err(_) => said.as_ref().map_or(Certainty::Unknown, refused),
         };
-        let said = said.unwrap_or_else(|| unsaid(&answer));
-        let text = shown(&format!("{}\n{}", answer.stderr, answer.stdout));
-        let what = format!("cmsh refused {:?}: {text}", script.text());
-        let error = said.error(certainty, what);
+        let what = format!("cmsh refused {:?}: {}", script.text(), answer.said());
+        let error = answer.refusal().error(certainty, what);
         Err(if plain {
             error.hint("confirm it on the node's console, or mend what cmsh says; then resume")
         } else {
@@ -236,20 +223,13 @@ impl Cmsh {
     /// Power commands have nothing to read back: the boot id tells, later.
     async fn command_power(&self, effect: &ManagerEffect) -> PortResult<()> {
         let script = effect::script(effect)?;
-        let answer = self.run(&script, true).await.map_err(|failure| {
-            let mut error = self.failed(&script, failure);
-            if error.code == codes::CMSH_TIMEOUT {
-                error.certainty = Certainty::Unknown;
-            }
-            error
-        })?;
-        let complaint = answer.complaint();
-        let certainty = match (&complaint, answer.status) {
+        let answer = self.change(&script).await?;
+        let certainty = match (answer.complaint(), answer.status) {
             (None, Some(0)) => return Ok(()),
-            (Some(said), _) => refused(said),
+            (Some(said), _) => refused(&said),
             (None, _) => Certainty::Unknown,
         };
-        let said = complaint.unwrap_or_else(|| unsaid(&answer));
+        let said = answer.refusal();
         let what = format!("cmsh refused {:?}: {}", script.text(), said.text);
         let error = said.error(certainty, what);
         Err(match said.kind {
@@ -258,14 +238,6 @@ impl Cmsh {
             }
             _ => error,
         })
-    }
-}
-
-/// A bad exit status, and not a word that is known.
-fn unsaid(answer: &Answer) -> Complaint {
-    Complaint {
-        kind: Kind::Other,
-        text: shown(&format!("{}\n{}", answer.stderr, answer.stdout)),
     }
 }
 

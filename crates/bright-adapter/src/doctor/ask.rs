@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::NodeName;
+use runbook_core::names::{NameError, NodeName};
 use runbook_core::plan::Command;
 use runbook_core::ports::{CommandEntry, CommandLog, EtcdTool, Output, PortResult, Shell};
 
@@ -23,6 +23,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The most that is kept of its answer, in bytes.
 const HEAD_OUTPUT_BYTES: usize = 256 * 1024;
+
+/// What to do about a question that a machine could not answer.
+const BY_HAND: &str = "ask by hand, with the command that stands with the finding (--format json has all of it); a dying disk and a stale mount are usual causes";
 
 /// An answer, and how it was asked for.
 pub(super) struct Asked<T> {
@@ -54,6 +57,11 @@ impl Heard {
     }
 
     fn ended<T>(&self, got: PortResult<T>) -> Asked<T> {
+        let got = got.map_err(|error| match error.hint {
+            // No run has logged it, and this head node is asked as if it were a node.
+            Some(_) if error.code == codes::NODE_QUESTION => error.hint(BY_HAND),
+            _ => error,
+        });
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Asked {
             how: std::mem::take(&mut heard),
@@ -161,7 +169,8 @@ impl Over {
     }
 }
 
-fn unusable(error: runbook_core::names::NameError) -> AdapterError {
+/// A fault of this program: the names that it gives itself are fine.
+pub(super) fn unusable(error: NameError) -> AdapterError {
     AdapterError::new(codes::NODE_QUESTION, Certainty::Refused, "no such name").caused_by(error)
 }
 
@@ -222,8 +231,7 @@ struct Here(Arc<dyn Programs>);
 impl Shell for Here {
     async fn query(&self, _: &NodeName, argv: &[String]) -> PortResult<Output> {
         let failed = |what: String| {
-            AdapterError::new(codes::NODE_QUESTION, Certainty::NotDone, what)
-                .hint("ask by hand, with the command that stands with the finding")
+            AdapterError::new(codes::NODE_QUESTION, Certainty::NotDone, what).hint(BY_HAND)
         };
         let Some((program, words)) = argv.split_first() else {
             return Err(failed("there is no command".into()));

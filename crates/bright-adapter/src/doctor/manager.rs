@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use runbook_core::error::AdapterError;
 use runbook_core::ports::PortResult;
-use runbook_core::world::{EtcdRole, RoleHolder, RoleSource};
+use runbook_core::world::{DeviceStatus, EtcdRole, RoleHolder, RoleSource};
 
 use super::ask::{Asked, Asker};
-use super::{Finding, Settings, checks, listed};
+use super::{Draft, Finding, Settings, checks, listed};
 use crate::cmsh::platform;
 use crate::cmsh::provisioning::Queue;
 use crate::cmsh::read::{DeviceRow, Overlay};
@@ -96,8 +96,9 @@ fn batch(version: &Asked<String>, lists_any: bool, findings: &mut Vec<Finding>) 
     let answers = checks::CMSH_BATCH.made().asked(version);
     let known = checks::CMSH_VERSION.made().asked(version);
     let code = version.got.as_ref().map_err(|error| error.code);
-    if let (Err(codes::CMSH_MISSING), Err(error)) = (code, &version.got) {
-        findings.push(found.differs(error.chain()));
+    if let (Err(codes::CMSH_MISSING | codes::CMSH_NOT_RUNNABLE), Err(error)) = (code, &version.got)
+    {
+        findings.push(found.failed(error));
         findings.push(answers.blocked("cmsh cannot be run"));
         findings.push(known.blocked("cmsh cannot be run"));
         return;
@@ -123,7 +124,7 @@ fn batch(version: &Asked<String>, lists_any: bool, findings: &mut Vec<Finding>) 
     }
 }
 
-fn release(draft: super::Draft, text: &str) -> Finding {
+fn release(draft: Draft, text: &str) -> Finding {
     let Some(number) = platform::release(text) else {
         return draft.unknown(format!("no release is named in {}", shown(text)));
     };
@@ -201,7 +202,7 @@ fn image_lock(asked: &Asked<Option<Vec<String>>>) -> Finding {
 }
 
 /// A question whose words are not sure: that cmsh refuses it says nothing about the cluster.
-fn unsure(draft: super::Draft, error: &AdapterError) -> Finding {
+fn unsure(draft: Draft, error: &AdapterError) -> Finding {
     draft.unknown(format!("{} [{}]", error.chain(), error.code))
 }
 
@@ -214,21 +215,15 @@ fn etcd_overlays(settings: &Settings, seen: &Seen, findings: &mut Vec<Finding>) 
         return;
     };
     let overlays: Vec<&Overlay> = overlays.iter().filter(|overlay| overlay.etcd).collect();
-    let name = |overlay: &&&Overlay| -> String { overlay.name.clone() };
-    let enabled: Vec<String> = overlays
-        .iter()
-        .filter(|o| o.enabled)
-        .map(|o| name(&o))
-        .collect();
-    let off: Vec<String> = overlays
-        .iter()
-        .filter(|o| !o.enabled)
-        .map(|o| name(&o))
-        .collect();
-    let all = listed(enabled.iter().map(String::as_str));
+    let named = |enabled| -> Vec<&str> {
+        let alike = overlays.iter().filter(|o| o.enabled == enabled);
+        alike.map(|overlay| overlay.name.as_str()).collect()
+    };
+    let (enabled, off) = (named(true), named(false));
+    let all = listed(enabled.iter().copied());
     findings.push(match &settings.overlay {
         Some(named) => one.if_so(
-            enabled.iter().any(|name| name == named.as_str()),
+            enabled.contains(&named.as_str()),
             format!("asked for {named}; enabled with Etcd::Host: {all}"),
         ),
         None if enabled.len() > 1 => {
@@ -236,8 +231,8 @@ fn etcd_overlays(settings: &Settings, seen: &Seen, findings: &mut Vec<Finding>) 
         }
         None => one.if_so(enabled.len() == 1, all),
     });
-    let off = listed(off.iter().map(String::as_str));
-    findings.push(disabled.if_so(off == "none", format!("disabled: {off}")));
+    let none = off.is_empty();
+    findings.push(disabled.if_so(none, format!("disabled: {}", listed(off))));
 }
 
 fn members(seen: &Seen, findings: &mut Vec<Finding>) {
@@ -331,24 +326,19 @@ pub(super) fn node(seen: &Seen, name: &str, findings: &mut Vec<Finding>) {
     let draft = checks::INSTALL_MODE.of(name).asked(&seen.devices);
     findings.push(match device.next_install_mode() {
         Ok(None) => draft.holds("nothing is set"),
-        Ok(Some(mode)) => draft
-            .todo(checks::INSTALL_MODE.todo.replace("NODE", name))
-            .differs(format!("nextinstallmode is {mode}")),
+        Ok(Some(mode)) => draft.differs(format!("nextinstallmode is {mode}")),
         Err(error) => draft.failed(&error),
     });
     let draft = checks::BLOCK_DEVICES.of(name).asked(&seen.devices);
     findings.push(match device.cleared_at_boot() {
         Ok(None) => draft.blocked("cmsh does not know the property"),
         Ok(Some(devices)) if devices.is_empty() => draft.holds("none"),
-        Ok(Some(devices)) => draft
-            .todo(checks::BLOCK_DEVICES.todo.replace("NODE", name))
-            .differs(devices.join(", ")),
+        Ok(Some(devices)) => draft.differs(devices.join(", ")),
         Err(error) => draft.failed(&error),
     });
 }
 
 fn status(seen: &Seen, name: &str, device: &DeviceRow) -> Finding {
-    use runbook_core::world::DeviceStatus;
     let draft = checks::DEVICE_STATUS.of(name).asked(&seen.devices);
     match device.status() {
         Ok((status, flags)) => {
@@ -363,8 +353,7 @@ fn datanode(seen: &Seen, name: &str, device: &DeviceRow) -> [Finding; 2] {
     let both = checks::DATANODE
         .of(name)
         .asked(&seen.devices)
-        .asked(&seen.categories)
-        .todo(checks::DATANODE.todo.replace("NODE", name));
+        .asked(&seen.categories);
     let category = checks::CATEGORY_DATANODE.of(name).asked(&seen.categories);
     let inherited: PortResult<Option<bool>> = match &seen.categories.got {
         Err(_) => Ok(None),

@@ -1,9 +1,8 @@
 //! The doctor: what this tool believes of a cluster, checked one by one before any disaster.
 //!
 //! It changes nothing. Whatever gives no answer costs its own finding and no other; every question ends
-//! by itself. What is asked goes through [`Programs`](crate::programs::Programs) on the head node and
-//! [`Shell`](runbook_core::ports::Shell) on the nodes, so that a [`Bundle`](crate::bundle::Bundle) can
-//! record all of it and stand there later.
+//! by itself. What is asked goes through [`Programs`] on the head node and [`Shell`] on the nodes, so that
+//! a [`Bundle`](crate::bundle::Bundle) can record all of it and stand there later.
 
 mod ask;
 mod backups;
@@ -156,7 +155,7 @@ impl Doctor {
     }
 }
 
-/// The end of a list for people.
+/// Names, for people.
 fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     if names.is_empty() {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use runbook_core::error::Certainty;
 use runbook_core::names::{AbsPath, EtcdUrl, NodeName, Owner, ServiceName};
 use runbook_core::platform::ApiServer;
 use runbook_core::ports::Node as _;
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::{SeenSnapshot, ServiceState, SpoolState, ToolVersions};
 
-use super::ask::Asked;
+use super::ask::{Asked, unusable};
 use super::manager::{self, Seen};
 use super::questions::Backup;
 use super::report::{Check, Draft};
@@ -37,7 +38,7 @@ struct Against<'a> {
     authority: Option<&'a str>,
     /// The spool, where the role is known.
     spool: Option<AbsPath>,
-    members: Vec<EtcdUrl>,
+    members: Vec<(NodeName, EtcdUrl)>,
 }
 
 /// What became of one node.
@@ -79,7 +80,10 @@ pub(super) async fn examine(
         here,
         authority,
         spool,
-        members: seen.members().map(|m| m.client_url.clone()).collect(),
+        members: seen
+            .members()
+            .map(|m| (m.node.clone(), m.client_url.clone()))
+            .collect(),
     };
     // Without cmsh the nodes that are named can still be asked.
     let mut names: BTreeSet<String> = members.iter().map(|name| (*name).to_owned()).collect();
@@ -245,7 +249,7 @@ impl Against<'_> {
                 )
             }
             // No module, or several: the node has answered.
-            Err(error) if error.certainty == runbook_core::error::Certainty::Refused => {
+            Err(error) if error.certainty == Certainty::Refused => {
                 draft.differs(format!("{} [{}]", error.chain(), error.code))
             }
             Err(error) => draft.failed(&error),
@@ -379,13 +383,17 @@ impl Against<'_> {
         } else {
             "service (up to 9.2)"
         };
-        let servers = || server.etcd_servers.iter().map(String::as_str);
         if server.etcd_servers.is_empty() {
             return draft.differs(format!("{world}: --etcd-servers is EMPTY or missing"));
         }
-        let strangers: Vec<&str> = servers().filter(|url| !self.names_a_member(url)).collect();
+        // Where the members are not known, anybody may be one.
+        let strangers = match self.members.as_slice() {
+            [] => Vec::new(),
+            members => server.strangers(members),
+        };
         if strangers.is_empty() {
-            draft.holds(format!("{world}: {}", listed(servers())))
+            let servers = server.etcd_servers.iter().map(String::as_str);
+            draft.holds(format!("{world}: {}", listed(servers)))
         } else {
             let who = listed(strangers);
             draft.differs(format!(
@@ -393,28 +401,4 @@ impl Against<'_> {
             ))
         }
     }
-
-    /// Loopback is the member on the same node. Where the members are not known, anybody may be one.
-    fn names_a_member(&self, url: &str) -> bool {
-        let Ok(url) = EtcdUrl::new(url.trim_end_matches('/')) else {
-            return false;
-        };
-        let host = url.host();
-        let here = ["127.0.0.1", "localhost", "[::1]"].contains(&&*host);
-        let port = |member: &EtcdUrl| member.port() == url.port();
-        self.members.is_empty()
-            || self
-                .members
-                .iter()
-                .any(|member| port(member) && (here || member.host() == host))
-    }
-}
-
-fn unusable(error: runbook_core::names::NameError) -> runbook_core::error::AdapterError {
-    runbook_core::error::AdapterError::new(
-        codes::NODE_QUESTION,
-        runbook_core::error::Certainty::Refused,
-        "no such name",
-    )
-    .caused_by(error)
 }

@@ -7,9 +7,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use runbook_core::names::{AbsPath, NodeName};
 use runbook_core::ports::{PortResult, Shell};
+use runbook_core::rundir::is_network;
 
 use crate::node::SshNode;
-use crate::node::questions::{Read, is_shared};
+use crate::node::questions::Read;
 use crate::node::scripts::{LOOK, set};
 
 /// More entries of a directory are not listed: the newest are.
@@ -86,7 +87,7 @@ impl<S: Shell> SshNode<S> {
         let what = format!("the file system of {dir}");
         let read = |text: &str| {
             let kind = text.strip_suffix('\n')?;
-            (!kind.is_empty() && !kind.contains('\n')).then(|| (is_shared(kind), kind.to_owned()))
+            (!kind.is_empty() && !kind.contains('\n')).then(|| (is_network(kind), kind.to_owned()))
         };
         self.ask(node, &what, &script, read).await
     }

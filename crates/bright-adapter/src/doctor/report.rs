@@ -204,7 +204,12 @@ impl Draft {
         let todo = if fine {
             String::new()
         } else {
-            self.todo.unwrap_or_else(|| check.todo.to_owned())
+            let todo = self.todo.unwrap_or_else(|| check.todo.to_owned());
+            // To be pasted, where it is known which node it is about.
+            match &self.about {
+                Some(name) => todo.replace("NODE", name),
+                None => todo,
+            }
         };
         Finding {
             id: check.id.to_owned(),

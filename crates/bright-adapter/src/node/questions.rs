@@ -3,6 +3,7 @@
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
 use runbook_core::platform::{ApiServer, MANIFEST};
+use runbook_core::rundir::is_network;
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 use super::scripts::{GUARD_MARK, LOOK, set};
@@ -63,43 +64,14 @@ echo none"#;
 const OWNER: &str = r#"
 if getent passwd -- "$user" >/dev/null && getent group -- "$group" >/dev/null; then echo yes; else echo no; fi"#;
 
-/// File systems that live on other machines: provisioning this node leaves them alone. `fuse.*` is one
-/// of them, `fuseblk` (a local disk) is not.
-const SHARED: [&str; 19] = [
-    "9p",
-    "afs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "nfs",
-    "nfs4",
-    "orangefs",
-    "panfs",
-    "pvfs2",
-    "smb3",
-    "smbfs",
-    "vboxsf",
-    "virtiofs",
-    "wekafs",
-    "fhgfs",
-];
-
 /// File systems on block devices. On one that this node has, FULL provisioning may repartition it,
 /// whatever is mounted where (administrator manual 5.4.4).
 const ON_DISK: [&str; 6] = ["btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs"];
 
-/// Whether a file system is one of other machines.
-pub(crate) fn is_shared(kind: &str) -> bool {
-    SHARED.contains(&kind) || kind.starts_with("fuse.")
-}
-
 /// Whether a file system outlives a FULL provisioning of the node. In memory, layered over another, or
-/// unknown: not that anybody knows.
+/// unknown: not that anybody knows. One of other machines is left alone.
 fn survives_wipe(kind: &str, device_is_here: bool) -> bool {
-    is_shared(kind) || (ON_DISK.contains(&kind) && !device_is_here)
+    is_network(kind) || (ON_DISK.contains(&kind) && !device_is_here)
 }
 
 const ROOM: &str = r#"
@@ -304,6 +276,11 @@ pub(super) fn read_room(text: &str) -> Read<Room> {
 pub(super) fn read_tree(text: &str) -> Read<TreeState> {
     let [top, strangers] = text.lines().collect::<Vec<_>>().try_into().ok()?;
     let (owner, mode) = top.split_once(' ')?;
+    // A user's and a group's name, of at most 32 bytes each.
+    let fine = |c: char| c.is_ascii_graphic();
+    if owner.len() > 80 || !owner.chars().all(fine) {
+        return None;
+    }
     Some(TreeState {
         owner: owner.to_owned(),
         mode: u32::from_str_radix(mode, 8).ok()?,

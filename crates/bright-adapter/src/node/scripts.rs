@@ -36,11 +36,11 @@ guard_of() { there "$1" && [ -f "$1" ] && [ ! -L "$1" ] && [ "$(head -c 200 -- "
 ours() { guard_of "$1" "$mark"; }"#;
 
 /// Making the guard. `ln` takes the name in one step and never overwrites; a guard that was cut short
-/// by a crash is only ever the file beside.
+/// by a crash is only ever the file beside, which `set -C` never writes through a link.
 const GUARD: &str = r#"
 write_guard() {
   rm -f -- "$beside"
-  (umask 0377; printf '%s\n' "$mark" "$text" >"$beside")
+  (umask 0377; set -C; printf '%s\n' "$mark" "$text" >"$beside")
   sync -- "$beside"
 }
 guard() {
@@ -107,6 +107,7 @@ fi"#;
 
 const OWN_TREE: &str = r#"
 real_dir "$tree" || refuse 80 "$tree is no directory"
+real_dir "${tree%/*}" || refuse 80 "${tree%/*} is a symbolic link"
 chown -R -h -- "$owner" "$tree"
 chmod -- 0700 "$tree"
 sync -- "$tree""#;
@@ -118,6 +119,7 @@ if ! there "$staged"; then
   exit 0
 fi
 etcd_data "$staged" || refuse 85 "$staged holds no etcd data"
+real_dir "${staged%/*}" || refuse 80 "${staged%/*} is a symbolic link"
 [ "$(stat -c %d -- "$staged")" = "$(stat -c %d -- "${spool%/*}/")" ] || refuse 84 "$staged and $spool are on different filesystems"
 if there "$spool"; then
   ours "$spool" || refuse 82 "$spool is not the guard of this run"

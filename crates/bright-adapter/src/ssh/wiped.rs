@@ -8,11 +8,18 @@ use std::path::{Path, PathBuf};
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
+use rustix::fs::OFlags;
 
 use crate::codes;
 
 /// Far more than the names of all members.
 const LIMIT_BYTES: u64 = 64 * 1024;
+
+/// No link is followed, and no other end of a FIFO is waited for.
+const PLAIN: i32 = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .bits()
+    .cast_signed();
 
 fn file(run_known_hosts: &Path) -> PathBuf {
     run_known_hosts.with_extension("wiped")
@@ -29,7 +36,11 @@ fn failed(path: &Path, error: io::Error) -> AdapterError {
 pub(super) fn noted(run_known_hosts: &Path) -> PortResult<Vec<NodeName>> {
     let path = file(run_known_hosts);
     let mut text = String::new();
-    match File::open(&path).and_then(|file| file.take(LIMIT_BYTES).read_to_string(&mut text)) {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(PLAIN)
+        .open(&path);
+    match opened.and_then(|file| file.take(LIMIT_BYTES).read_to_string(&mut text)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(failed(&path, error)),
         Ok(_) => {
@@ -47,7 +58,8 @@ pub(super) fn noted(run_known_hosts: &Path) -> PortResult<Vec<NodeName>> {
 pub(super) fn note(run_known_hosts: &Path, node: &NodeName) -> PortResult<()> {
     let path = file(run_known_hosts);
     let mut options = OpenOptions::new();
-    let opened = options.append(true).create(true).mode(0o600).open(&path);
+    options.append(true).create(true).mode(0o600);
+    let opened: io::Result<File> = options.custom_flags(PLAIN).open(&path);
     opened
         // A torn line before it ends here.
         .and_then(|mut file| {

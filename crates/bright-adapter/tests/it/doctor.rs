@@ -137,7 +137,8 @@ fn outcome(report: &Report, id: &str) -> Outcome {
 /// One that hangs costs its time-out once, and every check is in the report all the same.
 #[tokio::test]
 async fn a_cmsh_that_hangs_is_waited_for_once() {
-    let (report, calls) = examine("exec sleep 600", Duration::from_millis(300), |_| ()).await;
+    // Long enough for a busy machine to start it, which is what is counted.
+    let (report, calls) = examine("exec sleep 600", Duration::from_secs(5), |_| ()).await;
     assert_eq!(calls, 1);
     assert_eq!(outcome(&report, "cmsh-found"), Outcome::Holds);
     assert_eq!(outcome(&report, "cmsh-batch"), Outcome::Differs);
@@ -157,6 +158,39 @@ async fn a_cmsh_that_hangs_is_waited_for_once() {
         assert_eq!(finding.todo.is_empty(), fine, "{finding:?}");
         assert!(!finding.seen.is_empty() && !finding.means.is_empty());
     }
+}
+
+/// What cannot be run is not said to run.
+#[tokio::test]
+async fn a_cmsh_that_cannot_be_run_is_not_found() {
+    for program in ["/no/such/cmsh", "/"] {
+        let (report, _) = examine("exit 0", Duration::from_secs(60), |settings| {
+            settings.cmsh = Some(program.into());
+        })
+        .await;
+        assert_eq!(
+            outcome(&report, "cmsh-found"),
+            Outcome::Differs,
+            "{program}"
+        );
+        let batch = outcome(&report, "cmsh-batch");
+        assert_eq!(batch, Outcome::CouldNotBeChecked, "{program}");
+    }
+}
+
+/// A doctor has no log of commands, and this head node is no node to log in to.
+#[tokio::test]
+async fn a_question_that_fails_is_to_be_asked_by_hand() {
+    let (report, _) = examine("exit 1", Duration::from_secs(60), |settings| {
+        settings.backup_dir = AbsPath::new("/etc/passwd").unwrap();
+    })
+    .await;
+    let mut findings = report.findings.iter();
+    let finding = findings.find(|one| one.id == "backup-directory").unwrap();
+    assert_eq!(finding.outcome, Outcome::CouldNotBeChecked);
+    assert!(finding.seen.contains("is no directory"), "{finding:?}");
+    assert!(finding.todo.contains("by hand"), "{finding:?}");
+    assert!(!finding.todo.contains("commands.log"), "{finding:?}");
 }
 
 /// A node that is named is asked also where cmsh is dead.

@@ -605,3 +605,38 @@ async fn odd_paths_are_quoted() {
     disk.done(&effect).await;
     assert!(name("et=cd").is_file());
 }
+
+/// A staging directory that leads elsewhere: nothing there is given away, and nothing there is armed.
+#[tokio::test]
+async fn a_linked_staging_directory_is_not_followed() {
+    let disk = Disk::new();
+    disk.guard("etcd");
+    disk.data("precious/data", "somebody's");
+    symlink(disk.at("precious"), disk.at("etcd.new")).unwrap();
+    disk.refused(&disk.arm()).await;
+    disk.refused(&NodeEffect::OwnTree {
+        node: node("node001"),
+        tree: disk.abs("etcd.new/data"),
+        owner: Owner::new("nobody:nogroup").unwrap(),
+    })
+    .await;
+    assert_eq!(disk.content("precious/data"), "somebody's");
+}
+
+/// The name where a guard is written first is a link to a file that must not be written.
+#[tokio::test]
+async fn a_guard_is_not_written_through_a_link() {
+    let disk = Disk::new();
+    fs::write(disk.at("precious"), "precious").unwrap();
+    symlink(disk.at("precious"), disk.beside()).unwrap();
+    disk.done(&disk.place_guard()).await;
+    assert_eq!(disk.spool().await, SpoolState::Guard(run()));
+    assert_eq!(fs::read_to_string(disk.at("precious")).unwrap(), "precious");
+    // Aside leads elsewhere.
+    let disk = Disk::new();
+    disk.data("elsewhere", "somebody's");
+    disk.data("etcd", "old");
+    symlink(disk.at("elsewhere"), disk.at("etcd.old")).unwrap();
+    disk.refused(&disk.set_aside()).await;
+    disk.refused(&disk.return_spool()).await;
+}

@@ -7,7 +7,6 @@ use std::time::Duration;
 use etcd_adapter::backup::{Event, Policy, Retained, Session, Taken, Wanted, Watcher};
 use jiff::Timestamp;
 use runbook_core::names::EtcdUrl;
-use runbook_core::ports::NoLog;
 use runbook_core::world::HeadRole;
 
 use super::Context;
@@ -18,7 +17,7 @@ use crate::failure::Failure;
 use crate::progress::bytes::Bytes;
 use crate::render::{backup as render, json, timer};
 use crate::ui::{Ui, clean_line};
-use crate::wiring::{self, Purpose};
+use crate::wiring;
 
 /// How long a member may take to tell its status.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -120,14 +119,7 @@ async fn endpoints(cx: Context<'_>, args: &Backup) -> Result<Vec<EtcdUrl>, Failu
         endpoints.dedup();
         return Ok(endpoints);
     }
-    let purpose = Purpose {
-        cluster: &args.cluster,
-        asks_etcd: false,
-        run_dir: None,
-        log: Arc::new(NoLog),
-        watcher: cx.ui.watcher(),
-    };
-    let wired = cx.wiring.wire(cx.options, &purpose)?;
+    let wired = cx.wiring.wire(cx.options, &cx.looking(&args.cluster))?;
     let manager = Arc::clone(&wired.ports.manager);
     let found = async {
         let head = manager.head_role().await?;

@@ -12,7 +12,7 @@ use bright_adapter::{CmshConfig, Ssh};
 use etcd_adapter::tool::RemoteTool;
 use jiff::Timestamp;
 use runbook_core::names::AbsPath;
-use runbook_core::ports::{EtcdTool, NoLog, Shell};
+use runbook_core::ports::{EtcdTool, Shell};
 
 use super::Context;
 use super::discover::fault;
@@ -20,7 +20,7 @@ use crate::args::{self, Listing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{doctor as render, json, thousands};
-use crate::wiring::{Patience, Purpose, Seams, certificates, seams};
+use crate::wiring::{Patience, Seams, certificates, seams};
 
 /// The longest a question to cmsh and to a node may take: somebody watches. `cmha` needs up to half a
 /// minute after a head node has died.
@@ -48,13 +48,7 @@ async fn examine(cx: Context<'_>, args: &args::Doctor) -> Result<Report, Failure
         return Err(BundleError::Exists(file.clone()).into());
     }
     let settings = settings(cx, args)?;
-    let purpose = Purpose {
-        cluster: &args.cluster,
-        asks_etcd: false,
-        run_dir: None,
-        log: Arc::new(NoLog),
-        watcher: cx.ui.watcher(),
-    };
+    let purpose = cx.looking(&args.cluster);
     let Seams {
         programs,
         shell,

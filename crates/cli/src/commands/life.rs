@@ -47,7 +47,7 @@ impl<'a> Session<'a> {
             state,
             lock,
             by,
-            log: Arc::default(),
+            log: Arc::new(FileLog::new(cx.halt.clone())),
         })
     }
 
@@ -199,7 +199,7 @@ impl Life<'_> {
         }
         ui.note(&format!(
             "  plan, journal and every command: {}",
-            self.dir.path().display()
+            clean_line(&self.dir.path().display().to_string())
         ));
         Ok(Exit::Done)
     }

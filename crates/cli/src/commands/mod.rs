@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use runbook_core::names::ClusterLabel;
-use runbook_core::ports::CommandLog;
+use runbook_core::ports::{CommandLog, NoLog};
 use runbook_core::rundir::{StateDir, read_private};
 use runbook_core::spec::{SPEC_LIMIT_BYTES, Spec};
 
@@ -59,6 +59,17 @@ impl Context<'_> {
                 watcher: self.ui.watcher(),
             },
         )
+    }
+
+    /// What ports are for that neither ask etcd nor work on a run.
+    fn looking<'b>(&self, cluster: &'b ClusterLabel) -> Purpose<'b> {
+        Purpose {
+            cluster,
+            asks_etcd: false,
+            run_dir: None,
+            log: Arc::new(NoLog),
+            watcher: self.ui.watcher(),
+        }
     }
 
     /// Asks, if somebody is there; Ctrl-C is an answer, too.

@@ -148,19 +148,10 @@ pub(super) fn one(cx: Context<'_>, text: Option<&str>) -> Result<RunDir, Failure
 }
 
 /// Whose run it is: who was the last to work on it.
-pub(super) fn whose(history: &History) -> String {
-    use runbook_core::journal::Entry;
-    let last = history
-        .records
-        .iter()
-        .rev()
-        .find_map(|record| match &record.entry {
-            Entry::Opened { by, .. } | Entry::Resumed { by } => Some((record.at, by)),
-            _ => None,
-        });
-    last.map_or_else(
+fn whose(history: &History) -> String {
+    history.lives().last().map_or_else(
         || "its journal does not say whose".into(),
-        |(at, by)| format!("{by}, {at:.0}"),
+        |life| format!("{}, {:.0}", life.by, life.at),
     )
 }
 

@@ -37,7 +37,7 @@ fn empty(cx: Context<'_>, args: &Status, words: &str) -> Result<Exit, Failure> {
     match args.format {
         Listing::Json => cx.ui.data("[]\n")?,
         Listing::Text => {
-            let place = cx.options.state_dir.display();
+            let place = clean_line(&cx.options.state_dir.display().to_string());
             cx.ui.data(&format!("{words} ({place})\n"))?;
         }
     }

@@ -36,12 +36,12 @@ fn written(plan: &SealedPlan) -> Option<String> {
         .made_at()
         .map(|made| made.as_second() - at.as_second());
     Some(match before {
-        None => format!("{written} {at}"),
+        None => format!("{written} {at:.0}"),
         Some(seconds @ 0..) => {
             let age = age(seconds.unsigned_abs());
-            format!("{written} {at}, {age} before this plan: what came later is lost")
+            format!("{written} {at:.0}, {age} before this plan: what came later is lost")
         }
-        Some(_) => format!("{written} {at}, AFTER this plan was made: look at the clocks"),
+        Some(_) => format!("{written} {at:.0}, AFTER this plan was made: look at the clocks"),
     })
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use runbook_core::journal::Format;
+use runbook_core::text::shortened;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -108,7 +109,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     bytes: &[u8],
     known: Format,
 ) -> Result<T, DocumentError> {
-    let wrong = |error: serde_json::Error| refused(path, error.to_string());
+    let wrong = |error: serde_json::Error| refused(path, shortened(&error.to_string()));
     let Head { format } = serde_json::from_slice(bytes).map_err(wrong)?;
     if format.major != known.major {
         return Err(DocumentError::Newer {
@@ -131,7 +132,7 @@ pub(super) fn parse<T: DeserializeOwned>(
             "format {}.{} has no {}",
             format.major,
             format.minor,
-            strangers.join(", ")
+            shortened(&strangers.join(", "))
         );
         return Err(refused(path, why));
     }

@@ -71,6 +71,25 @@ impl Default for Recorded {
 }
 
 impl Recorded {
+    /// Parses a record; `path` is where it was found.
+    ///
+    /// # Errors
+    /// [`DocumentError`] for anything that this tool, or a later version of the same major format, does
+    /// not write.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DocumentError> {
+        if bytes.len() as u64 > LIMIT_BYTES {
+            return Err(document::refused(
+                path,
+                format!("it is over {LIMIT_BYTES} bytes"),
+            ));
+        }
+        let recorded: Self = document::parse(path, bytes, REVISION_FORMAT)?;
+        if recorded.clusters.values().any(|seen| seen.revision < 0) {
+            return Err(document::refused(path, "a revision is never negative"));
+        }
+        Ok(recorded)
+    }
+
     /// What is known of one cluster.
     pub fn of(&self, cluster: ClusterId) -> Option<Seen> {
         self.clusters.get(&cluster).copied()
@@ -123,11 +142,7 @@ pub fn recorded_revision(dir: &Path) -> Result<Option<Recorded>, DocumentError> 
     let Some(bytes) = document::read(&path, LIMIT_BYTES)? else {
         return Ok(None);
     };
-    let recorded: Recorded = document::parse(&path, &bytes, REVISION_FORMAT)?;
-    if recorded.clusters.values().any(|seen| seen.revision < 0) {
-        return Err(document::refused(&path, "a revision is never negative"));
-    }
-    Ok(Some(recorded))
+    Recorded::parse(&path, &bytes).map(Some)
 }
 
 /// Writes down what the members told. A record that refuses is left as it is: it may know more.

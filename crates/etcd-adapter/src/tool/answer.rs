@@ -4,6 +4,7 @@ use runbook_core::digest::Digest;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::{ModuleName, NodeName};
 use runbook_core::ports::PortResult;
+use runbook_core::text::steers;
 use runbook_core::version::EtcdVersion;
 use runbook_core::world::{Staged, ToolVersions};
 
@@ -155,14 +156,14 @@ fn loaded(asked: &ModuleName, list: &str) -> Option<ModuleName> {
         .and_then(|name| ModuleName::new(name).ok())
 }
 
-/// The end of a text, bounded, without control characters but line feeds.
+/// The end of a text, bounded; of what steers a terminal only line feeds are left.
 pub(crate) fn tail(text: &str) -> String {
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(TAIL_CHARS);
     text.chars()
         .skip(skip)
         .map(|c| {
-            if c.is_control() && c != '\n' {
+            if steers(c) && c != '\n' {
                 '\u{fffd}'
             } else {
                 c

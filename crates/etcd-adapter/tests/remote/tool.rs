@@ -374,12 +374,17 @@ async fn a_symbolic_link_in_the_place_of_staging_is_left_alone() {
     let elsewhere = bench.shell.home().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     std::fs::write(elsewhere.join("precious"), "").unwrap();
+    // Somebody else's restore, complete: it is not taken for this one's.
+    std::fs::create_dir(elsewhere.join("data")).unwrap();
+    std::fs::write(elsewhere.join("complete"), "0".repeat(64)).unwrap();
+    std::fs::write(elsewhere.join("log"), "not ours").unwrap();
     std::os::unix::fs::symlink(&elsewhere, bench.effect.staging.as_str()).unwrap();
     bench.perform().await;
     let Staged::Failed(said) = bench.staged().await else {
         panic!()
     };
     assert!(said.contains("is a symbolic link"), "{said}");
+    assert!(!said.contains("not ours"), "{said}");
     assert!(elsewhere.join("precious").exists());
 }
 

@@ -6,7 +6,6 @@
 mod bolt;
 mod damage;
 mod files;
-mod fuzzed;
 mod kit;
 mod meaning;
 mod memory;

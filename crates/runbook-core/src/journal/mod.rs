@@ -15,7 +15,9 @@ pub use record::{
     Actor, Baseline, Entry, Format, JOURNAL_FORMAT, LINE_LIMIT_BYTES, Outcome, Record,
 };
 pub(crate) use store::sync_directory;
-pub use store::{FileStore, JOURNAL_LIMIT_BYTES, JournalStore, MemoryStore, Overtaken, peek};
+pub use store::{
+    FileStore, JOURNAL_LIMIT_BYTES, JournalStore, Medium, MemoryStore, Overtaken, peek,
+};
 
 use crate::names::UnitId;
 
@@ -23,6 +25,11 @@ use crate::names::UnitId;
 ///
 /// It exists only once the unit's intent is in the journal, durably, and nothing outside this crate
 /// can make one: calling a port's `perform` before the intent does not compile.
+///
+/// ```compile_fail,E0451
+/// let unit = runbook_core::names::UnitId::new("stop/unassign").unwrap();
+/// let permit = runbook_core::journal::Permit { unit, record: 0 };
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     unit: UnitId,
@@ -130,9 +137,11 @@ impl JournalError {
                 "this process has stopped and changes nothing more. See `restore-runbook status` where the run goes on, on the head node that `cmha status` calls active; two processes must never work on one run"
             }
             Self::Damaged { .. } => {
-                "do not edit it: compare with a copy, or look at each node with `status` and finish by hand"
+                "do not edit it: compare with a copy, or look at each node and finish by hand"
             }
-            Self::Empty { .. } => "the run never began; start it again from its plan",
+            Self::Empty { .. } => {
+                "its beginning was lost, and the run may have changed anything: put it back from a copy, or look at each node and finish by hand"
+            }
             Self::Foreign { .. } => "use the newer restore-runbook that wrote it",
             Self::Newer { .. } => "use the release of restore-runbook that wrote it",
         }
@@ -190,9 +199,12 @@ impl History {
             let line = &rest[..end.unwrap_or(rest.len())];
             match history.next(line, place) {
                 Ok(record) => history.records.push(record),
-                // Without its line feed the last append was never acknowledged: it is torn.
-                Err(JournalError::Damaged { .. }) if end.is_none() => {
-                    history.torn_bytes = line.len();
+                // Without its line feed the last append was never acknowledged: it is torn. Nor was one
+                // with a hole in it, though its end has reached the disk.
+                Err(JournalError::Damaged { .. })
+                    if end.is_none_or(|end| end + 1 == rest.len() && has_hole(line)) =>
+                {
+                    history.torn_bytes = rest.len();
                     break;
                 }
                 Err(error) => return Err(error),
@@ -448,6 +460,13 @@ impl Journal {
             record: record.seq,
         })
     }
+}
+
+/// Sectors of a write reach a disk in any order, and one that did not reads as zeros: from the line's
+/// first byte, where the sector before it was only partly new, or a sector full of them. A record has
+/// no zero byte, and no flipped bit makes one of a brace, or many in a row.
+fn has_hole(line: &[u8]) -> bool {
+    line.first() == Some(&0) || line.windows(8).any(|bytes| bytes == [0; 8])
 }
 
 fn within_limit(line: Vec<u8>) -> io::Result<Vec<u8>> {

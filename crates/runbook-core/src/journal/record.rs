@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::names::{RunId, UnitId};
+use crate::text::{shortened, visible_json};
 use crate::world::BootId;
 
 /// The journal format written by this build. A newer minor version is readable but not writable; a
@@ -200,6 +201,8 @@ impl Record {
             at,
             entry: &entry,
         })?;
+        // What was seen is foreign text, and whoever reads a journal may do so on a terminal.
+        let body = visible_json(body);
         // `body` is `{"prev":…}`; the hash covers everything behind the brace.
         let covered = format!(",{}", &body[1..]);
         let hash = Digest::of(covered.as_bytes()).hex();
@@ -243,7 +246,7 @@ impl Record {
         let entry = match serde_json::from_value(body.entry) {
             Ok(entry) => entry,
             Err(_) if newer => Entry::Unknown,
-            Err(error) => return Err(LineFault::NotOurs(error.to_string())),
+            Err(error) => return Err(LineFault::NotOurs(shortened(&error.to_string()))),
         };
         Ok(Self {
             seq: body.seq,

@@ -47,6 +47,72 @@ pub trait JournalStore: Send {
     fn place(&self) -> String;
 }
 
+/// What a journal is written to: a file, or a test's model of one, which forgets what was not synced.
+pub trait Medium: Send {
+    /// Everything in it.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    fn read(&mut self) -> io::Result<Vec<u8>>;
+    /// Adds bytes at its end; they need not survive a power cut.
+    ///
+    /// # Errors
+    /// Whatever writing gives; some of the bytes may be there then.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts it to this length, so that a power cut does not bring the rest back.
+    ///
+    /// # Errors
+    /// Whatever cutting or syncing gives.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+    /// Looks at it anew by its name: how long it is, and its last so many bytes.
+    ///
+    /// # Errors
+    /// [`Overtaken`] where another one stands there, and whatever reading gives.
+    fn end(&mut self, path: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)>;
+    /// Makes everything survive a power cut.
+    ///
+    /// # Errors
+    /// Whatever syncing gives; what is kept is unknown then.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        bounded(self)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        self.sync_all()
+    }
+
+    fn end(&mut self, path: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)> {
+        let there = match opened(OpenOptions::new().read(true), path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Overtaken::error("it is gone from its place"));
+            }
+            other => other?,
+        };
+        let (now, ours) = (there.metadata()?, self.metadata()?);
+        if (now.dev(), now.ino()) != (ours.dev(), ours.ino()) {
+            return Err(Overtaken::error("another file stands in its place"));
+        }
+        let len = now.len();
+        let mut end = vec![0; bytes.min(usize::try_from(len).unwrap_or(bytes))];
+        let from = len - end.len() as u64;
+        there.read_exact_at(&mut end, from)?;
+        Ok((len, end))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// The store is not as this handle left it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -87,17 +153,13 @@ impl Mark {
         Self { len, line }
     }
 
-    /// Whether a file still ends like this.
-    fn fits(&self, file: &File) -> io::Result<()> {
-        let len = file.metadata()?.len();
+    /// Whether a file of this length and with this end is still as it was left.
+    fn fits(&self, (len, end): (u64, Vec<u8>)) -> io::Result<()> {
         if len != self.len {
             let what = format!("it is {len} bytes long, and was left with {}", self.len);
             return Err(Overtaken::error(what));
         }
-        let mut line = vec![0; self.line.len()];
-        let from = len - self.line.len() as u64;
-        file.read_exact_at(&mut line, from)?;
-        if line == self.line {
+        if end == self.line {
             Ok(())
         } else {
             Err(Overtaken::error(
@@ -113,10 +175,19 @@ impl Mark {
 /// anew by its name and compared with what this handle left there: over NFS that asks the server, and
 /// where a file system was mounted or taken away another file shows.
 #[derive(Debug)]
-pub struct FileStore {
-    file: File,
+pub struct FileStore<M = File> {
+    file: M,
     path: PathBuf,
     mark: Mark,
+}
+
+#[cfg(feature = "testkit")]
+impl<M: Medium> FileStore<M> {
+    /// The store over a test's model of a file.
+    pub(crate) fn over(file: M, path: &Path) -> Self {
+        let (path, mark) = (path.into(), Mark::default());
+        Self { file, path, mark }
+    }
 }
 
 impl FileStore {
@@ -208,40 +279,30 @@ fn bounded(mut file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl JournalStore for FileStore {
+impl<M: Medium> JournalStore for FileStore<M> {
     fn load(&mut self) -> io::Result<Vec<u8>> {
-        let bytes = bounded(&self.file)?;
+        let bytes = self.file.read()?;
         self.mark = Mark::of(&bytes);
         Ok(bytes)
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         self.check()?;
-        self.file.write_all(line)?;
-        self.file.sync_data()?;
+        self.file.write(line)?;
+        self.file.sync()?;
         self.mark = self.mark.then(line);
         self.check()
     }
 
     fn check(&mut self) -> io::Result<()> {
-        let there = match opened(OpenOptions::new().read(true), &self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Overtaken::error("it is gone from its place"));
-            }
-            other => other?,
-        };
-        let (now, ours) = (there.metadata()?, self.file.metadata()?);
-        if (now.dev(), now.ino()) != (ours.dev(), ours.ino()) {
-            return Err(Overtaken::error("another file stands in its place"));
-        }
-        self.mark.fits(&there)
+        let end = self.file.end(&self.path, self.mark.line.len())?;
+        self.mark.fits(end)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.check()?;
-        self.file.set_len(len)?;
-        self.file.sync_all()?;
-        self.mark = Mark::of(&bounded(&self.file)?);
+        self.file.cut(len)?;
+        self.mark = Mark::of(&self.file.read()?);
         Ok(())
     }
 

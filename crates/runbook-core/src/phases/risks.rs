@@ -17,6 +17,7 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
         risks.push("From the point of no return on there is no way back: the disks named below are wiped, the moved spool with them.".into());
         risks.extend(wiping(cx));
     }
+    risks.extend(unseen_wipes(cx));
     risks.extend(window(cx));
     risks.extend(cx.world.platform.as_ref().map(|p| api_servers(cx, p)));
     risks.extend(two_heads(cx));
@@ -82,6 +83,14 @@ fn wiping(cx: &Context) -> Vec<String> {
     risks
 }
 
+/// Nodes of which it cannot be told whether their next boot wipes something unasked.
+fn unseen_wipes(cx: &Context) -> Option<String> {
+    let silent = |member: &&Member| member.seen.device.cleared_at_boot.is_none();
+    let members = cx.members.iter().filter(silent);
+    let nodes: Vec<NodeName> = members.map(|member| member.node().clone()).collect();
+    (!nodes.is_empty()).then(|| format!("Whether a boot of {} clears block devices without asking (blockdevicesclearedonnextboot) cannot be told: this cmsh does not know the property.", list(&nodes)))
+}
+
 /// What the cluster manager says beside a node's status, where it bears on the restore.
 fn flagged(seen: &ObservedMember) -> Vec<String> {
     let means = [
@@ -140,13 +149,13 @@ fn lost(cx: &Context) -> String {
     let known = match cx.world.recorded {
         None => "nothing is on record of how much that is".to_owned(),
         Some(RecordedRevisions { own: Some(own), .. }) => format!(
-            "its cluster had come to revision {} at {}, {} past the snapshot's, when it was last asked",
+            "its cluster had come to revision {} at {:.0}, {} past the snapshot's, when it was last asked",
             own.revision,
             own.at,
             own.revision.saturating_sub(snapshot).max(0)
         ),
         Some(RecordedRevisions { highest, own: None }) => format!(
-            "how much that is nobody can tell: the highest revision on record beside it, of whichever cluster, is {} at {}",
+            "how much that is nobody can tell: the highest revision on record beside it, of whichever cluster, is {} at {:.0}",
             highest.revision, highest.at
         ),
     };

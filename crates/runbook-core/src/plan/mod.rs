@@ -27,6 +27,7 @@ use crate::error::AdapterError;
 use crate::identity::{ClusterId, MemberId};
 use crate::names::{ClusterLabel, EtcdUrl, MemberName, NodeName, RunId, UnitId};
 use crate::spec::Spec;
+use crate::text::{shortened, visible_json};
 use crate::version::EtcdVersion;
 use crate::world::World;
 
@@ -273,9 +274,10 @@ pub struct SealedPlan {
 
 impl SealedPlan {
     fn of(plan: Plan) -> Result<Self, PlanError> {
-        let unreadable = |e: serde_json::Error| PlanError::Unreadable(e.to_string());
-        let mut bytes = serde_json::to_vec_pretty(&plan).map_err(unreadable)?;
-        bytes.push(b'\n');
+        let unreadable = |e: serde_json::Error| PlanError::Unreadable(shortened(&e.to_string()));
+        let mut text = visible_json(serde_json::to_string_pretty(&plan).map_err(unreadable)?);
+        text.push('\n');
+        let bytes = text.into_bytes();
         let digest = Digest::of(&bytes);
         Ok(Self {
             plan,
@@ -294,8 +296,8 @@ impl SealedPlan {
                 "it is over {PLAN_LIMIT_BYTES} bytes"
             )));
         }
-        let plan: Plan =
-            serde_json::from_slice(bytes).map_err(|e| PlanError::Unreadable(e.to_string()))?;
+        let plan: Plan = serde_json::from_slice(bytes)
+            .map_err(|e| PlanError::Unreadable(shortened(&e.to_string())))?;
         if plan.format != PLAN_FORMAT {
             return Err(PlanError::Unreadable(format!(
                 "it has format {}",

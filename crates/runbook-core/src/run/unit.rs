@@ -93,11 +93,13 @@ impl Work<'_> {
         self.patiently(&self.unit.done_when, before.as_ref()).await
     }
 
-    /// An earlier life may have sent the action, and it may show only later. Sent again meanwhile, a
-    /// reboot would catch the node in the middle of its installation.
+    /// An earlier life may have sent the action, and it may show only later, also where that life gave
+    /// the unit up. Sent again meanwhile, a reboot would catch the node in the middle of its
+    /// installation.
     fn may_be_on_its_way(&self) -> bool {
-        let in_flight = self.run.ledger().machine.state(&self.unit.id) == Some(UnitState::InFlight);
-        in_flight
+        let state = self.run.ledger().machine.state(&self.unit.id);
+        matches!(state, Some(UnitState::InFlight | UnitState::Failed))
+            && self.intended()
             && self
                 .unit
                 .act

@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 use super::{Distrust, Result, StateError};
 use crate::journal::sync_directory;
 
@@ -53,30 +55,65 @@ pub(super) fn trusted(path: &Path, found: &fs::Metadata) -> Result<()> {
     Ok(())
 }
 
+/// Nobody else can put another directory in the place of this one: each above it is root's or one's own,
+/// and others can write to it only where the sticky bit keeps them from entries that are not theirs.
+pub(super) fn trusted_place(path: &Path) -> Result<()> {
+    let real = fs::canonicalize(path).map_err(StateError::io(path, "read"))?;
+    for above in real.ancestors().skip(1) {
+        let found = fs::symlink_metadata(above).map_err(StateError::io(above, "read"))?;
+        match trusted(above, &found) {
+            Err(StateError::Unsafe {
+                fault: Distrust::Mode(mode),
+                ..
+            }) if mode & 0o1000 != 0 => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file of the state directory: never through a symbolic link at its own name, and without
+/// waiting for the other end of a FIFO.
 pub(super) fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File> {
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let options = options.mode(0o600).custom_flags(nofollow);
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let options = options.mode(0o600).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(StateError::io(path, "opened"))?;
-    let found = file.metadata().map_err(StateError::io(path, "read"))?;
-    trusted(path, &found)?;
+    trusted_file(path, &file)?;
     Ok(file)
 }
 
+fn trusted_file(path: &Path, file: &File) -> Result<()> {
+    let found = file.metadata().map_err(StateError::io(path, "read"))?;
+    if !found.is_file() {
+        let what = Distrust::Kind("is no regular file");
+        return Err(StateError::distrust(path, what));
+    }
+    trusted(path, &found)
+}
+
 /// Reads a plan, a spec or another file that decides what is done: refused when others could have
-/// written it, or when it is longer than `limit` bytes.
+/// written it, or when it is longer than `limit` bytes. It may be a link: where it leads is what is judged.
 ///
 /// # Errors
 /// [`StateError`] naming the file.
 pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(StateError::io(path, "read"))?;
-    let found = file.metadata().map_err(StateError::io(path, "read"))?;
-    if !found.is_file() {
-        return Err(StateError::distrust(
-            path,
-            Distrust::Kind("is no regular file"),
-        ));
-    }
-    trusted(path, &found)?;
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblock)
+        .open(path);
+    let file = opened.map_err(StateError::io(path, "read"))?;
+    trusted_file(path, &file)?;
+    bounded(path, &file, limit)
+}
+
+/// Reads a file of the state directory, where nothing is a link.
+pub(super) fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = open_private(path, OpenOptions::new().read(true))?;
+    bounded(path, &file, limit)
+}
+
+fn bounded(path: &Path, file: &File, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = file.take(limit + 1).read_to_end(&mut bytes);
     read.map_err(StateError::io(path, "read"))?;

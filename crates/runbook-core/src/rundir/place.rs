@@ -7,6 +7,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::StorageRisk;
+
 /// What Bright mounts on the active head node only.
 const SHARED: [&str; 2] = ["/cm/shared", "/home"];
 
@@ -94,11 +96,20 @@ impl Place {
     }
 
     fn is_network(&self) -> bool {
-        const NETWORK: [&str; 12] = [
-            "nfs", "nfs4", "lustre", "ceph", "gpfs", "gfs2", "ocfs2", "beegfs", "cifs", "smb3",
-            "afs", "9p",
-        ];
-        NETWORK.contains(&self.kind.as_str()) || self.kind.starts_with("fuse")
+        // What FUSE does not name may be anything; a cluster's file system may lie on this host's disks.
+        let several = ["fuse", "gfs2", "ocfs2"];
+        is_network(&self.kind) || several.contains(&self.kind.as_str())
+    }
+
+    /// What weakens the promises of a journal that lies here, if anything.
+    pub(super) fn risk(&self) -> Option<StorageRisk> {
+        let kind = self.kind.clone();
+        if ["tmpfs", "ramfs"].contains(&kind.as_str()) {
+            return Some(StorageRisk::Volatile(kind));
+        }
+        let locks = self.locks();
+        self.is_network()
+            .then_some(StorageRisk::Network { kind, locks })
     }
 
     /// Whether a lock taken here keeps another host out.
@@ -127,6 +138,33 @@ impl Place {
             _ => Locks::Hold,
         }
     }
+}
+
+/// Whether a file system, as the kernel names it, lives on other machines. `fuse.*` is one of them,
+/// `fuseblk` (a local disk) is not. That a snapshot outlives the wiping of a node hangs on this, too.
+pub fn is_network(kind: &str) -> bool {
+    const KINDS: [&str; 19] = [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fhgfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "nfs",
+        "nfs4",
+        "orangefs",
+        "panfs",
+        "pvfs2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "wekafs",
+    ];
+    KINDS.contains(&kind) || kind.starts_with("fuse.")
 }
 
 /// The path without symbolic links; the nearest folder above that exists, for what is not there yet.
@@ -189,6 +227,8 @@ mod tests {
 33 22 0:43 / /mnt/loose rw - lustre mds:/x rw
 34 22 0:44 / /mnt/fuse rw - fuse.sshfs x rw
 35 22 8:9 / /srv/das rw - xfs /dev/sdb rw
+36 22 0:45 / /run rw - tmpfs tmpfs rw
+37 22 8:10 / /mnt/ntfs rw - fuseblk /dev/sde1 rw
 nonsense
 ";
 
@@ -225,6 +265,25 @@ nonsense
         assert_eq!(locks("/mnt/fuse"), Locks::Unknown);
         assert_eq!(locks("/srv/das/state"), Locks::Hold);
         assert_eq!(locks("/var/lib"), Locks::Hold);
+    }
+
+    #[test]
+    fn what_weakens_a_journal() {
+        let risk = |path| place(path, TABLE).risk().map(|risk| risk.to_string());
+        assert_eq!(risk("/var/lib"), None);
+        assert_eq!(risk("/srv/das"), None);
+        let shared = risk("/cm/shared/state").unwrap();
+        assert!(
+            shared.contains("nfs4") && !shared.contains("lock"),
+            "{shared}"
+        );
+        let local = risk("/mnt/a b").unwrap();
+        assert!(
+            local.contains("a lock may not keep another host out"),
+            "{local}"
+        );
+        assert!(risk("/run/x").unwrap().contains("power cut"), "in memory");
+        assert_eq!(risk("/mnt/ntfs"), None, "a local disk by way of FUSE");
     }
 
     #[test]

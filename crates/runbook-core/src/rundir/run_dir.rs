@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{make_directory, read_private, trusted, trusted_directory, write_atomically};
+use super::files::{make_directory, read_own, trusted, trusted_directory, write_atomically};
 use super::{ClusterLock, Result, StateError};
 use crate::journal::{
     Actor, Entry, FileStore, History, Journal, JournalError, Outcome, peek, sync_directory,
@@ -89,7 +89,7 @@ impl RunDir {
     /// [`StateError::Plan`] when the file is no plan, or another run's.
     pub fn plan(&self) -> Result<SealedPlan> {
         trusted_directory(&self.path)?;
-        let bytes = read_private(&self.path.join(PLAN), PLAN_LIMIT_BYTES as u64)?;
+        let bytes = read_own(&self.path.join(PLAN), PLAN_LIMIT_BYTES as u64)?;
         let run = self.run;
         let refused = |source| StateError::Plan {
             run,
@@ -154,7 +154,7 @@ impl RunDir {
         if fs::symlink_metadata(&path).is_err() {
             return Ok(None);
         }
-        let bytes = read_private(&path, GIVEN_UP_LIMIT_BYTES)?;
+        let bytes = read_own(&path, GIVEN_UP_LIMIT_BYTES)?;
         let read = serde_json::from_slice(&bytes);
         read.map(Some)
             .map_err(|error| StateError::io(&path, "read")(error.into()))

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::World;
 use super::disk::{Data, Disk, Identity, Thing, Tree};
 use super::faults::{Drawer, Faults};
+use super::incident::Scars;
 use super::rng::Rng;
 use super::state::{Etcd, NodeState, Power, Records, Setup, Sight, State, Store};
 use super::time::Queue;
@@ -21,7 +24,8 @@ use crate::version::EtcdVersion;
 use crate::world::{RecordedRevision, RecordedRevisions, SnapshotContent, SnapshotProof};
 
 /// How a node is found when the world begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Found {
     /// Up, with a damaged database: etcd exits as soon as it is started.
@@ -44,7 +48,8 @@ pub enum Found {
 }
 
 /// A world to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, set by a method of its own"
@@ -63,6 +68,8 @@ pub struct Builder {
     parallel: u16,
     image_has_spool: bool,
     missing_mount: Option<usize>,
+    /// Short deadlines: a boot that never ends is given up sooner.
+    brisk: bool,
     two_heads: bool,
     platform: Platform,
     full_install: FullInstall,
@@ -70,6 +77,13 @@ pub struct Builder {
     image_locked: bool,
     head_node: Option<usize>,
     datanode_again: DatanodeAgain,
+}
+
+/// What a kept history says nothing about.
+impl Default for Builder {
+    fn default() -> Self {
+        World::of(3)
+    }
 }
 
 impl World {
@@ -90,6 +104,7 @@ impl World {
             parallel: 3,
             image_has_spool: false,
             missing_mount: None,
+            brisk: false,
             two_heads: false,
             platform: Platform {
                 release: Some("9.2".into()),
@@ -212,6 +227,27 @@ impl Builder {
         self
     }
 
+    /// The spec has short deadlines, for worlds in which boots never end.
+    #[must_use]
+    pub const fn brisk(mut self) -> Self {
+        self.brisk = true;
+        self
+    }
+
+    /// Without what is on or off in a world at choice.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.category_datanode = false;
+        self.image_has_spool = false;
+        self.parallel = 1;
+        self
+    }
+
+    /// How many members it has.
+    pub fn members(&self) -> usize {
+        self.found.len()
+    }
+
     /// There are two head nodes; the one in seat 0 is active, see [`World::fail_over`].
     #[must_use]
     pub const fn two_heads(mut self) -> Self {
@@ -304,6 +340,7 @@ impl Builder {
             violations: Vec::new(),
             proofs: 0,
             snapshot_lost: false,
+            scars: Scars::new(self.has_role),
             etcd_servers_lost: false,
             image_locked: self.image_locked,
             busy: false,
@@ -378,7 +415,11 @@ impl Builder {
             revision_bump: self.revision_bump,
             datanode_again: self.datanode_again,
             parallel: self.parallel,
-            deadlines: Deadlines::default(),
+            deadlines: if self.brisk {
+                brisk()
+            } else {
+                Deadlines::default()
+            },
             allow,
         }
     }
@@ -435,7 +476,22 @@ impl Builder {
             job: None,
             job_said: None,
             wipes: 0,
+            wipes_of_run: 0,
+            installs: 0,
+            wiped_in_boot: false,
+            begins_off: found == Found::Off,
+            begins_datanode: self.datanode,
+            stuck: false,
         }
+    }
+}
+
+fn brisk() -> Deadlines {
+    Deadlines {
+        reprovision_s: 400,
+        restore_s: 200,
+        start_s: 200,
+        ..Deadlines::default()
     }
 }
 

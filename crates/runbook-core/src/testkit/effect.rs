@@ -81,6 +81,10 @@ pub enum Effect {
     EtcdStopped,
     /// The world: power was lost.
     PowerLost,
+    /// The world: API servers took a store with less than the snapshot for what is wanted.
+    WorkloadsEnded,
+    /// Something that is none of the run's doing.
+    Incident(String),
 }
 
 impl Effect {
@@ -98,6 +102,8 @@ impl Effect {
                 | Self::EtcdRefuses
                 | Self::EtcdStopped
                 | Self::PowerLost
+                | Self::WorkloadsEnded
+                | Self::Incident(_)
         )
     }
 

@@ -1,20 +1,25 @@
 //! A plan's way through several lives of the program that runs it.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::audit::audit;
+use super::platter::{Platter, Tear};
 use super::{NoPlan, World, actor, run_id};
 use crate::event::{EventSink, NoEvents};
-use crate::journal::{History, JournalError, JournalStore, MemoryStore, Outcome};
+use crate::journal::{FileStore, JournalError, JournalStore, Outcome};
 use crate::machine::Machine;
 use crate::plan::SealedPlan;
 use crate::ports::Ports;
-use crate::run::{Run, RunEnd, RunError, replay};
+use crate::run::{Run, RunEnd, RunError};
 
 /// How a life ends, if not by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mortal {
     /// It dies when it has waited so often.
     pub waits: Option<u64>,
@@ -24,6 +29,8 @@ pub struct Mortal {
     pub halt: Option<u64>,
     /// What becomes of the requests under way when it dies.
     pub in_flight: InFlight,
+    /// Its machine loses power when it ends, and what was not synced in this way, by chance.
+    pub power_cut: Option<u64>,
 }
 
 impl Mortal {
@@ -65,31 +72,14 @@ impl Mortal {
 }
 
 /// What becomes of a request whose caller died.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum InFlight {
     /// What has not happened yet does not happen any more.
     #[default]
     Lost,
     /// It goes on by itself, as a command does whose connection was cut.
     Lands,
-}
-
-/// How much of an append reaches the disk before it fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tear {
-    /// Nothing.
-    Nothing,
-    /// Half of the line.
-    Half,
-    /// Everything but the line feed.
-    LineFeed,
-    /// All of it; only the answer is lost.
-    Answer,
-}
-
-impl Tear {
-    /// Every way.
-    pub const ALL: [Self; 4] = [Self::Nothing, Self::Half, Self::LineFeed, Self::Answer];
 }
 
 /// How a life ended.
@@ -113,13 +103,17 @@ impl Life {
     }
 }
 
+/// More waits than any life has: one that goes on behind them goes on for ever.
+const ENDLESS: u64 = 500_000;
+
 /// A plan, its journal, and the world it runs in.
 #[derive(Debug)]
 pub struct Lives {
     world: World,
-    seat: usize,
     plan: Arc<SealedPlan>,
-    store: MemoryStore,
+    platter: Platter,
+    ports: Ports,
+    counts: Arc<Mutex<Counts>>,
     count: u32,
     waits: u64,
     appends: usize,
@@ -149,16 +143,23 @@ impl Lives {
 
     /// A run of any plan; one plan can be shared by many worlds that began alike.
     pub fn with_plan(world: &World, plan: impl Into<Arc<SealedPlan>>) -> Self {
-        world.state().proofs = 0;
-        Self::new(world, plan.into(), 0, MemoryStore::default())
+        world.state().begins_a_run();
+        Self::new(world, plan.into(), 0, Platter::default(), Arc::default())
     }
 
-    fn new(world: &World, plan: Arc<SealedPlan>, seat: usize, store: MemoryStore) -> Self {
+    fn new(
+        world: &World,
+        plan: Arc<SealedPlan>,
+        seat: usize,
+        platter: Platter,
+        counts: Arc<Mutex<Counts>>,
+    ) -> Self {
         Self {
             world: world.clone(),
-            seat,
+            ports: world.ports_at(seat),
             plan,
-            store,
+            platter,
+            counts,
             count: 0,
             waits: 0,
             appends: 0,
@@ -174,7 +175,8 @@ impl Lives {
             &self.world,
             Arc::clone(&self.plan),
             seat,
-            self.store.clone(),
+            self.platter.clone(),
+            Arc::clone(&self.counts),
         )
     }
 
@@ -183,14 +185,32 @@ impl Lives {
         &self.plan
     }
 
+    /// The same behind other ports on the same world: real adapters over fake programs.
+    #[must_use]
+    pub fn through(mut self, ports: Ports) -> Self {
+        self.ports = ports;
+        self
+    }
+
     /// The journal's bytes.
     pub fn journal(&self) -> Vec<u8> {
-        self.store.bytes()
+        self.platter.bytes()
     }
 
     /// The machine as the last life left it.
     pub const fn machine(&self) -> Option<&Machine> {
         self.machine.as_ref()
+    }
+
+    /// How the last life ended.
+    ///
+    /// # Panics
+    /// Before the first one.
+    pub fn last(&self) -> &Life {
+        match &self.last {
+            Some(life) => life,
+            None => unreachable!("nobody has lived yet"),
+        }
     }
 
     /// How many lives there were.
@@ -227,7 +247,20 @@ impl Lives {
         each: impl FnMut(u64),
     ) -> &Life {
         self.count += 1;
+        let before = count(&self.counts).appends;
         let life = self.one(mortal, events, each);
+        self.appends = count(&self.counts).appends - before;
+        if let Some(chance) = mortal.power_cut {
+            self.platter.power_cut(chance);
+        }
+        // What broke off in the middle of a write may be a record ahead of the machine.
+        let whole = mortal.tear.is_none() && mortal.power_cut.is_none();
+        let machine = self.machine.as_ref().filter(|_| whole && life.is_ok());
+        let bytes = self.platter.bytes();
+        let acknowledged = count(&self.counts).acknowledged;
+        for rule in audit(&self.plan, &bytes, acknowledged, machine) {
+            self.broken(&rule);
+        }
         self.last.insert(life.unwrap_or_else(Life::Refused))
     }
 
@@ -237,19 +270,12 @@ impl Lives {
         events: &dyn EventSink,
         mut each: impl FnMut(u64),
     ) -> Result<Life, RunError> {
-        let (plan, ports) = (Arc::clone(&self.plan), self.world.ports_at(self.seat));
-        let appends = Arc::default();
-        let store = Torn {
-            inner: self.store.clone(),
-            tear: mortal.tear,
-            appends: Arc::clone(&appends),
-        };
+        let (plan, ports) = (Arc::clone(&self.plan), self.ports.clone());
         self.world.state().orphans_land = mortal.in_flight == InFlight::Lands;
-        let run = self.open(&plan, &ports, store);
-        self.appends = count(&appends);
-        let run = run?;
+        self.platter.reopen();
+        let run = self.open(&plan, &ports, mortal.tear)?;
         let (stop, mut waits) = (CancellationToken::new(), 0);
-        let limit = mortal.waits.unwrap_or(u64::MAX);
+        let limit = mortal.waits.unwrap_or(ENDLESS);
         let life = run.execute(events, &stop);
         let done = self.world.drive_with(life, limit, |n| {
             waits = n;
@@ -258,17 +284,9 @@ impl Lives {
             }
             each(n);
         });
-        let machine = run.machine();
+        self.waits = waits;
+        self.machine = Some(run.machine());
         drop(run);
-        (self.waits, self.appends) = (waits, count(&appends));
-        let overtaken = matches!(
-            done,
-            Some(Err(RunError::Journal(JournalError::Overtaken { .. })))
-        );
-        if mortal.tear.is_none() && !overtaken {
-            self.replays(&machine);
-        }
-        self.machine = Some(machine);
         Ok(match done {
             Some(end) => Life::Ended(end?),
             None => Life::Died,
@@ -279,28 +297,26 @@ impl Lives {
         &self,
         plan: &'a SealedPlan,
         ports: &'a Ports,
-        store: Torn,
+        tear: Option<(usize, Tear)>,
     ) -> Result<Run<'a>, RunError> {
-        match Run::resume(plan, ports, Box::new(store.clone()), actor()) {
+        match Run::resume(plan, ports, self.store(tear), actor()) {
             // The first record never made it: the run was never begun.
             Err(RunError::Journal(JournalError::Empty { .. })) => {
-                self.store.clone().truncate(0).map_err(no_memory)?;
-                Run::begin(plan, ports, Box::new(store), actor())
+                self.platter.clear();
+                Run::begin(plan, ports, self.store(tear), actor())
             }
             run => run,
         }
     }
 
-    /// The journal replays to the machine in memory.
-    fn replays(&self, machine: &Machine) {
-        let replayed = History::read(&self.store.bytes(), "memory")
-            .map_err(RunError::from)
-            .and_then(|history| replay(&self.plan, &history));
-        match replayed {
-            Ok(replayed) if replayed == *machine => {}
-            Ok(_) => self.broken("the journal replays to another machine"),
-            Err(error) => self.broken(&format!("the journal does not replay: {error}")),
-        }
+    fn store(&self, tear: Option<(usize, Tear)>) -> Box<dyn JournalStore> {
+        let appends = count(&self.counts).appends;
+        Box::new(Counted {
+            inner: FileStore::over(self.platter.clone(), Path::new("journal.jsonl")),
+            platter: self.platter.clone(),
+            tear: tear.map(|(at, tear)| (appends + at, tear)),
+            counts: Arc::clone(&self.counts),
+        })
     }
 
     fn broken(&self, rule: &str) {
@@ -329,46 +345,43 @@ impl Lives {
     }
 }
 
-fn no_memory(source: io::Error) -> JournalError {
-    JournalError::Io {
-        place: "memory".into(),
-        doing: "cut",
-        source,
-    }
-}
-
-fn count(appends: &Mutex<usize>) -> usize {
-    *appends.lock().unwrap_or_else(PoisonError::into_inner)
+fn count(counts: &Mutex<Counts>) -> Counts {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A store that breaks at one append, and stays broken.
-#[derive(Debug, Clone)]
-struct Torn {
-    inner: MemoryStore,
+struct Counted {
+    inner: FileStore<Platter>,
+    platter: Platter,
     tear: Option<(usize, Tear)>,
-    appends: Arc<Mutex<usize>>,
+    counts: Arc<Mutex<Counts>>,
 }
 
-impl JournalStore for Torn {
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    appends: usize,
+    /// Records that were acknowledged: whatever happens, they are there.
+    acknowledged: usize,
+}
+
+impl JournalStore for Counted {
     fn load(&mut self) -> io::Result<Vec<u8>> {
         self.inner.load()
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let mut appends = self.appends.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = *appends;
-        *appends += 1;
-        let kept = match self.tear {
-            Some((at, tear)) if at == now => match tear {
-                Tear::Nothing => 0,
-                Tear::Half => line.len() / 2,
-                Tear::LineFeed => line.len() - 1,
-                Tear::Answer => line.len(),
-            },
-            _ => return self.inner.append(line),
-        };
-        self.inner.append(&line[..kept])?;
-        Err(io::Error::other("the journal's disk is gone"))
+        let now = count(&self.counts).appends;
+        if let Some((at, tear)) = self.tear
+            && at == now
+        {
+            self.platter.fail_next(tear);
+        }
+        let done = self.inner.append(line);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.appends += 1;
+        // A line feed alone mends the record before it.
+        counts.acknowledged += usize::from(done.is_ok() && line.len() > 1);
+        done
     }
 
     fn check(&mut self) -> io::Result<()> {

@@ -33,13 +33,13 @@ impl ClusterManager for World {
     }
 
     async fn etcd_overlay(&self, _: &ClusterLabel) -> PortResult<OverlayName> {
-        self.ask("the overlay", |state| Ok(state.setup.overlay.clone()))
+        self.ask_manager("the overlay", |state| Ok(state.setup.overlay.clone()))
             .await
     }
 
     async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
         let nodes = nodes.to_vec();
-        self.ask("the role", move |state| {
+        self.ask_manager("the role", move |state| {
             let asked = |node: &&NodeState| {
                 nodes.contains(&node.name) || state.records.overlay.contains(&node.name)
             };
@@ -52,7 +52,11 @@ impl ClusterManager for World {
             });
             Ok(EtcdRole {
                 overlay: state.setup.overlay.clone(),
-                spool: state.setup.spool.clone(),
+                spool: state
+                    .scars
+                    .role_spool
+                    .clone()
+                    .unwrap_or_else(|| state.setup.spool.clone()),
                 holders: holders.collect(),
             })
         })
@@ -61,7 +65,7 @@ impl ClusterManager for World {
 
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>> {
         let nodes = nodes.to_vec();
-        self.ask("the role's sources", move |state| {
+        self.ask_manager("the role's sources", move |state| {
             Ok(nodes.iter().map(|node| state.sources(node)).collect())
         })
         .await
@@ -69,7 +73,7 @@ impl ClusterManager for World {
 
     async fn device(&self, node: &NodeName) -> PortResult<Device> {
         let name = node.clone();
-        self.ask("the device", move |state| {
+        self.ask_manager("the device", move |state| {
             let at = state.index(&name);
             let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
             let node = &state.nodes[at];
@@ -108,7 +112,7 @@ impl ClusterManager for World {
     }
 
     async fn platform(&self) -> PortResult<Platform> {
-        self.ask("the platform", |state| {
+        self.ask_manager("the platform", |state| {
             Ok(Platform {
                 static_pods: Vec::new(),
                 ..state.setup.platform.clone()
@@ -119,7 +123,7 @@ impl ClusterManager for World {
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
         let category = category.clone();
-        self.ask("the category", move |state| {
+        self.ask_manager("the category", move |state| {
             let value = state.records.categories.get(&category).copied();
             let value = value.ok_or_else(|| refused("category-unknown", "no such category"))?;
             let of = |node: &&NodeState| node.category == category;
@@ -131,7 +135,7 @@ impl ClusterManager for World {
 
     async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
         let name = node.clone();
-        self.ask("the installer's question", move |state| {
+        self.ask_manager("the installer's question", move |state| {
             let at = state.known(&name)?;
             Ok(if state.nodes[at].asking {
                 InstallerAsks::Full("Requesting FULL Install (next install mode)".into())
@@ -144,7 +148,7 @@ impl ClusterManager for World {
 
     async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
         let name = node.clone();
-        self.ask("the power", move |state| {
+        self.ask_manager("the power", move |state| {
             let at = state.known(&name)?;
             Ok(match (state.nodes[at].bmc_dead, state.nodes[at].power) {
                 (true, _) => PowerState::Silent("the BMC gives no answer".into()),
@@ -156,7 +160,7 @@ impl ClusterManager for World {
     }
 
     async fn provisioning(&self) -> PortResult<Provisioning> {
-        self.ask("the provisioning", |state| {
+        self.ask_manager("the provisioning", |state| {
             let waits = |node: &&NodeState| {
                 node.step == Some(crate::world::InstallerStep::WaitsForProvisioning)
             };
@@ -176,8 +180,30 @@ impl ClusterManager for World {
     }
 }
 
+impl World {
+    pub(super) async fn ask_manager<T>(
+        &self,
+        what: &str,
+        answer: impl FnOnce(&mut State) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        self.ask(what, |state| {
+            state.manager_answers()?;
+            answer(state)
+        })
+        .await
+    }
+}
+
 impl State {
+    fn manager_answers(&self) -> PortResult<()> {
+        if self.now < self.scars.silent_until {
+            return Err(not_now("cmdaemon-restarting", "CMDaemon does not answer"));
+        }
+        Ok(())
+    }
+
     pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
+        self.manager_answers()?;
         if let ManagerEffect::SetDatanode { node, .. }
         | ManagerEffect::SetNextInstallMode { node, .. }
         | ManagerEffect::Reboot { node }
@@ -196,7 +222,9 @@ impl State {
                     self.resent(Some(at), effect.to_string());
                 } else {
                     self.remember();
-                    if !*value && self.setup.spec.full_install == FullInstall::Confirm {
+                    // One that was none before is none again behind an undo.
+                    let kept = self.nodes[at].begins_datanode;
+                    if !*value && kept && self.setup.spec.full_install == FullInstall::Confirm {
                         self.broken(format!("datanode of {node} was lowered"));
                     }
                     self.records.datanode.insert(node.clone(), *value);
@@ -272,6 +300,8 @@ impl State {
             } else {
                 self.records.overlay.remove(node)
             };
+            self.scars.at(at).role_by_hand = false;
+            self.scars.before_stop &= given;
             if !changed {
                 self.resent(Some(at), format!("role {given}"));
                 continue;
@@ -303,7 +333,9 @@ impl State {
             Power::Off => return Err(refused("node-down", format!("{node} is down"))),
             Power::Failed | Power::Unreachable => self.begin_boot(at, Stage::Down),
             Power::Booting(word) => {
-                self.broken(format!("{node} was rebooted in the middle of {word}"));
+                if !self.scars.of(at).boot_by_hand {
+                    self.broken(format!("{node} was rebooted in the middle of {word}"));
+                }
                 self.begin_boot(at, Stage::Down);
             }
         }

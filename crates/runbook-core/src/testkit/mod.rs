@@ -19,18 +19,22 @@
 //! lives.completed().expect("the cluster is back, and no rule was broken");
 //! ```
 
+mod audit;
 mod build;
 mod client;
 mod disk;
 mod effect;
 mod faults;
+mod incident;
 mod lives;
 mod manager;
 mod node;
+mod platter;
 mod ports;
 mod render;
 mod rng;
 mod seat;
+pub mod sim;
 mod state;
 mod time;
 mod tool;
@@ -44,8 +48,10 @@ use std::time::Duration;
 pub use build::{Builder, Found};
 use disk::{Data, Thing};
 pub use effect::{Effect, Logged};
-pub use faults::Faults;
-pub use lives::{InFlight, Life, Lives, Mortal, Tear};
+pub use faults::{Fault, FaultKinds, Faults};
+pub use incident::Incident;
+pub use lives::{InFlight, Life, Lives, Mortal};
+pub use platter::Tear;
 use state::State;
 
 use crate::digest::Digest;
@@ -111,6 +117,15 @@ impl World {
         Ok(draft.seal(&self.ports())?)
     }
 
+    /// The spec of the plans to come takes over the guards of these runs, and a quorum that answers.
+    pub fn allow(&self, runs: &[RunId]) {
+        let allow = &mut self.state().setup.spec.allow;
+        allow.quorum = Some("it was abandoned half-way".into());
+        for run in runs {
+            allow.guards.insert(*run, "it was abandoned".into());
+        }
+    }
+
     /// From here on the ports misbehave.
     pub fn misbehave(&self, faults: Faults) {
         self.state().faults = faults::Drawer::new(faults);
@@ -163,6 +178,10 @@ impl World {
     pub fn repeated(&self) -> Result<(), String> {
         let (mut seen, mut wipes) = (BTreeSet::new(), BTreeMap::new());
         for logged in self.log() {
+            // Behind somebody else's hand, a power cut or a failure it may be needed once more.
+            if let Effect::Incident(_) | Effect::PowerLost | Effect::RestoreFailed = logged.effect {
+                seen.clear();
+            }
             if logged.effect == Effect::Wiped {
                 *wipes.entry(logged.node.clone()).or_insert(0) += 1;
             }

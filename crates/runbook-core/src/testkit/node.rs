@@ -321,7 +321,8 @@ impl State {
     }
 
     fn moves(&mut self, at: usize, from: &AbsPath, to: &AbsPath, effect: Effect) -> PortResult<()> {
-        let held = self.nodes[at].etcd != Etcd::Stopped;
+        let by_hand = self.scars.of(at).etcd_by_hand || self.scars.by_hand(at);
+        let held = self.nodes[at].etcd != Etcd::Stopped && !by_hand;
         if held {
             self.broken(format!("{from} was moved while etcd was running"));
         }

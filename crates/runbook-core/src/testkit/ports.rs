@@ -49,11 +49,13 @@ impl World {
         self.travel(fault).await;
         let answer = match fault {
             Some(Fault::NotDone) => Err(not_now("busy", format!("{what}: busy"))),
+            Some(Fault::Denied) => Err(refused("denied", format!("{what}: denied"))),
             Some(Fault::AnswerLost) => Err(lost(what)),
             Some(Fault::Stale) => self.state().as_before(answer),
             _ => answer(&mut self.state()),
         };
-        self.travel(None).await;
+        let late = fault.filter(|fault| *fault == Fault::Late);
+        self.travel(late.map(|_| Fault::Slow)).await;
         answer
     }
 
@@ -73,6 +75,10 @@ impl World {
                 self.travel(Some(Fault::Slow)).await;
                 return Err(lost(&what));
             }
+            Some(Fault::SaidDone) => {
+                self.travel(None).await;
+                return Ok(());
+            }
             _ => {}
         }
         let travels = self.state().rng.millis(1, 60);
@@ -85,7 +91,7 @@ impl World {
     }
 }
 
-fn lost(what: &str) -> AdapterError {
+pub(super) fn lost(what: &str) -> AdapterError {
     let what = format!("{what}: the connection broke");
     AdapterError::new("connection-lost", Certainty::Unknown, what).hint("resume")
 }
@@ -112,7 +118,9 @@ impl Clock for World {
 
     fn wall(&self) -> jiff::Timestamp {
         let day = jiff::Timestamp::from_second(1_800_000_000).unwrap_or_default();
-        let now = i64::try_from(self.state().now.as_millis()).unwrap_or(i64::MAX);
+        let state = self.state();
+        let now = i64::try_from(state.now.as_millis()).unwrap_or(i64::MAX);
+        let now = now.saturating_add(state.scars.clock_skew_s.saturating_mul(1000));
         day.checked_add(jiff::SignedDuration::from_millis(now))
             .unwrap_or(day)
     }
@@ -131,6 +139,11 @@ impl World {
     /// The snapshot is gone from the head node.
     pub fn lose_snapshot(&self) {
         self.state().snapshot_lost = true;
+    }
+
+    /// Another sound snapshot lies in its place.
+    pub fn replace_snapshot(&self) {
+        self.state().setup.snapshot.sha256 = crate::digest::Digest::of(b"another snapshot");
     }
 
     /// Cuts a node's power in the middle of whatever it does; it comes back by itself.

@@ -52,7 +52,7 @@ impl World {
             Some(active) if active == seat => HeadRole::Active,
             Some(_) => HeadRole::Passive,
         };
-        self.ask("cmha status", move |state| Ok(part(state.active)))
+        self.ask_manager("cmha status", move |state| Ok(part(state.active)))
             .await
     }
 }

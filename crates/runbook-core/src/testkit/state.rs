@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::disk::{Data, Disk, Identity, Thing};
+use super::disk::{Data, Disk, Identity, Thing, Tree};
 use super::effect::{Effect, Logged};
 use super::faults::Drawer;
+use super::incident::Scars;
 use super::rng::Rng;
 use super::time::{Due, Queue};
 use super::work::Ticket;
 use crate::identity::ClusterId;
-use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName};
+use crate::names::{AbsPath, CategoryName, EtcdUrl, MemberName, NodeName, OverlayName, Owner};
 use crate::plan::RestoreEffect;
 use crate::platform::Platform;
 use crate::spec::Spec;
@@ -74,6 +75,17 @@ pub(super) struct NodeState {
     pub(super) job: Option<Box<RestoreEffect>>,
     pub(super) job_said: Option<String>,
     pub(super) wipes: u32,
+    /// Those since the run began.
+    pub(super) wipes_of_run: u32,
+    /// Those of the run that came to their end: it came up with a fresh disk.
+    pub(super) installs: u32,
+    pub(super) wiped_in_boot: bool,
+    /// It was off when the world began.
+    pub(super) begins_off: bool,
+    /// It was a data node by itself when the world began.
+    pub(super) begins_datanode: bool,
+    /// Its boot has come to a stand.
+    pub(super) stuck: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +134,8 @@ pub(super) enum Happening {
     Reconcile(usize, u64),
     JobEnds(usize, u64),
     ClearsMode(usize, u64),
+    /// API servers meet the etcd that serves there.
+    Met(usize, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +180,7 @@ pub(super) struct State {
     pub(super) violations: Vec<String>,
     /// Proofs of the snapshot since the run began.
     pub(super) snapshot_lost: bool,
+    pub(super) scars: Scars,
     /// Nobody tells the API servers of etcd any more.
     pub(super) etcd_servers_lost: bool,
     pub(super) proofs: u32,
@@ -224,8 +239,10 @@ impl State {
             Happening::ClearsMode(at, epoch) if self.nodes[at].epoch == epoch => {
                 self.clear_mode(at);
             }
+            Happening::Met(at, epoch) if self.nodes[at].epoch == epoch => self.watch_workloads(at),
             // Of a boot that is over.
-            Happening::Boot(..)
+            Happening::Met(..)
+            | Happening::Boot(..)
             | Happening::Reconcile(..)
             | Happening::JobEnds(..)
             | Happening::ClearsMode(..) => {}
@@ -240,6 +257,10 @@ impl State {
     }
 
     fn boot(&mut self, at: usize, stage: Stage) {
+        if stage == Stage::CallingInit && std::mem::take(&mut self.scars.at(at).hangs) {
+            self.nodes[at].stuck = true;
+            return;
+        }
         let epoch = self.nodes[at].epoch;
         let (next, from_ms, to_ms) = match stage {
             Stage::Down => {
@@ -270,8 +291,9 @@ impl State {
         self.after(from_ms, to_ms, Happening::Boot(at, epoch, next));
     }
 
-    fn goes_down(&mut self, at: usize) {
+    pub(super) fn goes_down(&mut self, at: usize) {
         let node = &mut self.nodes[at];
+        node.stuck = false;
         node.power = Power::Off;
         node.etcd = Etcd::Stopped;
         (node.step, node.asking) = (None, false);
@@ -292,7 +314,7 @@ impl State {
         } else if !full {
             self.calls_init(at);
         } else if asks {
-            (node.step, node.asking) = (Some(InstallerStep::WaitsForUser), true);
+            (node.step, node.asking, node.stuck) = (Some(InstallerStep::WaitsForUser), true, true);
             self.log(Some(at), Effect::WaitsForConfirmation);
         } else {
             self.lay_anew(at);
@@ -303,13 +325,15 @@ impl State {
     pub(super) fn lay_anew(&mut self, at: usize) {
         let held_up = self.image_locked || self.busy;
         let node = &mut self.nodes[at];
-        node.asking = false;
+        (node.asking, node.stuck) = (false, false);
         if held_up {
             node.step = Some(InstallerStep::WaitsForProvisioning);
             return;
         }
         node.step = Some(InstallerStep::Works);
-        self.wipe(at);
+        if !std::mem::take(&mut self.scars.at(at).keeps_disk) {
+            self.wipe(at);
+        }
         self.calls_init(at);
     }
 
@@ -340,6 +364,7 @@ impl State {
 
     fn wipe(&mut self, at: usize) {
         let (image_has_spool, spool) = (self.setup.image_has_spool, self.setup.spool.clone());
+        let ours = !self.scars.of(at).boot_by_hand;
         let node = &mut self.nodes[at];
         node.disk.wipe();
         if node.snapshot == Sight::OwnDisk {
@@ -347,6 +372,8 @@ impl State {
         }
         node.job_said = None;
         node.wipes += 1;
+        node.wipes_of_run += 1;
+        node.wiped_in_boot = ours;
         if image_has_spool {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
@@ -357,6 +384,10 @@ impl State {
     fn comes_up(&mut self, at: usize) {
         self.nodes[at].power = Power::Up { ssh: true };
         self.nodes[at].limited = false;
+        self.scars.at(at).boot_by_hand = false;
+        self.scars.at(at).etcd_by_hand = false;
+        let node = &mut self.nodes[at];
+        node.installs += u32::from(std::mem::take(&mut node.wiped_in_boot));
         let epoch = self.nodes[at].epoch;
         self.log(Some(at), Effect::Booted);
         // The installer reports back in its own time.
@@ -388,7 +419,7 @@ impl State {
         }
     }
 
-    fn start_etcd(&mut self, at: usize) {
+    pub(super) fn start_etcd(&mut self, at: usize) {
         let spool = self.setup.spool.clone();
         let owner = self.setup.spec.owner.clone();
         if self.nodes[at].limited {
@@ -399,7 +430,10 @@ impl State {
         match node.disk.at(&spool) {
             None | Some(Thing::EmptyDirectory) => {
                 let identity = empty_identity();
-                node.etcd = Etcd::Serving(identity, Data::Empty);
+                node.etcd = Etcd::Serving(identity.clone(), Data::Empty);
+                node.disk
+                    .put(&spool, Thing::Tree(empty_tree(identity, &owner)));
+                self.scars.at(at).found_empty = self.scars.before_stop;
             }
             Some(Thing::Tree(tree))
                 if tree.owner == owner.as_str()
@@ -427,6 +461,20 @@ impl State {
             ..Store::default()
         });
         self.log(Some(at), Effect::EtcdServes);
+        let epoch = self.nodes[at].epoch;
+        self.after(500, 10_000, Happening::Met(at, epoch));
+    }
+
+    /// Counts what a run may do once anew.
+    pub(super) fn begins_a_run(&mut self) {
+        self.proofs = 0;
+        for at in 0..self.nodes.len() {
+            (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);
+            self.scars.at(at).disk_lost = false;
+        }
+        if !self.log.is_empty() {
+            self.log(None, Effect::Incident("another run begins".into()));
+        }
     }
 
     fn first_revision(&self, data: Data) -> i64 {
@@ -449,6 +497,9 @@ impl State {
     pub(super) fn power_off(&mut self, at: usize) {
         self.goes_down(at);
         self.nodes[at].epoch += 1;
+        // Before its installer had cleared this, it was not through.
+        let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
+        self.scars.at(at).cut_short |= full;
         self.log(Some(at), Effect::PowerLost);
     }
 
@@ -478,6 +529,18 @@ impl Setup {
     pub(super) fn restored_as(&self) -> Option<Bumped> {
         let rule = self.spec.revision_bump.rule(self.recorded)?;
         self.version.has_revision_bump().then(|| self.bumped(rule))
+    }
+}
+
+/// What etcd makes for itself where it finds nothing.
+fn empty_tree(identity: Identity, owner: &Owner) -> Tree {
+    Tree {
+        data: Data::Empty,
+        identity,
+        owner: owner.to_string(),
+        mode: 0o700,
+        strangers: 0,
+        db: crate::digest::Digest::of(b"empty"),
     }
 }
 

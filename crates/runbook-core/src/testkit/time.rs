@@ -160,7 +160,10 @@ impl World {
                 drop(state);
                 waker.wake();
             }
-            Due::Happening(happening) => state.happen(happening),
+            Due::Happening(happening) => {
+                state.happen(happening);
+                state.watch();
+            }
         }
         true
     }

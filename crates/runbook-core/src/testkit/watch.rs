@@ -1,6 +1,7 @@
 //! The watcher: the rules no run may break, looked at whenever something happens.
 
 use super::disk::{Data, Thing};
+use super::effect::Effect;
 use super::state::Etcd;
 use super::state::{Power, State};
 use super::work::not_now;
@@ -12,15 +13,68 @@ impl State {
     /// Nothing is wiped before the snapshot is proven, twice, or while etcd could start.
     pub(super) fn watch_wipe(&mut self, at: usize) {
         let name = self.nodes[at].name.clone();
+        if self.scars.of(at).boot_by_hand {
+            self.scars.at(at).disk_lost = true;
+            return;
+        }
         if self.proofs == 0 {
             self.broken(format!("{name} was wiped before the snapshot was proven"));
         }
-        if self.nodes[at].wipes > 1 {
+        // A node that lost its power before its installation was over is installed anew.
+        if self.nodes[at].installs > 0 && !std::mem::take(&mut self.scars.at(at).cut_short) {
             self.broken(format!("{name} was wiped again"));
         }
-        if let Some(held) = (0..self.nodes.len()).find(|at| self.holds_role(*at)) {
-            let held = &self.nodes[held].name;
-            self.broken(format!("{name} was wiped while {held} had the role"));
+        for other in 0..self.nodes.len() {
+            if self.scars.by_hand(other) {
+                continue;
+            }
+            let of = self.nodes[other].name.clone();
+            if self.holds_role(other) {
+                self.broken(format!("{name} was wiped while {of} had the role"));
+            }
+            if matches!(self.nodes[other].etcd, Etcd::Serving(..)) {
+                self.broken(format!("{name} was wiped while etcd served on {of}"));
+            }
+        }
+    }
+
+    /// Looked at behind everything that happens: what serves is the old cluster as it was, or the
+    /// restored one, and never both.
+    pub(super) fn watch(&mut self) {
+        let (mut old, mut restored) = (None, None);
+        for at in 0..self.nodes.len() {
+            if !matches!(self.nodes[at].etcd, Etcd::Serving(..)) {
+                self.scars.stopped(at);
+                continue;
+            }
+            match self.nodes[at].etcd {
+                Etcd::Serving(_, Data::Old { .. }) => old = Some(at),
+                Etcd::Serving(_, Data::Restored) => restored = Some(at),
+                Etcd::Serving(_, Data::Empty | Data::Half) if !self.scars.excuses(at) => {
+                    let name = self.nodes[at].name.clone();
+                    self.broken(format!("etcd serves less than the snapshot on {name}"));
+                }
+                _ => {}
+            }
+        }
+        if let (Some(old), Some(restored)) = (old, restored)
+            && !self.scars.excuses(old)
+            && !self.scars.excuses(restored)
+        {
+            let (old, restored) = (&self.nodes[old].name, &self.nodes[restored].name);
+            let rule = format!("{old} serves old data beside {restored}, which is restored");
+            self.broken(rule);
+        }
+    }
+
+    /// API servers take what they find for what is wanted.
+    pub(super) fn watch_workloads(&mut self, at: usize) {
+        if let Etcd::Serving(_, Data::Empty | Data::Half) = self.nodes[at].etcd {
+            self.log(Some(at), Effect::WorkloadsEnded);
+            if !self.scars.excuses(at) {
+                let name = self.nodes[at].name.clone();
+                self.broken(format!("Kubernetes ended every workload, after {name}"));
+            }
         }
     }
 
@@ -30,12 +84,12 @@ impl State {
         let name = self.nodes[at].name.clone();
         let restored =
             |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
-        let behind = self.nodes.iter().find(|node| {
-            let staged = node.disk.things().any(restored);
-            !staged
+        let behind = (0..self.nodes.len()).find(|at| {
+            let staged = self.nodes[*at].disk.things().any(restored);
+            !staged && !self.scars.of(*at).disk_lost
         });
         if let Some(behind) = behind {
-            let behind = behind.name.clone();
+            let behind = self.nodes[behind].name.clone();
             self.broken(format!("{name} was armed before {behind} was restored"));
         }
         let half = self.nodes[at]
@@ -49,7 +103,7 @@ impl State {
 
     /// The role goes to nobody who would start empty.
     pub(super) fn watch_role(&mut self, at: usize) {
-        if self.nodes[at].disk.tree(&self.setup.spool).is_none() {
+        if self.nodes[at].disk.tree(&self.setup.spool).is_none() && !self.scars.excuses(at) {
             let name = self.nodes[at].name.clone();
             self.broken(format!("{name} got the role, and has no data"));
         }
@@ -59,11 +113,12 @@ impl State {
     pub(super) fn watch_start(&mut self, at: usize) {
         let spool = &self.setup.spool;
         let name = self.nodes[at].name.clone();
-        let all = |data: Data| {
-            self.nodes
-                .iter()
-                .all(|node| node.disk.tree(spool).is_some_and(|tree| tree.data == data))
+        let holds = |at: usize, data: Data| {
+            let tree = self.nodes[at].disk.tree(spool);
+            tree.is_some_and(|tree| tree.data == data)
         };
+        let all =
+            |data: Data| (0..self.nodes.len()).all(|at| holds(at, data) || self.scars.excuses(at));
         let elsewhere = self.nodes.iter().any(|node| {
             node.wipes > 0
                 || node
@@ -86,7 +141,9 @@ impl State {
             },
             Some(_) => return,
         };
-        self.broken(format!("{rule} on {name}"));
+        if !self.scars.excuses(at) {
+            self.broken(format!("{rule} on {name}"));
+        }
     }
 
     /// The cluster behind a client URL, if a quorum of it answers.
@@ -109,18 +166,27 @@ impl State {
         self.nodes.iter().filter(|node| of(&node.etcd)).count()
     }
 
+    /// What could still wipe the restored data when a run has ended complete.
+    pub(super) fn unprotected(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for node in &self.nodes {
+            let name = &node.name;
+            if !self.is_data_node(node) {
+                missing.push(format!("{name}: no data node"));
+            }
+            if self.records.mode[name].is_some() {
+                missing.push(format!("{name}: nextinstallmode is not empty"));
+            }
+        }
+        missing
+    }
+
     /// The final state a completed restore must have reached.
     pub(super) fn unfinished(&self) -> Vec<String> {
-        let mut missing = Vec::new();
+        let mut missing = self.unprotected();
         for (at, node) in self.nodes.iter().enumerate() {
             let name = &node.name;
             let mut say = |what: &str| missing.push(format!("{name}: {what}"));
-            if !self.is_data_node(node) {
-                say("no data node");
-            }
-            if self.records.mode[name].is_some() {
-                say("nextinstallmode is not empty");
-            }
             if !self.holds_role(at) {
                 say("no role");
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::World;
 use super::effect::Effect;
+use super::ports::lost;
 use super::state::{Happening, State};
 use super::time::Due;
 use crate::error::{AdapterError, Certainty};
@@ -22,6 +23,8 @@ pub(super) struct Ticket {
     answer: Option<PortResult<()>>,
     waker: Option<Waker>,
     orphan: bool,
+    /// Its connection was cut: it goes on, and nobody hears of it.
+    cut: bool,
 }
 
 /// Whether there is more to do.
@@ -49,6 +52,7 @@ impl Request {
             answer: None,
             waker: None,
             orphan: false,
+            cut: false,
         };
         state.tickets.insert(ticket, entry);
         let at = state.now + travels;
@@ -82,7 +86,8 @@ impl Future for Request {
 impl Drop for Request {
     fn drop(&mut self) {
         let mut state = self.world.state();
-        if !state.orphans_land {
+        let lands = state.orphans_land;
+        if !lands && state.tickets.get(&self.ticket).is_some_and(|t| !t.cut) {
             state.tickets.remove(&self.ticket);
         } else if let Some(ticket) = state.tickets.get_mut(&self.ticket) {
             ticket.orphan = true;
@@ -120,7 +125,9 @@ impl State {
         if orphan {
             self.tickets.remove(&id);
         } else if let Some(ticket) = self.tickets.get_mut(&id) {
-            ticket.answer = Some(answer);
+            // An answer behind a cut was given already.
+            let answer = if ticket.cut { None } else { Some(answer) };
+            ticket.answer = answer.or(ticket.answer.take());
             if let Some(waker) = ticket.waker.take() {
                 // It is woken from the queue, as everybody is: not under the lock.
                 self.queue.push(self.now, Due::Wake(waker));
@@ -136,6 +143,28 @@ impl State {
             Action::Client(effect) => self.client(effect),
             Action::Own(own) => Err(refused("own", format!("{} is not of this world", own.kind))),
         }
+    }
+
+    /// Cuts the connections to a node: whoever waits learns nothing, what was sent goes on by itself.
+    pub(super) fn cut_ssh(&mut self, at: usize) -> bool {
+        let name = &self.nodes[at].name;
+        let (now, mut cut) = (self.now, false);
+        for ticket in self.tickets.values_mut() {
+            let to = match &ticket.action {
+                Action::Node(effect) => effect.node(),
+                Action::Tool(ToolEffect::Restore(effect)) => &effect.node,
+                _ => continue,
+            };
+            if to != name || ticket.orphan || ticket.cut || ticket.answer.is_some() {
+                continue;
+            }
+            (ticket.cut, cut) = (true, true);
+            ticket.answer = Some(Err(lost(&ticket.action.to_string())));
+            if let Some(waker) = ticket.waker.take() {
+                self.queue.push(now, Due::Wake(waker));
+            }
+        }
+        cut
     }
 
     /// A request that came again and changed nothing.

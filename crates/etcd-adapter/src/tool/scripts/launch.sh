@@ -2,7 +2,7 @@ set -eu
 unit=$1 staging=$2 script=$3
 state=$(systemctl show --property=ActiveState "$unit")
 case "${state#ActiveState=}" in
-  inactive) if test -e "$staging/complete"; then exit 0; fi ;;
+  inactive) if test ! -L "$staging" && test -e "$staging/complete"; then exit 0; fi ;;
   failed) systemctl reset-failed "$unit" ;;
   active | activating | deactivating | reloading) exit 0 ;;
   *) echo "restore-runbook: systemd says $state of $unit" >&2; exit 1 ;;

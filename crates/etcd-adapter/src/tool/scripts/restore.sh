@@ -21,8 +21,8 @@ esac
 set -eu -o pipefail
 umask 077
 
-if test -e "$staging/complete"; then flush; exit 0; fi
 if test -L "$staging"; then fail "$staging is a symbolic link"; fi
+if test -e "$staging/complete"; then flush; exit 0; fi
 rm -rf --one-file-system -- "$staging"
 mkdir -- "$staging"
 exec >"$staging/log" 2>&1

@@ -3,10 +3,12 @@ unit=$1 staging=$2
 # The unit first: what it leaves behind is looked at only once it has ended.
 state=$(systemctl show --property=ActiveState --property=Result "$unit")
 echo "$state"
-if test -f "$staging/complete"; then
+if test -L "$staging"; then
+  echo Tree=partial # nothing of ours: the restore refuses it and says so
+elif test -f "$staging/complete"; then
   echo "Digest=$(head -c 80 -- "$staging/complete")"
   if test -e "$staging/data"; then echo Tree=complete; else echo Tree=taken; fi
-elif test -e "$staging" || test -L "$staging"; then
+elif test -e "$staging"; then
   echo Tree=partial
 else
   echo Tree=nothing
@@ -14,7 +16,7 @@ fi
 case "$state" in
   *ActiveState=failed*)
     echo Log=
-    if test -s "$staging/log"; then
+    if test ! -L "$staging" && test -s "$staging/log"; then
       tail -c 2000 -- "$staging/log"
     else
       journalctl --unit="$unit" --lines=10 --output=cat --no-pager || true

@@ -1,0 +1,469 @@
+//! What goes wrong beside the ports: by itself, or by the hands of a second operator.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::World;
+use super::disk::{Data, Thing};
+use super::effect::Effect;
+use super::state::{Etcd, Happening, Power, Sight, Stage, State};
+use crate::names::{AbsPath, RunId};
+use crate::spec::FullInstall;
+use crate::world::InstallMode;
+
+/// One incident; the number is the node's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incident {
+    /// Its power fails for a moment: it boots by itself, with the disk it has.
+    Reboots(usize),
+    /// Its power fails, and it stays off.
+    GoesDown(usize),
+    /// Its next boot never ends.
+    Hangs(usize),
+    /// Its next FULL provisioning leaves the disk as it is.
+    KeepsDisk(usize),
+    /// A changed disk: it boots and is provisioned FULL, unless it is a data node.
+    FullAgain(usize),
+    /// Connections to it are cut; what was sent goes on by itself.
+    SshCut(usize),
+    /// The shared storage goes away from it.
+    MountLost(usize),
+    /// The cluster manager restarts or fails over: it is silent for a while, and then compares every
+    /// role with its service.
+    ManagerRestarts,
+    /// The wall clock jumps by so many seconds.
+    ClockJumps(i32),
+    /// By hand: somebody starts etcd on a node that a guard stands on.
+    EtcdStarted(usize),
+    /// By hand: the role is given back.
+    RoleGiven(usize),
+    /// By hand: the role is taken away.
+    RoleTaken(usize),
+    /// By hand: what stands at the spool path is moved away.
+    SpoolMoved(usize),
+    /// By hand: the guard is removed.
+    GuardRemoved(usize),
+    /// By hand: power off and on.
+    PowerCycled(usize),
+    /// By hand: `nextinstallmode` is cleared.
+    ModeCleared(usize),
+    /// By hand: `datanode yes`.
+    DatanodeSet(usize),
+}
+
+impl Incident {
+    /// Every kind, on the first node.
+    pub const ALL: [Self; 17] = [
+        Self::Reboots(0),
+        Self::GoesDown(0),
+        Self::Hangs(0),
+        Self::KeepsDisk(0),
+        Self::FullAgain(0),
+        Self::SshCut(0),
+        Self::MountLost(0),
+        Self::ManagerRestarts,
+        Self::ClockJumps(0),
+        Self::EtcdStarted(0),
+        Self::RoleGiven(0),
+        Self::RoleTaken(0),
+        Self::SpoolMoved(0),
+        Self::GuardRemoved(0),
+        Self::PowerCycled(0),
+        Self::ModeCleared(0),
+        Self::DatanodeSet(0),
+    ];
+
+    /// The same kind on another node.
+    #[must_use]
+    pub const fn on(self, at: usize) -> Self {
+        match self {
+            Self::Reboots(_) => Self::Reboots(at),
+            Self::GoesDown(_) => Self::GoesDown(at),
+            Self::Hangs(_) => Self::Hangs(at),
+            Self::KeepsDisk(_) => Self::KeepsDisk(at),
+            Self::FullAgain(_) => Self::FullAgain(at),
+            Self::SshCut(_) => Self::SshCut(at),
+            Self::MountLost(_) => Self::MountLost(at),
+            Self::EtcdStarted(_) => Self::EtcdStarted(at),
+            Self::RoleGiven(_) => Self::RoleGiven(at),
+            Self::RoleTaken(_) => Self::RoleTaken(at),
+            Self::SpoolMoved(_) => Self::SpoolMoved(at),
+            Self::GuardRemoved(_) => Self::GuardRemoved(at),
+            Self::PowerCycled(_) => Self::PowerCycled(at),
+            Self::ModeCleared(_) => Self::ModeCleared(at),
+            Self::DatanodeSet(_) => Self::DatanodeSet(at),
+            Self::ManagerRestarts | Self::ClockJumps(_) => self,
+        }
+    }
+
+    /// Its name without its node.
+    pub fn kind(self) -> String {
+        let text = format!("{self:?}");
+        text.split('(').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// What incidents leave behind.
+#[derive(Debug, Default)]
+pub(super) struct Scars {
+    pub(super) clock_skew_s: i64,
+    /// Until then the cluster manager does not answer.
+    pub(super) silent_until: Duration,
+    /// Somebody has changed the role's spool to this.
+    pub(super) role_spool: Option<AbsPath>,
+    /// No run has taken the role away yet: what starts for it is what the run has found.
+    pub(super) before_stop: bool,
+    nodes: BTreeMap<usize, Scar>,
+}
+
+/// What was done to one node, by nobody of ours.
+#[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in any combination"
+)]
+pub(super) struct Scar {
+    /// The role is there by hand: what starts for it is not the run's doing.
+    pub(super) role_by_hand: bool,
+    /// The boot under way is not the run's, nor is what it wipes.
+    pub(super) boot_by_hand: bool,
+    /// It went down by itself before its installation was over.
+    pub(super) cut_short: bool,
+    pub(super) hangs: bool,
+    pub(super) keeps_disk: bool,
+    /// A guarded etcd was started by hand, and may still be failing.
+    pub(super) etcd_by_hand: bool,
+    /// The disk was wiped, and not by the run.
+    pub(super) disk_lost: bool,
+    /// It had the role and no data when the run came, and something started it before Stop.
+    pub(super) found_empty: bool,
+    role_taken: bool,
+    datanode_set: bool,
+    mode_cleared: bool,
+    moved: Option<AbsPath>,
+    guard: Option<RunId>,
+}
+
+impl Scars {
+    pub(super) fn new(before_stop: bool) -> Self {
+        Self {
+            before_stop,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of(&self, at: usize) -> Scar {
+        self.nodes.get(&at).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn at(&mut self, at: usize) -> &mut Scar {
+        self.nodes.entry(at).or_default()
+    }
+
+    /// Somebody's hand was at the role or the spool: as [`Scars::excuses`], and not what the run found.
+    pub(super) fn by_hand(&self, at: usize) -> bool {
+        let by_hand =
+            |scar: &Scar| scar.role_by_hand || scar.moved.is_some() || scar.guard.is_some();
+        self.nodes.get(&at).is_some_and(by_hand)
+    }
+
+    /// No etcd serves there any more: the next start is looked at anew.
+    pub(super) fn stopped(&mut self, at: usize) {
+        if let Some(scar) = self.nodes.get_mut(&at) {
+            scar.found_empty = false;
+        }
+    }
+
+    /// The role is there by hand, or what stood at the spool path was taken away by hand: what starts
+    /// on this node is then not the run's doing. Every other start is.
+    pub(super) fn excuses(&self, at: usize) -> bool {
+        let by_hand = |scar: &Scar| {
+            let taken = scar.moved.is_some() || scar.guard.is_some();
+            scar.role_by_hand || taken || scar.found_empty
+        };
+        self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
+    }
+}
+
+impl World {
+    /// Lets something happen; false where it cannot, or changes nothing.
+    pub fn befall(&self, incident: Incident) -> bool {
+        let mut state = self.state();
+        let happened = state.befall(incident);
+        if happened {
+            state.log(None, Effect::Incident(format!("{incident:?}")));
+        }
+        happened
+    }
+
+    /// Somebody changes the spool in the role.
+    pub fn change_spool(&self, spool: AbsPath) {
+        self.state().scars.role_spool = Some(spool);
+    }
+
+    /// What he does when he gives a run up: no installer is left asking or about to wipe.
+    pub fn call_off(&self) {
+        let mut state = self.state();
+        for at in 0..state.nodes.len() {
+            let name = state.nodes[at].name.clone();
+            state.records.mode.insert(name, None);
+            if state.nodes[at].asking {
+                state.scars.at(at).boot_by_hand = true;
+                state.goes_down(at);
+                state.begin_boot(at, Stage::Booting);
+            }
+        }
+    }
+
+    /// What a careful operator does about a run that has halted: puts right what others did, and
+    /// brings up what hangs or is off. Never starts an etcd, never gives the role.
+    pub fn mend(&self) {
+        let mut state = self.state();
+        state.log(None, Effect::Incident("Mended".into()));
+        for at in 0..state.nodes.len() {
+            state.mend(at);
+        }
+    }
+}
+
+impl State {
+    fn befall(&mut self, incident: Incident) -> bool {
+        use Incident as I;
+        match incident {
+            I::Reboots(at) | I::PowerCycled(at) => self.reboots(at),
+            I::GoesDown(at) => {
+                let up = self.nodes[at].power != Power::Off;
+                if up {
+                    self.power_off(at);
+                }
+                up
+            }
+            I::Hangs(at) => !std::mem::replace(&mut self.scars.at(at).hangs, true),
+            I::KeepsDisk(at) => !std::mem::replace(&mut self.scars.at(at).keeps_disk, true),
+            I::FullAgain(at) => self.full_again(at),
+            I::SshCut(at) => self.cut_ssh(at),
+            I::MountLost(at) => {
+                let seen = self.nodes[at].snapshot != Sight::Missing;
+                self.nodes[at].snapshot = Sight::Missing;
+                seen
+            }
+            I::ManagerRestarts => {
+                self.scars.silent_until = self.now + self.rng.millis(500, 40_000);
+                for at in 0..self.nodes.len() {
+                    let epoch = self.nodes[at].epoch;
+                    self.after(500, 45_000, Happening::Reconcile(at, epoch));
+                }
+                true
+            }
+            I::ClockJumps(seconds) => {
+                self.scars.clock_skew_s += i64::from(seconds);
+                true
+            }
+            I::EtcdStarted(at) => self.etcd_started(at),
+            I::RoleGiven(at) | I::RoleTaken(at) => {
+                self.role_by_hand(at, matches!(incident, I::RoleGiven(_)))
+            }
+            I::SpoolMoved(at) => self.spool_moved(at),
+            I::GuardRemoved(at) => self.guard_removed(at),
+            I::ModeCleared(at) => {
+                let name = self.nodes[at].name.clone();
+                self.remember();
+                let cleared = self.records.mode.insert(name, None) != Some(None);
+                self.scars.at(at).mode_cleared |= cleared;
+                cleared
+            }
+            I::DatanodeSet(at) => {
+                let name = self.nodes[at].name.clone();
+                self.remember();
+                let set = self.records.datanode.insert(name, true) == Some(false);
+                self.scars.at(at).datanode_set |= set;
+                set
+            }
+        }
+    }
+
+    fn reboots(&mut self, at: usize) -> bool {
+        // A node that is off has no power to lose, and one that was off stays off for the run.
+        if self.nodes[at].power == Power::Off {
+            return false;
+        }
+        self.scars.at(at).boot_by_hand = true;
+        self.lose_power(at);
+        true
+    }
+
+    /// Only while the node has neither the role nor the restored data: between Chown and Datanode it is
+    /// a window that each plan names, and no run can close.
+    fn full_again(&mut self, at: usize) -> bool {
+        if self.nodes[at].power == Power::Off || self.holds_role(at) || self.is_armed(at) {
+            return false;
+        }
+        let name = self.nodes[at].name.clone();
+        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.reboots(at)
+    }
+
+    fn etcd_started(&mut self, at: usize) -> bool {
+        let guarded = matches!(
+            self.nodes[at].disk.at(&self.setup.spool),
+            Some(Thing::Guard(_))
+        );
+        let up = self.nodes[at].power == (Power::Up { ssh: true });
+        if guarded && up && self.nodes[at].etcd == Etcd::Stopped {
+            self.start_etcd(at);
+            self.scars.at(at).etcd_by_hand = true;
+            // systemd tries a few times, and then leaves it.
+            self.after(500, 3_000, Happening::Reconcile(at, self.nodes[at].epoch));
+            return true;
+        }
+        false
+    }
+
+    fn role_by_hand(&mut self, at: usize, given: bool) -> bool {
+        if self.holds_role(at) == given {
+            return false;
+        }
+        self.remember();
+        let name = self.nodes[at].name.clone();
+        if given {
+            self.records.overlay.insert(name);
+        } else {
+            self.records.overlay.remove(&name);
+        }
+        let scar = self.scars.at(at);
+        (scar.role_by_hand, scar.role_taken) = (given, !given);
+        let epoch = self.nodes[at].epoch;
+        self.after(500, 8_000, Happening::Reconcile(at, epoch));
+        true
+    }
+
+    fn spool_moved(&mut self, at: usize) -> bool {
+        let spool = self.setup.spool.clone();
+        let to = spool.with_suffix(".by-hand");
+        let node = &mut self.nodes[at];
+        if node.power != (Power::Up { ssh: true }) || node.etcd != Etcd::Stopped {
+            return false;
+        }
+        let moved = node.disk.tree(&spool).is_some() && node.disk.rename(&spool, &to);
+        if moved {
+            self.scars.at(at).moved = Some(to);
+        }
+        moved
+    }
+
+    fn guard_removed(&mut self, at: usize) -> bool {
+        let spool = self.setup.spool.clone();
+        let Some(Thing::Guard(run)) = self.nodes[at].disk.at(&spool).cloned() else {
+            return false;
+        };
+        if self.nodes[at].power != (Power::Up { ssh: true }) {
+            return false;
+        }
+        self.nodes[at].disk.remove(&spool);
+        self.scars.at(at).guard = Some(run);
+        true
+    }
+
+    fn mend(&mut self, at: usize) {
+        let scar = std::mem::take(self.scars.at(at));
+        *self.scars.at(at) = Scar {
+            disk_lost: scar.disk_lost,
+            boot_by_hand: scar.boot_by_hand,
+            cut_short: scar.cut_short,
+            ..Scar::default()
+        };
+        let name = self.nodes[at].name.clone();
+        self.nodes[at].snapshot = Sight::Shared;
+        // With every member armed it is no harm, and the run may count on it.
+        let by_hand = scar.role_by_hand && !self.all_armed();
+        if by_hand && self.records.overlay.remove(&name) {
+            self.remember();
+        }
+        let planned = self.setup.spec.members[at].reprovision;
+        let to_be_wiped = planned && self.nodes[at].wipes_of_run == 0;
+        if scar.datanode_set && to_be_wiped {
+            self.records.datanode.insert(name.clone(), false);
+        }
+        if scar.mode_cleared && to_be_wiped {
+            self.records
+                .mode
+                .insert(name.clone(), Some(InstallMode::Full));
+        }
+        let spool = self.setup.spool.clone();
+        let empty = self.nodes[at].disk.tree(&spool).map(|tree| tree.data) == Some(Data::Empty);
+        if empty || by_hand {
+            self.nodes[at].etcd = Etcd::Stopped;
+        }
+        let disk = &mut self.nodes[at].disk;
+        if empty {
+            disk.remove(&spool);
+        }
+        let free = matches!(disk.at(&spool), None | Some(Thing::EmptyDirectory));
+        match (scar.guard, &scar.moved) {
+            (_, Some(moved)) if free && disk.tree(moved).is_some() => {
+                disk.rename(moved, &spool);
+            }
+            (Some(run), _) if free => disk.put(&spool, Thing::Guard(run)),
+            _ => {}
+        }
+        if scar.role_taken && self.all_armed() {
+            self.records.overlay.insert(name);
+            let epoch = self.nodes[at].epoch;
+            self.after(500, 8_000, Happening::Reconcile(at, epoch));
+        }
+        self.bring_up(at);
+    }
+
+    fn is_armed(&self, at: usize) -> bool {
+        let tree = self.nodes[at].disk.tree(&self.setup.spool);
+        tree.is_some_and(|tree| tree.data == Data::Restored)
+    }
+
+    fn all_armed(&self) -> bool {
+        (0..self.nodes.len()).all(|at| self.is_armed(at))
+    }
+
+    /// A node that was off when the run was planned is left to it, unless it hangs.
+    fn bring_up(&mut self, at: usize) {
+        let waits = self.nodes[at].stuck;
+        let node = &self.nodes[at];
+        let for_the_run = node.begins_off && node.wipes == 0 && !waits;
+        if matches!(node.power, Power::Up { .. } | Power::GoingDown) || for_the_run {
+            return;
+        }
+        if node.power == Power::Off || waits {
+            let (name, category) = (node.name.clone(), node.category.clone());
+            let full = self.records.mode[&name] == Some(InstallMode::Full);
+            let planned = self.setup.spec.members[at].reprovision && node.wipes_of_run == 0;
+            let confirms = self.setup.spec.full_install == FullInstall::Confirm;
+            if full && node.asking && planned && confirms {
+                // The run will answer.
+                return;
+            }
+            let waits = waits && full;
+            if waits && planned {
+                self.records.datanode.insert(name, false);
+                self.records.categories.insert(category, false);
+            } else if waits {
+                // What waits on the console for leave to wipe is not given it a second time.
+                self.records.mode.insert(name, None);
+            }
+            self.nodes[at].stuck = false;
+            self.scars.at(at).boot_by_hand = true;
+            self.goes_down(at);
+            self.begin_boot(at, Stage::Booting);
+        }
+    }
+
+    /// A run was told that FULL did not happen, and says how to make it happen.
+    pub(super) fn provision_by_hand(&mut self, at: usize) {
+        let name = self.nodes[at].name.clone();
+        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.scars.at(at).boot_by_hand = true;
+        self.goes_down(at);
+        self.begin_boot(at, Stage::Booting);
+    }
+}

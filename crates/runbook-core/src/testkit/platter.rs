@@ -1,0 +1,162 @@
+//! A file on a disk that fails: what was not synced may be gone after a power cut, the last of it in
+//! part; a write or a sync may give an error.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::rng::Rng;
+use crate::journal::Medium;
+
+const SECTOR: usize = 512;
+
+/// The file; clones are the same file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Platter(Arc<Mutex<Bytes>>);
+
+#[derive(Debug, Default)]
+struct Bytes {
+    /// What a reader sees.
+    seen: Vec<u8>,
+    /// How much of it survives a power cut.
+    synced: usize,
+    /// What the next write does instead.
+    fails: Option<Tear>,
+    /// Nothing is written any more in this life.
+    broken: bool,
+}
+
+/// How much of an append reaches the disk before it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tear {
+    /// Nothing.
+    Nothing,
+    /// Half of the line.
+    Half,
+    /// Everything but the line feed.
+    LineFeed,
+    /// All of it; only the answer is lost.
+    Answer,
+    /// All of it is written, and the sync fails: the disk may hold any part of it.
+    Unsynced,
+}
+
+impl Tear {
+    /// Every way.
+    pub const ALL: [Self; 5] = [
+        Self::Nothing,
+        Self::Half,
+        Self::LineFeed,
+        Self::Answer,
+        Self::Unsynced,
+    ];
+}
+
+impl Platter {
+    fn held(&self) -> MutexGuard<'_, Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.held().seen.clone()
+    }
+
+    pub(super) fn clear(&self) {
+        *self.held() = Bytes::default();
+    }
+
+    /// The next append fails so, and every write behind it.
+    pub(super) fn fail_next(&self, tear: Tear) {
+        self.held().fails = Some(tear);
+    }
+
+    /// Another process opens the file: the disk has been seen to.
+    pub(super) fn reopen(&self) {
+        let mut held = self.held();
+        (held.fails, held.broken) = (None, false);
+    }
+
+    /// The machine loses power. Of what was not synced a part may be there all the same: up to any byte;
+    /// or the file has got its new length, and not all of the bytes.
+    pub(super) fn power_cut(&self, chance: u64) {
+        let mut held = self.held();
+        let mut rng = Rng::new(chance);
+        let (synced, len) = (held.synced, held.seen.len());
+        let kept = synced + below(&mut rng, len - synced + 1);
+        match rng.below(10) {
+            0..3 => held.seen[kept..].fill(0),
+            // Sectors reach the disk in any order: the last one did, one before it did not.
+            3 => {
+                let sector = kept - kept % SECTOR;
+                let hole = sector.max(synced)..(sector + SECTOR).min(len);
+                held.seen[hole].fill(0);
+            }
+            _ => held.seen.truncate(kept),
+        }
+        held.synced = held.seen.len();
+    }
+}
+
+fn below(rng: &mut Rng, limit: usize) -> usize {
+    usize::try_from(rng.below(limit as u64)).unwrap_or(0)
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "the journal's disk is full")
+}
+
+impl Medium for Platter {
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        Ok(self.bytes())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut held = self.held();
+        let kept = match held.fails {
+            _ if held.broken => return Err(gone()),
+            Some(Tear::Nothing) => 0,
+            Some(Tear::Half) => bytes.len() / 2,
+            Some(Tear::LineFeed) => bytes.len().saturating_sub(1),
+            None | Some(Tear::Answer | Tear::Unsynced) => bytes.len(),
+        };
+        held.seen.extend_from_slice(&bytes[..kept]);
+        if kept < bytes.len() {
+            held.broken = true;
+            return Err(gone());
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        let mut held = self.held();
+        held.seen
+            .truncate(usize::try_from(len).map_err(io::Error::other)?);
+        held.synced = held.seen.len();
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)> {
+        let held = self.held();
+        let from = held.seen.len().saturating_sub(bytes);
+        Ok((held.seen.len() as u64, held.seen[from..].to_vec()))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut held = self.held();
+        match held.fails {
+            None if !held.broken => {}
+            Some(Tear::Answer) => {
+                held.synced = held.seen.len();
+                held.broken = true;
+                return Err(io::Error::other("the journal's disk gave an error"));
+            }
+            _ => {
+                held.broken = true;
+                return Err(io::Error::other("the journal's disk gave an error"));
+            }
+        }
+        held.synced = held.seen.len();
+        Ok(())
+    }
+}

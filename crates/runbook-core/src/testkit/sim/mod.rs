@@ -1,0 +1,108 @@
+//! The simulator: one script is one history of a run, with all that went wrong in it.
+//!
+//! A [`Script`] is drawn from a seed and is data: it says which world, which faults, how each life of
+//! the program ends, and what befalls the world meanwhile. [`simulate`] plays it with the real plan,
+//! machine, journal and engine, in virtual time and on one thread, so that a script gives the same
+//! history byte for byte. The operator in it is a patient one: he resumes, heeds the hints, sometimes
+//! undoes, and gives a run up for a new plan only where somebody's hand or a failed disk was at it.
+//!
+//! The rules are looked at behind everything that happens ([`World::violations`]), behind every life
+//! (the journal), and at the end.
+
+mod draw;
+mod operator;
+mod shrink;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::shrink::shrink;
+use super::{Builder, Faults, Incident, Mortal, World};
+use crate::ports::Ports;
+use operator::Operator;
+
+/// A history to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// The world as the run finds it.
+    pub world: Builder,
+    /// What its ports do.
+    pub faults: Faults,
+    /// Life by life; behind the last one the operator resumes until the run is complete.
+    pub lives: Vec<Scene>,
+}
+
+/// One life, and what befalls the world before it and in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scene {
+    /// Before it.
+    pub before: Vec<Incident>,
+    /// How it ends.
+    pub ends: Mortal,
+    /// What happens when it has waited so often.
+    pub during: Vec<(u64, Incident)>,
+    /// Whether the operator then takes the run back, where that is possible.
+    pub undo: bool,
+}
+
+impl Script {
+    /// The script of a seed.
+    pub fn draw(seed: u64) -> Self {
+        draw::script(seed)
+    }
+
+    /// Whether nothing but the ports, the program and its machine fails in it.
+    fn is_calm(&self) -> bool {
+        let calm = |scene: &Scene| scene.before.is_empty() && scene.during.is_empty();
+        self.lives.iter().all(calm)
+    }
+}
+
+/// What became of a script.
+#[derive(Debug)]
+pub struct History {
+    /// The rule that was broken first; none where all is well.
+    pub broken: Option<String>,
+    /// What there was in it: faults, incidents, deaths, halts, each with its number.
+    pub had: BTreeMap<String, u32>,
+    /// How often the program lived.
+    pub lives: u32,
+    world: World,
+    journals: Vec<Vec<u8>>,
+}
+
+impl History {
+    /// Everything that happened, and every journal, as text.
+    pub fn text(&self) -> String {
+        let mut text = self.world.story();
+        for journal in &self.journals {
+            text.push_str("\n\n");
+            text.push_str(&String::from_utf8_lossy(journal));
+        }
+        text
+    }
+}
+
+/// Plays a script.
+pub fn simulate(script: &Script) -> History {
+    simulate_through(script, &World::ports)
+}
+
+/// Plays a script behind other ports on the same world: real adapters over fake programs.
+pub fn simulate_through(script: &Script, ports: &dyn Fn(&World) -> Ports) -> History {
+    let world = script.world.clone().build();
+    let mut operator = Operator::new(&world, script, ports);
+    let broken = operator.restores().err();
+    let broken = world.violations().into_iter().next().or(broken);
+    let (had, lives, journals) = operator.leaves();
+    History {
+        broken,
+        had,
+        lives,
+        world,
+        journals,
+    }
+}
