@@ -139,11 +139,14 @@ const BREAKS: &[Break] = &[
         "wrap '*islocked*' 'echo Name Locked; echo default-image yes'",
     ),
     // The etcd cluster as the manager has it.
-    wrapped(
-        "etcd-overlay",
-        "kube-second-etcd",
-        r#"wrap 'configurationoverlay\;\ list*' 'real "$@" | sed "1s/.*/[{\"name (key)\":\"kube-second-etcd\",\"priority\":\"500\",\"allheadnodes\":\"no\",\"nodes\":[],\"categories\":[],\"roles\":[\"Etcd::Host\"]},/"'"#,
-    ),
+    Break {
+        args: &["--cmsh", "/root/cmsh", "--cluster", "third"],
+        ..wrapped(
+            "etcd-overlay",
+            "kube-second-etcd",
+            r#"wrap 'configurationoverlay\;\ list*' 'real "$@" | sed "1s/.*/[{\"name (key)\":\"kube-second-etcd\",\"priority\":\"500\",\"allheadnodes\":\"no\",\"nodes\":[],\"categories\":[],\"roles\":[\"Etcd::Host\"]},/"'"#,
+        )
+    },
     wrapped(
         "overlay-priority",
         "kube-second-etcd",

@@ -208,7 +208,7 @@ pub(crate) struct Discover {
 /// A check that gets no answer keeps no other from being made.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// The label of the cluster: where its certificates lie
+    /// The label of the cluster: where its certificates lie, and which overlay is its own where there are several
     #[arg(long, value_name = "LABEL", default_value = "default")]
     pub(crate) cluster: ClusterLabel,
     /// The overlay with the role `Etcd::Host`, where there are several

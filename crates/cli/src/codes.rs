@@ -419,6 +419,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Clear it (`device; use NODE; clear nextinstallmode; commit` in cmsh), or say `reprovision: yes`.",
     ),
     code(
+        "installer-asks-again",
+        "Behind Reprovision a node is in its installer again and asks for leave to wipe its disk.",
+        "Do not confirm it before you know why it asks: restored data would go along. To keep the disk, set nextinstallmode SKIP (no checks, no sync) and reset the node by hand, then resume. Where the disk is lost, confirm it, abandon the run, and plan anew.",
+    ),
+    code(
         "installer-asks-else",
         "The installer of a node asks for something that is no FULL install, as a passphrase for its disk.",
         "Answer it on the node's console, or with installerinteractions in cmsh's device mode. The run goes on by itself; where it has halted, resume.",

@@ -357,7 +357,11 @@ impl Life<'_> {
 
     fn end(self) -> Result<RunEnd, RunError> {
         let run = self.run;
-        let open: Vec<UnitId> = run.ledger().machine.open().into_iter().cloned().collect();
+        let mut open: Vec<UnitId> = run.ledger().machine.open().into_iter().cloned().collect();
+        // What goes before its phase may have failed.
+        let early = self.failures.iter().map(|(unit, _)| unit);
+        let early: Vec<UnitId> = early.filter(|unit| !open.contains(unit)).cloned().collect();
+        open.splice(0..0, early);
         if open.is_empty() {
             run.record(&Entry::Closed {
                 outcome: Outcome::Completed,

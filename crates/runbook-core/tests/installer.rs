@@ -11,7 +11,7 @@ use runbook_core::names::NodeName;
 use runbook_core::plan::{Draft, SealedPlan};
 use runbook_core::run::RunEnd;
 use runbook_core::testkit::{
-    Builder, Effect, Found, Life, Lives, Logged, Mortal, NoPlan, World, run_id,
+    Builder, Effect, Found, Incident, Life, Lives, Logged, Mortal, NoPlan, World, run_id,
 };
 use runbook_core::world::{HeadRole, InstallMode};
 
@@ -540,4 +540,29 @@ fn a_plan_that_could_wipe_without_being_asked_is_refused() {
         unit["act"]["manager"]["set_datanode"]["value"] = false.into();
     });
     assert!(lowered.contains("counted on to ask"), "{lowered}");
+}
+
+/// Behind Reprovision nobody of this run gives an installer its leave: it is named instead.
+#[test]
+fn a_node_that_asks_again_when_it_is_being_restored() {
+    let world = asked(3).build();
+    let mut lives = Lives::of(&world);
+    let again = |event: Event| {
+        if matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "restore/node003/restore")
+        {
+            assert!(world.befall(Incident::FullAgain(2)));
+        }
+    };
+    let (unit, code, hint) = halted(lives.live_watched(Mortal::never(), &again));
+    assert_eq!(
+        (&*unit, &*code),
+        ("restore/node003/restore", "installer-asks-again"),
+        "{}",
+        world.story()
+    );
+    assert!(hint.contains("nobody in this run gives it leave"), "{hint}");
+    let wipes = world.times(&Effect::Wiped);
+    lives.live(Mortal::never());
+    assert_eq!(world.times(&Effect::Wiped), wipes, "{}", world.story());
+    assert_eq!(world.verdict(), Ok(()));
 }

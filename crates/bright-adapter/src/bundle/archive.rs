@@ -285,15 +285,16 @@ fn back<T: DeserializeOwned>(value: Value) -> Result<T, BundleError> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use runbook_core::names::AbsPath;
+    use runbook_core::names::{AbsPath, ClusterLabel};
 
     use super::*;
 
     fn bundle() -> Bundle {
         let pki = AbsPath::new("/etc/kubernetes/pki/default").unwrap();
+        let label = ClusterLabel::new("default").unwrap();
         Bundle {
             tool: "test 1".into(),
-            settings: Settings::new(Timestamp::UNIX_EPOCH, &pki).unwrap(),
+            settings: Settings::new(Timestamp::UNIX_EPOCH, label, &pki).unwrap(),
             exchanges: Vec::new(),
             proofs: Vec::new(),
             report: Report {

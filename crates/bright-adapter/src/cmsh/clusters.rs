@@ -22,7 +22,7 @@ struct Candidate {
 
 impl Cmsh {
     /// The only overlay there is, or the one of this label.
-    pub(super) async fn read_etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
+    pub(crate) async fn read_etcd_overlay(&self, label: &ClusterLabel) -> PortResult<OverlayName> {
         let overlays = self.overlays().await?;
         let candidates = self.candidates(&overlays).await?;
         if let [one] = candidates.as_slice() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use runbook_core::error::AdapterError;
+use runbook_core::names::OverlayName;
 use runbook_core::ports::PortResult;
 use runbook_core::world::{DeviceStatus, EtcdRole, RoleHolder, RoleSource};
 
@@ -75,7 +76,16 @@ pub(super) async fn examine(
     findings.push(provisioning(&idle));
     let locks = asker.cmsh(async |cmsh| cmsh.locked_images().await).await;
     findings.push(image_lock(&locks));
-    let named = settings.overlay.clone();
+    let chosen = match &settings.overlay {
+        Some(_) => None,
+        None => Some(
+            asker
+                .cmsh(async |cmsh| cmsh.read_etcd_overlay(&settings.cluster).await)
+                .await,
+        ),
+    };
+    let by_label = chosen.as_ref().and_then(|chosen| chosen.got.as_ref().ok());
+    let named = settings.overlay.clone().or_else(|| by_label.cloned());
     let role = asker
         .cmsh(async |cmsh| cmsh.read_etcd_role(named, &[]).await)
         .await;
@@ -85,7 +95,7 @@ pub(super) async fn examine(
         role,
         overlays,
     };
-    etcd_overlays(settings, &seen, findings);
+    etcd_overlays(settings, chosen.as_ref(), &seen, findings);
     members(&seen, findings);
     seen
 }
@@ -206,8 +216,18 @@ fn unsure(draft: Draft, error: &AdapterError) -> Finding {
     draft.unknown(format!("{} [{}]", error.chain(), error.code))
 }
 
-fn etcd_overlays(settings: &Settings, seen: &Seen, findings: &mut Vec<Finding>) {
+/// `chosen` is the one that the cluster's label names, where none was named outright.
+fn etcd_overlays(
+    settings: &Settings,
+    chosen: Option<&Asked<OverlayName>>,
+    seen: &Seen,
+    findings: &mut Vec<Finding>,
+) {
     let one = checks::ETCD_OVERLAY.made().asked(&seen.overlays);
+    let one = match chosen {
+        Some(chosen) => one.asked(chosen),
+        None => one,
+    };
     let disabled = checks::OVERLAY_PRIORITY.made().asked(&seen.overlays);
     let Ok(overlays) = &seen.overlays.got else {
         findings.push(one.blocked("the overlays cannot be listed"));
@@ -226,9 +246,14 @@ fn etcd_overlays(settings: &Settings, seen: &Seen, findings: &mut Vec<Finding>) 
             enabled.contains(&named.as_str()),
             format!("asked for {named}; enabled with Etcd::Host: {all}"),
         ),
-        None if enabled.len() > 1 => {
-            one.differs(format!("several, each another etcd cluster: {all}"))
-        }
+        None if enabled.len() > 1 => match chosen.map(|chosen| &chosen.got) {
+            Some(Ok(name)) => one.holds(format!(
+                "{name}, by the label {}; others: {all}",
+                settings.cluster
+            )),
+            Some(Err(error)) => one.differs(error.chain()),
+            None => one.differs(format!("several, each another etcd cluster: {all}")),
+        },
         None => one.if_so(enabled.len() == 1, all),
     });
     let none = off.is_empty();

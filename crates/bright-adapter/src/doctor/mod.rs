@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use runbook_core::names::{AbsPath, ModuleName, NodeName, OverlayName};
+use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, NodeName, OverlayName};
 use runbook_core::ports::Shell;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,9 @@ use crate::programs::Programs;
 pub struct Settings {
     /// The moment that ages are counted from.
     pub at: Timestamp,
-    /// The overlay, where several carry `Etcd::Host`.
+    /// The label of the Kubernetes cluster: it names the overlay where several carry `Etcd::Host`.
+    pub cluster: ClusterLabel,
+    /// The overlay, where no label is to choose.
     pub overlay: Option<OverlayName>,
     /// The nodes to ask over ssh; all members where it is empty.
     pub nodes: Vec<NodeName>,
@@ -61,9 +63,14 @@ impl Settings {
     ///
     /// # Errors
     /// When one of the usual places is no usable path.
-    pub fn new(at: Timestamp, pki: &AbsPath) -> Result<Self, runbook_core::names::NameError> {
+    pub fn new(
+        at: Timestamp,
+        cluster: ClusterLabel,
+        pki: &AbsPath,
+    ) -> Result<Self, runbook_core::names::NameError> {
         Ok(Self {
             at,
+            cluster,
             overlay: None,
             nodes: Vec::new(),
             module: None,
@@ -130,7 +137,9 @@ impl Doctor {
     /// Makes every check. Dropping the future ends it; nothing is left.
     pub async fn examine(&self) -> Report {
         let mut findings = Vec::new();
-        let seen = manager::examine(&self.asker, &self.settings, &mut findings).await;
+        // It has many questions in it, and would make whoever waits for it as large.
+        let manager = manager::examine(&self.asker, &self.settings, &mut findings);
+        let seen = Box::pin(manager).await;
         head::examine(&self.asker, &self.settings, &seen, &mut findings).await;
         let newest = backups::examine(self, &mut findings).await;
         let ca = certificates::examine(&self.asker, &self.settings, &mut findings).await;

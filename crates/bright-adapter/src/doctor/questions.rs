@@ -2,12 +2,14 @@
 //!
 //! Each script prints no more than is needed: a bundle holds these answers.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use runbook_core::names::{AbsPath, NodeName};
 use runbook_core::ports::{PortResult, Shell};
-use runbook_core::rundir::is_network;
+use runbook_core::rundir::Place;
 
 use crate::node::SshNode;
 use crate::node::questions::Read;
@@ -32,7 +34,7 @@ echo end"#;
 
 const STORAGE: &str = r#"
 until there "$dir"; do dir=${dir%/*}; dir=${dir:-/}; done
-df --output=fstype -- "$dir" | tail -n 1"#;
+df --output=fstype,target -- "$dir" | tail -n 1"#;
 
 /// A certificate, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl<S: Shell> SshNode<S> {
             .await
     }
 
-    /// Whether a directory, or what will hold it, lies on a file system of other machines.
+    /// Whether the other head node sees the same directory after a failover, and what it lies on.
     pub(super) async fn on_shared_storage(
         &self,
         node: &NodeName,
@@ -86,8 +88,13 @@ impl<S: Shell> SshNode<S> {
         let script = format!("{}{LOOK}{STORAGE}", set(&[("dir", dir)]));
         let what = format!("the file system of {dir}");
         let read = |text: &str| {
-            let kind = text.strip_suffix('\n')?;
-            (!kind.is_empty() && !kind.contains('\n')).then(|| (is_network(kind), kind.to_owned()))
+            let (kind, mount) = text.strip_suffix('\n')?.split_once(' ')?;
+            let mount = mount.trim();
+            let fine = !kind.is_empty() && mount.starts_with('/') && !mount.contains('\n');
+            fine.then(|| {
+                let place = Place::told(Path::new(dir), Path::new(mount), kind);
+                (place.goes_along(), kind.to_owned())
+            })
         };
         self.ask(node, &what, &script, read).await
     }

@@ -194,7 +194,7 @@ impl Draft {
 
     /// What cannot be asked because something else gave no answer.
     pub(super) fn blocked(self, by: &str) -> Finding {
-        self.todo("the finding that it says comes first")
+        self.todo("mend what keeps it from being checked, and ask again")
             .unknown(by)
     }
 

@@ -10,7 +10,7 @@ use bright_adapter::programs::ThisHead;
 use runbook_core::digest::Digest;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
-use runbook_core::names::AbsPath;
+use runbook_core::names::{AbsPath, ClusterLabel};
 use runbook_core::names::{ModuleName, NodeName, RunId};
 use runbook_core::plan::{Command, ToolEffect};
 use runbook_core::ports::{EtcdTool, PortResult, Shell};
@@ -112,7 +112,8 @@ async fn examine(
     config.state_file = dir.path().join("state");
     config.timeout = patience;
     let missing = AbsPath::new("/no/such/directory").unwrap();
-    let mut settings = Settings::new(jiff::Timestamp::UNIX_EPOCH, &missing).unwrap();
+    let label = ClusterLabel::new("default").unwrap();
+    let mut settings = Settings::new(jiff::Timestamp::UNIX_EPOCH, label, &missing).unwrap();
     settings.backup_dir = missing;
     change(&mut settings);
     let tool: ToolOver = Arc::new(|_: Arc<dyn Shell>| -> Arc<dyn EtcdTool> { Arc::new(NoTool) });

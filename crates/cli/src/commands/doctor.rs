@@ -144,7 +144,8 @@ fn settings(cx: Context<'_>, args: &args::Doctor) -> Result<Settings, Failure> {
     let files = certificates(cx.options, &args.cluster);
     let [ca, client] = [&files.ca, &files.certificate].map(|file| path(file));
     let unusable = |error| Failure::usage("a path cannot be used").caused_by(&error);
-    let mut settings = Settings::new(Timestamp::now(), &path(&files.pki)?).map_err(unusable)?;
+    let mut settings = Settings::new(Timestamp::now(), args.cluster.clone(), &path(&files.pki)?)
+        .map_err(unusable)?;
     settings.ca = ca?;
     settings.client_certificate = client?;
     settings.overlay.clone_from(&args.overlay);

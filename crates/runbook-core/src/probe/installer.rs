@@ -3,8 +3,9 @@
 //! While a node is on its way nothing is done to it: acting again could catch it in the middle of its
 //! installation. Where it stands and somebody else has to do something, the answer says what.
 
-use super::Finding::{self, Holds, NotYet, Underway};
+use super::Finding::{self, Blind, Holds, NotYet, Underway};
 use super::{held, never};
+use crate::error::AdapterError;
 use crate::journal::Baseline;
 use crate::names::NodeName;
 use crate::ports::{PortResult, Ports};
@@ -146,6 +147,30 @@ async fn question(ports: &Ports, node: &NodeName, device: &Device) -> PortResult
         }
         _ => Ok(InstallerAsks::Nothing),
     }
+}
+
+/// Behind Reprovision a node in its installer is a danger: what it may ask leave for would take restored
+/// data along. One that is merely off is said to be so.
+pub(super) async fn silent(ports: &Ports, node: &NodeName, mut error: AdapterError) -> Finding {
+    let Ok(device) = ports.manager.device(node).await else {
+        return Blind(error);
+    };
+    let shown = format!("{node} is [{}]", device.status_with_flags());
+    if device.status == DeviceStatus::Up {
+        return Blind(error);
+    }
+    if let (DeviceStatus::Booting(_), Some(InstallerStep::Begun | InstallerStep::WaitsForUser)) =
+        (&device.status, device.installer)
+        && let Ok(InstallerAsks::Full(what)) = ports.manager.installer_asks(node).await
+    {
+        return held(
+            "installer-asks-again",
+            format!("{shown}, and its installer asks: {what}"),
+            "nobody in this run gives it leave: a FULL install would wipe the disk once more, guard and restored data included. Find out why it asks (a changed disk, a failed check). To keep the disk, `device; use NODE; set nextinstallmode SKIP; commit` in cmsh and reset it by hand; where the disk is lost, confirm it, `abandon` the run and plan anew",
+        );
+    }
+    error.what = format!("{}; {shown}", error.what);
+    Blind(error)
 }
 
 fn asks_else(node: &NodeName, what: &str) -> Finding {

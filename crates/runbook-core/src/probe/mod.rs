@@ -13,6 +13,7 @@ mod tool;
 
 use crate::error::AdapterError;
 use crate::journal::Baseline;
+use crate::names::NodeName;
 use crate::plan::Check;
 use crate::ports::{PortResult, Ports};
 
@@ -93,6 +94,11 @@ pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> 
         }
     }
     Holds(seen.join("; "))
+}
+
+/// A node that gives no answer: what the cluster manager knows of it.
+pub(crate) async fn silent(ports: &Ports, node: &NodeName, error: AdapterError) -> Finding {
+    installer::silent(ports, node, error).await
 }
 
 /// Asks one check.

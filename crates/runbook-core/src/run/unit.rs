@@ -141,7 +141,12 @@ impl Work<'_> {
 
     async fn look(&self) -> Finding {
         let before = self.run.ledger().machine.baseline(&self.unit.id).cloned();
-        probe::all(self.run.ports, &self.unit.done_when, before.as_ref()).await
+        let ports = self.run.ports;
+        let finding = probe::all(ports, &self.unit.done_when, before.as_ref()).await;
+        match (finding, &self.unit.member) {
+            (Finding::Blind(error), Some(node)) => probe::silent(ports, node, error).await,
+            (finding, _) => finding,
+        }
     }
 
     async fn act(&self, action: &Action) -> Result<Came, RunError> {

@@ -51,6 +51,16 @@ impl Place {
             .ok_or_else(|| io::Error::other("the table of mounts does not name its place"))
     }
 
+    /// What somebody else tells of a path: where its file system is mounted, and of which kind it is.
+    pub fn told(path: &Path, mount: &Path, kind: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            mount: mount.to_owned(),
+            kind: kind.to_owned(),
+            options: Vec::new(),
+        }
+    }
+
     fn in_table(path: &Path, table: &str) -> Option<Self> {
         let rows = table.lines().filter_map(Row::read);
         // The longest one; of two in one place the later one lies on top.
