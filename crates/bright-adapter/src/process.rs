@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use runbook_core::plan::Command;
 use runbook_core::ports::{CommandEntry, CommandLog};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How long output may still trickle in once the process is gone.
@@ -105,7 +106,8 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Runs it to its end. Dropping the future kills the process.
+    /// Runs it to its end. When its time is over, or the future is dropped, it is killed with all that it
+    /// has started.
     pub(crate) async fn run(&self) -> Result<Finished, Failure> {
         let mut child = tokio::process::Command::new(self.program)
             .args(self.args)
@@ -117,6 +119,7 @@ impl Job<'_> {
             .kill_on_drop(true)
             .spawn()
             .map_err(Failure::Start)?;
+        let mut group = Group::of(&child);
         let stdout = Mutex::new(Captured::new(self.output_limit));
         let stderr = Mutex::new(Captured::new(self.output_limit));
         let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -134,6 +137,8 @@ impl Job<'_> {
         .await
         .map_err(|_| Failure::Timeout(self.timeout))?
         .map_err(Failure::Start)?;
+        // What it has left running on purpose, as ssh its master connection, goes on.
+        group.0 = None;
         let whole = |captured: Mutex<Captured>| {
             let captured = captured.into_inner();
             captured.unwrap_or_else(PoisonError::into_inner).bytes()
@@ -143,6 +148,25 @@ impl Job<'_> {
             stdout: whole(stdout),
             stderr: whole(stderr),
         })
+    }
+}
+
+/// A program that still runs, by its process group: a wrapper around cmsh would leave cmsh behind.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &tokio::process::Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may be gone by now, which is as good.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
@@ -214,6 +238,41 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("bytes cut") && text.len() < 1100);
+    }
+
+    /// cmsh behind a wrapper, say: killing the wrapper alone would leave cmsh at work.
+    #[tokio::test]
+    async fn what_a_program_has_started_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("pid");
+        let started = || async {
+            loop {
+                let pid = std::fs::read_to_string(&note).unwrap_or_default();
+                if let Some(pid) = pid.strip_suffix('\n') {
+                    std::fs::remove_file(&note).unwrap();
+                    return Path::new("/proc").join(pid);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let gone = |process: std::path::PathBuf| async move {
+            // Killed, it may still have to be collected.
+            let state = || std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+            while !state().is_empty() && !state().contains(") Z ") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let script = format!("sleep 900 & echo $! > {}; wait", note.display());
+        let late = sh(&script, Duration::from_millis(500), 100);
+        let (result, process) = tokio::join!(late, started());
+        assert!(matches!(result, Err(Failure::Timeout(_))), "{result:?}");
+        gone(process).await;
+        let hour = sh(&script, Duration::from_secs(3600), 100);
+        let process = tokio::select! {
+            _ = hour => unreachable!("it waits for an hour"),
+            process = started() => process,
+        };
+        gone(process).await;
     }
 
     #[tokio::test]

@@ -158,7 +158,9 @@ fn a_killed_head_command_is_the_program_itself() {
         wait_healthy: false,
         ..small(1)
     });
-    let mut child = lab.head_command("sleep", ["600"]).spawn().expect("sleep");
+    // The head node sees every process of the machine: this one is like no other.
+    let time = format!("600.{}", std::process::id());
+    let mut child = lab.head_command("sleep", [&time]).spawn().expect("sleep");
     let name = format!("/proc/{}/comm", child.id());
     until("program", || {
         fs::read_to_string(&name).is_ok_and(|c| c == "sleep\n")
@@ -166,7 +168,7 @@ fn a_killed_head_command_is_the_program_itself() {
     child.kill().expect("kill");
     child.wait().expect("wait");
     let left = lab
-        .head_output("pgrep", ["-x", "-f", "sleep 600"])
+        .head_output("pgrep", ["-x", "-f", &format!("sleep {time}")])
         .expect("pgrep");
     assert_eq!(left.status.code(), Some(1), "{left:?}");
     let answer = lab
