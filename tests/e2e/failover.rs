@@ -158,4 +158,11 @@ fn a_stale_place_is_refused() {
     assert!(umount.expect("umount").success());
     let args = ["plan", "--spec", SPEC, "--state-dir", SHARED];
     on(&cluster, Head::First, &args).refused("shared-not-mounted");
+    // That nothing shows there is not said as if there were nothing.
+    let told = "nothing is mounted at /cm/shared here";
+    let status = on(&cluster, Head::First, &["status", "--state-dir", SHARED]).done();
+    assert!(status.stderr.contains(told), "{status}");
+    let resume = ["resume", "--yes", "--state-dir", SHARED];
+    let resume = on(&cluster, Head::First, &resume).refused("run-none");
+    assert!(resume.stderr.contains(told), "{resume}");
 }

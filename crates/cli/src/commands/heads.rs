@@ -117,6 +117,15 @@ pub(super) fn way_on(run: RunId, state_dir: &Path, shared: bool) -> Vec<String> 
     }
 }
 
+/// What is to be known where no run is found: a place that ought to be a mount, and is none.
+pub(super) fn nothing_mounted(dir: &Path) -> Option<String> {
+    let folder = Place::of(dir).ok()?.unmounted()?;
+    Some(format!(
+        "nothing is mounted at {0} here, as on a passive head node: runs kept there do not show. See `cmha status` and `findmnt {0}`",
+        folder.display()
+    ))
+}
+
 /// What `status` says of a run that another host worked on last.
 pub(super) fn remarks(dir: &RunDir, history: &History) -> Vec<String> {
     let elsewhere = history

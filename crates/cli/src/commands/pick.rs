@@ -7,10 +7,13 @@ use runbook_core::plan::{PlanKind, SealedPlan};
 use runbook_core::run::replay;
 use runbook_core::rundir::{Holder, RunDir, Standing, StateDir, StateError};
 
-use super::Context;
+use super::{Context, heads};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::status;
+
+/// There is no such run.
+const NONE: &str = "run-none";
 
 /// The run with this id, or whose id ends so.
 pub(super) fn named(state: &StateDir, text: &str) -> Result<RunDir, Failure> {
@@ -128,7 +131,7 @@ impl Record {
             machine: &self.machine,
             working,
             place: dir.path().display().to_string(),
-            remarks: super::heads::remarks(dir, &self.history),
+            remarks: heads::remarks(dir, &self.history),
         }
     }
 }
@@ -141,10 +144,17 @@ pub(super) fn open_record(dir: &RunDir) -> Result<Record, Failure> {
 /// The run that is named, or the only open one. Nothing is made where there is nothing.
 pub(super) fn one(cx: Context<'_>, text: Option<&str>) -> Result<RunDir, Failure> {
     let state = StateDir::existing(&cx.options.state_dir)?;
-    match (&state, text) {
+    let found = match (&state, text) {
         (Some(state), Some(text)) => named(state, text),
         (state, _) => only_open(state.as_ref()),
-    }
+    };
+    found.map_err(|failure| {
+        let none = failure.code == NONE;
+        match heads::nothing_mounted(&cx.options.state_dir).filter(|_| none) {
+            Some(line) => failure.hint(line),
+            None => failure,
+        }
+    })
 }
 
 /// Whose run it is: who was the last to work on it.
@@ -207,7 +217,7 @@ pub(super) fn worker(
 }
 
 fn none(what: String) -> Failure {
-    Failure::new(Exit::Locked, "run-none", what)
+    Failure::new(Exit::Locked, NONE, what)
         .hint("`restore-runbook status --all` lists the runs; --state-dir says where they are kept")
 }
 

@@ -8,7 +8,7 @@ use runbook_core::rundir::{self, GivenUp, RunDir, StateDir};
 use serde_json::{Value, json};
 
 use super::pick::Record;
-use super::{Context, pick};
+use super::{Context, heads, pick};
 use crate::args::{Listing, Status};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -40,6 +40,9 @@ fn empty(cx: Context<'_>, args: &Status, words: &str) -> Result<Exit, Failure> {
             let place = clean_line(&cx.options.state_dir.display().to_string());
             cx.ui.data(&format!("{words} ({place})\n"))?;
         }
+    }
+    if let Some(line) = heads::nothing_mounted(&cx.options.state_dir) {
+        cx.ui.warning(&line);
     }
     Ok(Exit::Done)
 }

@@ -24,7 +24,7 @@ pub(crate) fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> 
     let nodes: Vec<&str> = exposed.iter().map(NodeName::as_str).collect();
     (!nodes.is_empty()).then(|| {
         format!(
-            "a reboot may wipe restored data now: {} hold it and are no data nodes; do not reboot them; {way}",
+            "a reboot may wipe restored data now: {} (no data node yet, each of them); do not reboot them; {way}",
             nodes.join(", ")
         )
     })
