@@ -11,7 +11,7 @@ use super::effect::Effect;
 use super::state::{Etcd, Happening, Power, Sight, Stage, State};
 use crate::names::{AbsPath, RunId};
 use crate::spec::FullInstall;
-use crate::world::InstallMode;
+use crate::world::{InstallMode, InstallerStep};
 
 /// One incident; the number is the node's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub enum Incident {
     /// The cluster manager restarts or fails over: it is silent for a while, and then compares every
     /// role with its service.
     ManagerRestarts,
+    /// The other head node becomes the active one, as when a head dies: what was being provisioned is
+    /// forgotten, and the cluster manager is silent for a while.
+    FailsOver,
     /// The wall clock jumps by so many seconds.
     ClockJumps(i32),
     /// By hand: somebody starts etcd on a node that a guard stands on.
@@ -56,7 +59,7 @@ pub enum Incident {
 
 impl Incident {
     /// Every kind, on the first node.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Reboots(0),
         Self::GoesDown(0),
         Self::Hangs(0),
@@ -65,6 +68,7 @@ impl Incident {
         Self::SshCut(0),
         Self::MountLost(0),
         Self::ManagerRestarts,
+        Self::FailsOver,
         Self::ClockJumps(0),
         Self::EtcdStarted(0),
         Self::RoleGiven(0),
@@ -95,7 +99,7 @@ impl Incident {
             Self::PowerCycled(_) => Self::PowerCycled(at),
             Self::ModeCleared(_) => Self::ModeCleared(at),
             Self::DatanodeSet(_) => Self::DatanodeSet(at),
-            Self::ManagerRestarts | Self::ClockJumps(_) => self,
+            Self::ManagerRestarts | Self::FailsOver | Self::ClockJumps(_) => self,
         }
     }
 
@@ -250,14 +254,8 @@ impl State {
                 self.nodes[at].snapshot = Sight::Missing;
                 seen
             }
-            I::ManagerRestarts => {
-                self.scars.silent_until = self.now + self.rng.millis(500, 40_000);
-                for at in 0..self.nodes.len() {
-                    let epoch = self.nodes[at].epoch;
-                    self.after(500, 45_000, Happening::Reconcile(at, epoch));
-                }
-                true
-            }
+            I::ManagerRestarts => self.manager_restarts(),
+            I::FailsOver => self.fails_over(),
             I::ClockJumps(seconds) => {
                 self.scars.clock_skew_s += i64::from(seconds);
                 true
@@ -283,6 +281,28 @@ impl State {
                 set
             }
         }
+    }
+
+    fn manager_restarts(&mut self) -> bool {
+        self.scars.silent_until = self.now + self.rng.millis(500, 40_000);
+        for at in 0..self.nodes.len() {
+            let epoch = self.nodes[at].epoch;
+            self.after(500, 45_000, Happening::Reconcile(at, epoch));
+        }
+        true
+    }
+
+    fn fails_over(&mut self) -> bool {
+        let Some(active) = &mut self.active else {
+            return false;
+        };
+        *active = 1 - *active;
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].step == Some(InstallerStep::Works) {
+                self.installer_stops(at, Power::Failed, None);
+            }
+        }
+        self.manager_restarts()
     }
 
     fn reboots(&mut self, at: usize) -> bool {

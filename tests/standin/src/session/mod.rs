@@ -12,12 +12,11 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::process::{Command as Process, Stdio};
 
-use crate::client::Link;
 use crate::dialect::Stream;
 use crate::lexer::{self, Command, Part, Tail, Word};
 use crate::model::{Cluster, Object};
 use crate::nodelist;
-use crate::protocol::{NodeView, Reply, Request, View, Welcome};
+use crate::protocol::{Link, NodeView, Reply, Request, View, Welcome};
 use crate::scenario::What;
 use crate::schema::Kind;
 
@@ -71,8 +70,8 @@ struct Line {
     body: Option<String>,
 }
 
-pub(crate) struct Session {
-    pub(crate) link: Link,
+pub(crate) struct Session<'l> {
+    pub(crate) link: &'l mut dyn Link,
     pub(crate) welcome: Welcome,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -83,8 +82,8 @@ pub(crate) struct Session {
     aliases: BTreeMap<String, String>,
 }
 
-impl Session {
-    pub(crate) fn new(link: Link, welcome: Welcome) -> Self {
+impl<'l> Session<'l> {
+    pub(crate) fn new(link: &'l mut dyn Link, welcome: Welcome) -> Self {
         Self {
             link,
             welcome,

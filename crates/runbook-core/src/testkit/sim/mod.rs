@@ -32,6 +32,9 @@ pub struct Script {
     pub faults: Faults,
     /// Life by life; behind the last one the operator resumes until the run is complete.
     pub lives: Vec<Scene>,
+    /// How the cluster manager's programs speak, where real adapters ask them.
+    #[serde(default)]
+    pub dialect: u64,
 }
 
 /// One life, and what befalls the world before it and in it.
@@ -54,10 +57,26 @@ impl Script {
         draw::script(seed)
     }
 
-    /// Whether nothing but the ports, the program and its machine fails in it.
+    /// The same moments of a run for ports behind which it waits so many times as often.
+    #[must_use]
+    pub fn stretched(mut self, times: u64) -> Self {
+        for scene in &mut self.lives {
+            let ends = &mut scene.ends;
+            let waits = ends.waits.iter_mut().chain(&mut ends.halt);
+            let moments = waits.chain(scene.during.iter_mut().map(|(at, _)| at));
+            moments.for_each(|at| *at *= times);
+        }
+        self
+    }
+
+    /// Whether nothing but the ports, the program, its machine and the head node fails in it.
     fn is_calm(&self) -> bool {
-        let calm = |scene: &Scene| scene.before.is_empty() && scene.during.is_empty();
-        self.lives.iter().all(calm)
+        let incidents = |scene: &Scene| {
+            let during = scene.during.iter().map(|(_, incident)| *incident);
+            scene.before.iter().copied().chain(during).collect::<Vec<_>>()
+        };
+        let mut all = self.lives.iter().flat_map(incidents);
+        all.all(|incident| incident == Incident::FailsOver)
     }
 }
 
@@ -88,11 +107,12 @@ impl History {
 
 /// Plays a script.
 pub fn simulate(script: &Script) -> History {
-    simulate_through(script, &World::ports)
+    simulate_through(script, &World::ports_at)
 }
 
-/// Plays a script behind other ports on the same world: real adapters over fake programs.
-pub fn simulate_through(script: &Script, ports: &dyn Fn(&World) -> Ports) -> History {
+/// Plays a script behind other ports on the same world, those of the head node in a seat: real adapters
+/// over fake programs.
+pub fn simulate_through(script: &Script, ports: &dyn Fn(&World, usize) -> Ports) -> History {
     let world = script.world.clone().build();
     let mut operator = Operator::new(&world, script, ports);
     let broken = operator.restores().err();
