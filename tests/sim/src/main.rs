@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
-use runbook_core::testkit::sim::{Script, shrink, simulate};
+use runbook_core::testkit::sim::shrink;
+use sim::Through;
 
 /// Plays seeds of the simulator.
 #[derive(Parser)]
@@ -23,6 +24,9 @@ struct Args {
     /// On so many threads; as many as there are cores by default.
     #[arg(long)]
     jobs: Option<usize>,
+    /// What the run asks the world through.
+    #[arg(long, value_enum, default_value_t)]
+    through: Through,
     /// Prints one history, byte for byte.
     #[arg(long)]
     show: bool,
@@ -44,7 +48,7 @@ struct Sum {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.show {
-        let history = simulate(&Script::draw(args.from));
+        let history = args.through.play(&args.through.draw(args.from));
         println!("{}\n{:?}", history.text(), history.broken);
         return ExitCode::SUCCESS;
     }
@@ -77,7 +81,7 @@ fn play(args: &Args, next: &AtomicU64, stop: &AtomicBool) -> Sum {
         if seed >= args.from + args.seeds {
             break;
         }
-        let history = simulate(&Script::draw(seed));
+        let history = args.through.play(&args.through.draw(seed));
         sum.lives += u64::from(history.lives);
         sum.most_lives = sum.most_lives.max(history.lives);
         for (what, times) in history.had {
@@ -131,10 +135,10 @@ impl Sum {
         }
         let seeds = self.broken.values().flatten();
         if let Some(seed) = seeds.min() {
-            let smallest = shrink(&Script::draw(*seed), |script| {
-                simulate(script).broken.is_some()
-            });
-            let history = simulate(&smallest);
+            let through = args.through;
+            let breaks = |script: &_| through.play(script).broken.is_some();
+            let smallest = shrink(&through.draw(*seed), breaks);
+            let history = through.play(&smallest);
             println!("\n{}", history.text());
             println!("\nseed {seed}: {}", history.broken.unwrap_or_default());
             let line = serde_json::to_string(&smallest).unwrap_or_default();

@@ -208,13 +208,13 @@ impl World {
         self.state().scars.role_spool = Some(spool);
     }
 
-    /// What he does when he gives a run up: no installer is left asking or about to wipe.
+    /// What he does when he gives a run up: no installer is left asking, failed or about to wipe.
     pub fn call_off(&self) {
         let mut state = self.state();
         for at in 0..state.nodes.len() {
             let name = state.nodes[at].name.clone();
             state.records.mode.insert(name, None);
-            if state.nodes[at].asking {
+            if state.nodes[at].asking || state.nodes[at].power == Power::Failed {
                 state.scars.at(at).boot_by_hand = true;
                 state.goes_down(at);
                 state.begin_boot(at, Stage::Booting);
@@ -450,11 +450,17 @@ impl State {
     fn bring_up(&mut self, at: usize) {
         let waits = self.nodes[at].stuck;
         let node = &self.nodes[at];
-        let for_the_run = node.begins_off && node.wipes == 0 && !waits;
+        let failed = node.power == Power::Failed;
+        // It reboots what failed on its behalf.
+        let for_the_run = if failed {
+            node.wiped_in_boot
+        } else {
+            node.begins_off && node.wipes == 0 && !waits
+        };
         if matches!(node.power, Power::Up { .. } | Power::GoingDown) || for_the_run {
             return;
         }
-        if node.power == Power::Off || waits {
+        if node.power == Power::Off || failed || waits {
             let (name, category) = (node.name.clone(), node.category.clone());
             let full = self.records.mode[&name] == Some(InstallMode::Full);
             let planned = self.setup.spec.members[at].reprovision && node.wipes_of_run == 0;
