@@ -4,6 +4,7 @@
 //! nodes and a cluster manager of its own can be asked as a head node is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::dialect::{Dialect, DialectConfig};
 use crate::engine::{FULL_QUESTION, cmha_status};
@@ -190,7 +191,7 @@ struct Memory<'m> {
     hangs: bool,
     /// As it was behind the last change.
     seen: Seen,
-    view: Option<View>,
+    view: Option<Arc<View>>,
     may_change: bool,
 }
 
@@ -220,7 +221,7 @@ impl Memory<'_> {
             return Reply::Denied(dialect.passive_refuses().to_owned());
         }
         match request {
-            Request::Read => Reply::View(Box::new(self.view().clone())),
+            Request::Read => Reply::View(Arc::clone(self.view())),
             Request::Commit { kind, objects, .. } => Reply::Problems(self.commit(*kind, objects)),
             Request::Validate { kind, object } => {
                 Reply::Problems(self.view().cluster.problems(*kind, object))
@@ -269,9 +270,9 @@ impl Memory<'_> {
         }))
     }
 
-    fn view(&mut self) -> &View {
+    fn view(&mut self) -> &Arc<View> {
         let seen = &self.seen;
-        self.view.get_or_insert_with(|| seen.view())
+        self.view.get_or_insert_with(|| Arc::new(seen.view()))
     }
 
     fn obey(&mut self, order: &Order) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +102,7 @@ pub(crate) enum Request {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
     Welcome(Box<Welcome>),
-    View(Box<View>),
+    View(Arc<View>),
     Problems(Vec<Problem>),
     /// Per node, whether it went well, and the state or text to show.
     Results(Vec<NodeResult>),

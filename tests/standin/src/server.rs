@@ -237,7 +237,7 @@ impl<'a> Session<'a> {
             }
             Request::Read => {
                 noted_read(daemon, client);
-                Reply::View(Box::new(daemon.view()))
+                Reply::View(Arc::new(daemon.view()))
             }
             Request::Commit {
                 kind,

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
 
 use crate::dialect::Stream;
 use crate::lexer::{self, Command, Part, Tail, Word};
@@ -218,15 +219,15 @@ impl<'l> Session<'l> {
     }
 
     /// What the daemon has, with this session's edits on top.
-    fn view(&mut self) -> Result<View, Failure> {
+    fn view(&mut self) -> Result<Arc<View>, Failure> {
         match self.call(&Request::Read)? {
             Reply::View(mut view) => {
                 for ((kind, key), edited) in &self.edits {
-                    if let Some(object) = view.cluster.find_mut(*kind, key) {
+                    if let Some(object) = Arc::make_mut(&mut view).cluster.find_mut(*kind, key) {
                         *object = edited.clone();
                     }
                 }
-                Ok(*view)
+                Ok(view)
             }
             _ => Err(Failure::new(
                 Sort::Lost,
