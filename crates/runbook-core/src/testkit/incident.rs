@@ -10,7 +10,7 @@ use super::disk::{Data, Thing};
 use super::effect::Effect;
 use super::state::{Etcd, Happening, Power, Sight, Stage, State};
 use crate::names::{AbsPath, RunId};
-use crate::spec::FullInstall;
+use crate::spec::{DatanodeAgain, FullInstall};
 use crate::world::{InstallMode, InstallerStep};
 
 /// One incident; the number is the node's place.
@@ -140,6 +140,8 @@ pub(super) struct Scar {
     pub(super) keeps_disk: bool,
     /// A guarded etcd was started by hand, and may still be failing.
     pub(super) etcd_by_hand: bool,
+    /// FULL was set when every node had reached the run's goal: its last look may have been before.
+    pub(super) behind: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
     /// It had the role and no data when the run came, and something started it before Stop.
@@ -315,15 +317,33 @@ impl State {
         true
     }
 
-    /// Only while the node has neither the role nor the restored data: between Chown and Datanode it is
-    /// a window that each plan names, and no run can close.
+    /// Not where nothing could protect the node: one that is no data node and has the role beside its old
+    /// data is wiped and started empty by the cluster manager, and one that is none and is armed lies in
+    /// the window that each plan names, unless its spec never opens it.
     fn full_again(&mut self, at: usize) -> bool {
-        if self.nodes[at].power == Power::Off || self.holds_role(at) || self.is_armed(at) {
+        let exposed = if self.is_armed(at) {
+            !self.never_exposes()
+        } else {
+            self.holds_role(at)
+        };
+        let lost = exposed && !self.is_data_node(&self.nodes[at]);
+        if self.nodes[at].power == Power::Off || lost {
             return false;
         }
+        let there = |at: usize| self.is_settled(at) || self.scars.of(at).behind;
+        let behind = (0..self.nodes.len()).all(there);
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
+        self.scars.at(at).behind = behind;
         self.reboots(at)
+    }
+
+    /// Whether the node is as a complete run leaves it.
+    fn is_settled(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        let serves = matches!(node.etcd, Etcd::Serving(_, Data::Restored));
+        let protected = self.is_data_node(node) && self.records.mode[&node.name].is_none();
+        serves && protected && self.holds_role(at)
     }
 
     fn etcd_started(&mut self, at: usize) -> bool {
@@ -393,6 +413,7 @@ impl State {
             disk_lost: scar.disk_lost,
             boot_by_hand: scar.boot_by_hand,
             cut_short: scar.cut_short,
+            behind: scar.behind,
             ..Scar::default()
         };
         let name = self.nodes[at].name.clone();
@@ -437,7 +458,12 @@ impl State {
         self.bring_up(at);
     }
 
-    fn is_armed(&self, at: usize) -> bool {
+    /// Whether the spec has no node hold restored data that is no data node.
+    pub(super) fn never_exposes(&self) -> bool {
+        self.setup.spec.datanode_again == DatanodeAgain::AfterReprovision
+    }
+
+    pub(super) fn is_armed(&self, at: usize) -> bool {
         let tree = self.nodes[at].disk.tree(&self.setup.spool);
         tree.is_some_and(|tree| tree.data == Data::Restored)
     }
