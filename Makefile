@@ -85,10 +85,13 @@ snapshots: setup
 
 # The simulator, in the profile of a release. A seed that breaks a rule is printed with its history, shrunk to
 # what it takes: its last line goes to crates/runbook-core/tests/kept.jsonl, which `make test` plays first.
+# THROUGH=cmsh plays it behind the real adapter of cmsh, with the stand-in's texts; what that breaks goes to
+# tests/sim/tests/kept.jsonl.
 SEEDS ?= 100000
 FROM ?= 0
+THROUGH ?= ports
 sim:
-	$(CARGO) run --release --package sim -- $(SEEDS) --from $(FROM)
+	$(CARGO) run --release --package sim -- $(SEEDS) --from $(FROM) --through $(THROUGH)
 
 # The mutants of tests/mutants, each with the tests that kill it: scripts/mutants.sh NAME for one.
 mutants:

@@ -144,7 +144,8 @@ pub(super) struct Scar {
     pub(super) behind: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
-    /// It had the role and no data when the run came, and something started it before Stop.
+    /// It had the role and no data when the run came, and something started it before Stop; or a hand had
+    /// given it the role.
     pub(super) found_empty: bool,
     role_taken: bool,
     datanode_set: bool,
@@ -373,7 +374,10 @@ impl State {
         } else {
             self.records.overlay.remove(&name);
         }
+        let serves = matches!(self.nodes[at].etcd, Etcd::Serving(..));
         let scar = self.scars.at(at);
+        // What was started for a role by hand outlives it for a moment.
+        scar.found_empty |= scar.role_by_hand && serves;
         (scar.role_by_hand, scar.role_taken) = (given, !given);
         let epoch = self.nodes[at].epoch;
         self.after(500, 8_000, Happening::Reconcile(at, epoch));

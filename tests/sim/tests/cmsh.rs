@@ -1,0 +1,117 @@
+//! The simulator behind the real adapter of `cmsh`: the same seeds, rules and operator as without it.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use bright_adapter::programs::Finished;
+use runbook_core::testkit::Fault;
+use runbook_core::testkit::sim::{Script, shrink};
+use sim::{Through, play_behind};
+
+const CMSH: Through = Through::Cmsh;
+
+fn is_well(script: &Script) {
+    let history = CMSH.play(script);
+    if let Some(rule) = &history.broken {
+        let line = serde_json::to_string(script).unwrap_or_default();
+        panic!("{rule}\n{}\n{rule}\n{line}", history.text());
+    }
+}
+
+/// Each line of `kept.jsonl` broke a rule once, of the code or of the simulator itself.
+#[test]
+fn kept_histories() {
+    for line in include_str!("kept.jsonl").lines() {
+        is_well(&serde_json::from_str(line).expect("a script"));
+    }
+}
+
+/// `make sim THROUGH=cmsh SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
+#[test]
+fn some_seeds() {
+    let (next, had) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()));
+    let play = || {
+        let mut own = BTreeSet::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= 400 {
+                break;
+            }
+            let script = CMSH.draw(seed);
+            let history = CMSH.play(&script);
+            if let Some(rule) = history.broken {
+                is_well(&shrink(&script, |s| CMSH.play(s).broken.is_some()));
+                panic!("seed {seed}: {rule}");
+            }
+            own.extend(history.had.into_keys());
+        }
+        had.lock().expect("nobody panics with it").extend(own);
+    };
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(play);
+        }
+    });
+    let had = had.into_inner().expect("nobody panics with it");
+    let faults = Fault::ALL.map(|kind| format!("fault {kind:?}"));
+    let rest = [
+        "halt cmsh-not-permitted",
+        "halt cmsh-refused",
+        "halt cmsh-timeout",
+        "halt head-changed",
+        "incident FailsOver",
+        "incident ManagerRestarts",
+        "undo",
+        "went to the other head",
+    ];
+    for what in rest.map(String::from).into_iter().chain(faults) {
+        assert!(had.contains(&what), "{what} in none of {had:#?}");
+    }
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    for seed in 0..20 {
+        let script = CMSH.draw(seed);
+        let (one, other) = (CMSH.play(&script), CMSH.play(&script));
+        assert!(one.text() == other.text(), "seed {seed}");
+        assert_eq!(
+            (one.had, one.lives),
+            (other.had, other.lives),
+            "seed {seed}"
+        );
+    }
+}
+
+/// How many of these seeds break a rule when `cmsh` says this instead of that.
+fn broken(says: fn(Finished) -> Finished) -> usize {
+    let breaks = |seed: &u64| play_behind(&CMSH.draw(*seed), says).broken.is_some();
+    (0..60).filter(breaks).count()
+}
+
+fn replaced(mut finished: Finished, that: &str, this: &str) -> Finished {
+    let text = String::from_utf8_lossy(&finished.stdout).replace(that, this);
+    finished.stdout = text.into_bytes();
+    finished
+}
+
+/// The rules look at the world and not at what is said of it, so a text that is wrong is noticed.
+#[test]
+fn a_wrong_answer_breaks_a_rule() {
+    assert_eq!(broken(|finished| finished), 0);
+    let yes = |finished| replaced(finished, r#""datanode": "no""#, r#""datanode": "yes""#);
+    assert!(broken(yes) > 0, "every node is said to be a data node");
+    let cleared = |finished| {
+        replaced(
+            finished,
+            r#""nextinstallmode": "FULL""#,
+            r#""nextinstallmode": """#,
+        )
+    };
+    assert!(broken(cleared) > 0, "no install mode is ever set");
+    let nobody = |finished| replaced(finished, "Etcd::Host", "Etcd::Guest");
+    assert!(broken(nobody) > 0, "nobody has the role");
+}
