@@ -383,7 +383,12 @@ impl State {
             self.remember();
         }
         let planned = self.setup.spec.members[at].reprovision;
-        let to_be_wiped = planned && self.nodes[at].wipes_of_run == 0;
+        // A run that found the disk as if it had been wiped has restored it by now.
+        let restored =
+            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let to_be_wiped = planned
+            && self.nodes[at].wipes_of_run == 0
+            && !self.nodes[at].disk.things().any(restored);
         if scar.datanode_set && to_be_wiped {
             self.records.datanode.insert(name.clone(), false);
         }
