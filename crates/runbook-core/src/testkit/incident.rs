@@ -138,8 +138,8 @@ pub(super) struct Scar {
     pub(super) etcd_by_hand: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
-    /// It had the role and no data when the run came, and something started it before Stop.
-    pub(super) found_empty: bool,
+    /// The etcd that serves was started before Stop, or for a role that is there by hand.
+    pub(super) started_excused: bool,
     role_taken: bool,
     datanode_set: bool,
     mode_cleared: bool,
@@ -173,7 +173,7 @@ impl Scars {
     /// No etcd serves there any more: the next start is looked at anew.
     pub(super) fn stopped(&mut self, at: usize) {
         if let Some(scar) = self.nodes.get_mut(&at) {
-            scar.found_empty = false;
+            scar.started_excused = false;
         }
     }
 
@@ -182,7 +182,7 @@ impl Scars {
     pub(super) fn excuses(&self, at: usize) -> bool {
         let by_hand = |scar: &Scar| {
             let taken = scar.moved.is_some() || scar.guard.is_some();
-            scar.role_by_hand || taken || scar.found_empty
+            scar.role_by_hand || taken || scar.started_excused
         };
         self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }

@@ -433,7 +433,7 @@ impl State {
                 node.etcd = Etcd::Serving(identity.clone(), Data::Empty);
                 node.disk
                     .put(&spool, Thing::Tree(empty_tree(identity, &owner)));
-                self.scars.at(at).found_empty = self.scars.before_stop;
+                self.scars.at(at).started_excused = self.scars.excuses(at);
             }
             Some(Thing::Tree(tree))
                 if tree.owner == owner.as_str()
