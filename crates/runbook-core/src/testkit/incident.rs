@@ -210,6 +210,7 @@ impl World {
         for at in 0..state.nodes.len() {
             let name = state.nodes[at].name.clone();
             state.records.mode.insert(name, None);
+            state.scars.at(at).mode_cleared = false;
             if state.nodes[at].asking {
                 state.scars.at(at).boot_by_hand = true;
                 state.goes_down(at);
