@@ -12,6 +12,10 @@ use clap::Parser;
 use runbook_core::testkit::sim::shrink;
 use sim::Through;
 
+/// A history is many small pieces, and every core makes them at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Plays seeds of the simulator.
 #[derive(Parser)]
 struct Args {

@@ -83,7 +83,10 @@ impl Manager for Keeper<'_, '_> {
             Some(_) => HEADS[self.seat].to_owned(),
             None => seen.heads[0].clone(),
         };
-        let holds = role.holders.iter().filter(|holder| !holder.sources.is_empty());
+        let holds = role
+            .holders
+            .iter()
+            .filter(|holder| !holder.sources.is_empty());
         seen.overlays.push(SeenOverlay {
             name: role.overlay.to_string(),
             nodes: holds.map(|holder| holder.node.to_string()).collect(),
@@ -103,7 +106,9 @@ impl Manager for Keeper<'_, '_> {
 
     fn obey(&mut self, order: &Order) -> Result<(), String> {
         let effect = effect(order).ok_or("no such thing")?;
-        self.desk.obey(&effect).map_err(|refused| refused.to_string())
+        self.desk
+            .obey(&effect)
+            .map_err(|refused| refused.to_string())
     }
 }
 

@@ -249,7 +249,11 @@ impl Memory<'_> {
             output,
             version,
         } = self.speech;
-        if self.fault.as_ref().is_some_and(|f| f.what == Mishap::NoDaemon) {
+        if self
+            .fault
+            .as_ref()
+            .is_some_and(|f| f.what == Mishap::NoDaemon)
+        {
             return Reply::Error(dialect.no_daemon("localhost", "Connection refused"));
         }
         let here = &self.seen.here;
@@ -400,7 +404,10 @@ impl Seen {
         let devices = devices.chain(self.nodes.iter().map(|node| self.device(node)));
         let mut objects = BTreeMap::from([
             (Kind::Device, devices.collect::<Vec<_>>()),
-            (Kind::Category, self.categories.iter().map(category).collect()),
+            (
+                Kind::Category,
+                self.categories.iter().map(category).collect(),
+            ),
             (
                 Kind::ConfigurationOverlay,
                 self.overlays.iter().map(overlay).collect(),

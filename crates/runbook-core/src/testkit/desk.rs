@@ -115,7 +115,11 @@ impl World {
                 state.faults.question()
             };
             let chance = fault.map_or(0, |_| state.rng.next());
-            let most = if fault == Some(Fault::Slow) { 20_000 } else { 60 };
+            let most = if fault == Some(Fault::Slow) {
+                20_000
+            } else {
+                60
+            };
             (Luck { fault, chance }, state.rng.millis(1, most))
         };
         let done = Arc::new(Mutex::new(None));

@@ -144,9 +144,8 @@ pub(super) struct Scar {
     pub(super) behind: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
-    /// It had the role and no data when the run came, and something started it before Stop; or a hand had
-    /// given it the role.
-    pub(super) found_empty: bool,
+    /// The etcd that serves was started before Stop, or for a role that is there by hand.
+    pub(super) started_excused: bool,
     role_taken: bool,
     datanode_set: bool,
     mode_cleared: bool,
@@ -180,7 +179,7 @@ impl Scars {
     /// No etcd serves there any more: the next start is looked at anew.
     pub(super) fn stopped(&mut self, at: usize) {
         if let Some(scar) = self.nodes.get_mut(&at) {
-            scar.found_empty = false;
+            scar.started_excused = false;
         }
     }
 
@@ -189,7 +188,7 @@ impl Scars {
     pub(super) fn excuses(&self, at: usize) -> bool {
         let by_hand = |scar: &Scar| {
             let taken = scar.moved.is_some() || scar.guard.is_some();
-            scar.role_by_hand || taken || scar.found_empty
+            scar.role_by_hand || taken || scar.started_excused
         };
         self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }
@@ -217,6 +216,7 @@ impl World {
         for at in 0..state.nodes.len() {
             let name = state.nodes[at].name.clone();
             state.records.mode.insert(name, None);
+            state.scars.at(at).mode_cleared = false;
             if state.nodes[at].asking || state.nodes[at].power == Power::Failed {
                 state.scars.at(at).boot_by_hand = true;
                 state.goes_down(at);
@@ -374,10 +374,7 @@ impl State {
         } else {
             self.records.overlay.remove(&name);
         }
-        let serves = matches!(self.nodes[at].etcd, Etcd::Serving(..));
         let scar = self.scars.at(at);
-        // What was started for a role by hand outlives it for a moment.
-        scar.found_empty |= scar.role_by_hand && serves;
         (scar.role_by_hand, scar.role_taken) = (given, !given);
         let epoch = self.nodes[at].epoch;
         self.after(500, 8_000, Happening::Reconcile(at, epoch));
@@ -428,7 +425,12 @@ impl State {
             self.remember();
         }
         let planned = self.setup.spec.members[at].reprovision;
-        let to_be_wiped = planned && self.nodes[at].wipes_of_run == 0;
+        // A run that found the disk as if it had been wiped has restored it by now.
+        let restored =
+            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let to_be_wiped = planned
+            && self.nodes[at].wipes_of_run == 0
+            && !self.nodes[at].disk.things().any(restored);
         if scar.datanode_set && to_be_wiped {
             self.records.datanode.insert(name.clone(), false);
         }
@@ -511,6 +513,13 @@ impl State {
             self.scars.at(at).boot_by_hand = true;
             self.goes_down(at);
             self.begin_boot(at, Stage::Booting);
+        }
+    }
+
+    /// A run was told that an installer has given up: it is rebooted on its behalf.
+    pub(super) fn installs_again(&mut self, at: usize) {
+        if self.nodes[at].power == Power::Failed {
+            self.begin_boot(at, Stage::Down);
         }
     }
 

@@ -222,6 +222,7 @@ impl<'a> Operator<'a> {
             };
             match failure.code.as_str() {
                 "disk-not-wiped" => state.provision_by_hand(at),
+                "installer-failed" => state.installs_again(at),
                 "node-came-up" => state.power_off(at),
                 _ => {}
             }
