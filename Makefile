@@ -6,7 +6,8 @@
 #   make unit                what needs no lab
 #   make e2e T=NAME          some of the lab's tests
 #   make snapshots T=NAME    our numbers against etcd's, on snapshots of every etcd to be had
-#   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere
+#   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere, THROUGH=cmsh
+#                            plays them behind the real adapter of cmsh
 #   make mutants             takes one safeguard away at a time: the tests have to notice each
 #   make mutants-wide        the same with cargo-mutants over machine, journal and engine; takes hours
 #   make bench               how long a proof takes, beside what others do with the same file

@@ -86,32 +86,18 @@ fn one_seed_is_one_history() {
     }
 }
 
-/// How many of these seeds break a rule when `cmsh` says this instead of that.
-fn broken(says: fn(Finished) -> Finished) -> usize {
-    let breaks = |seed: &u64| play_behind(&CMSH.draw(*seed), says).broken.is_some();
-    (0..60).filter(breaks).count()
-}
-
-fn replaced(mut finished: Finished, that: &str, this: &str) -> Finished {
-    let text = String::from_utf8_lossy(&finished.stdout).replace(that, this);
-    finished.stdout = text.into_bytes();
-    finished
-}
-
 /// The rules look at the world and not at what is said of it, so a text that is wrong is noticed.
 #[test]
 fn a_wrong_answer_breaks_a_rule() {
-    assert_eq!(broken(|finished| finished), 0);
-    let yes = |finished| replaced(finished, r#""datanode": "no""#, r#""datanode": "yes""#);
-    assert!(broken(yes) > 0, "every node is said to be a data node");
-    let cleared = |finished| {
-        replaced(
-            finished,
-            r#""nextinstallmode": "FULL""#,
-            r#""nextinstallmode": """#,
-        )
+    let believed = |mut finished: Finished| {
+        let text = String::from_utf8_lossy(&finished.stdout);
+        let text = text.replace(r#""datanode": "no""#, r#""datanode": "yes""#);
+        finished.stdout = text.into_bytes();
+        finished
     };
-    assert!(broken(cleared) > 0, "no install mode is ever set");
-    let nobody = |finished| replaced(finished, "Etcd::Host", "Etcd::Guest");
-    assert!(broken(nobody) > 0, "nobody has the role");
+    let lost = |seed| {
+        let broken = play_behind(&CMSH.draw(seed), believed).broken;
+        broken.is_some_and(|rule| rule.contains("no data node"))
+    };
+    assert!((0..60).any(lost), "nothing is a data node, and nobody sees");
 }

@@ -130,7 +130,14 @@ fn mishaps_befall_the_session() {
 #[test]
 fn each_head_knows_its_part() {
     let mut cluster = Cluster::new();
-    let args = ["-n", "-r", "--color=no", "--hide-events", "-c", "cmha status"];
+    let args = [
+        "-n",
+        "-r",
+        "--color=no",
+        "--hide-events",
+        "-c",
+        "cmha status",
+    ];
     let mut part = |here: &str| {
         here.clone_into(&mut cluster.seen.here);
         let ended = cluster.run(None, &args).expect("it ends");
