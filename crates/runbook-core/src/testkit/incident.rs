@@ -27,7 +27,7 @@ pub enum Incident {
     KeepsDisk(usize),
     /// A changed disk: it boots and is provisioned FULL, unless it is a data node.
     FullAgain(usize),
-    /// Connections to it are cut; what was sent goes on by itself.
+    /// Connections to it are cut, or the next one where there is none; what was sent goes on by itself.
     SshCut(usize),
     /// The shared storage goes away from it.
     MountLost(usize),
@@ -140,6 +140,8 @@ pub(super) struct Scar {
     pub(super) cut_short: bool,
     pub(super) hangs: bool,
     pub(super) keeps_disk: bool,
+    /// The connection of the next command is cut.
+    ssh_cut: bool,
     /// A guarded etcd was started by hand, and may still be failing.
     pub(super) etcd_by_hand: bool,
     /// FULL was set when the run was at its last phase: its last look at this may have been before.
@@ -176,6 +178,12 @@ impl Scars {
         let by_hand =
             |scar: &Scar| scar.role_by_hand || scar.moved.is_some() || scar.guard.is_some();
         self.nodes.get(&at).is_some_and(by_hand)
+    }
+
+    /// Whether the connection that is made now is to be cut.
+    pub(super) fn cuts(&mut self, at: usize) -> bool {
+        let scar = self.nodes.get_mut(&at);
+        scar.is_some_and(|scar| std::mem::take(&mut scar.ssh_cut))
     }
 
     /// No etcd serves there any more: the next start is looked at anew.
@@ -253,7 +261,11 @@ impl State {
             I::Hangs(at) => !std::mem::replace(&mut self.scars.at(at).hangs, true),
             I::KeepsDisk(at) => !std::mem::replace(&mut self.scars.at(at).keeps_disk, true),
             I::FullAgain(at) => self.full_again(at),
-            I::SshCut(at) => self.cut_ssh(at),
+            I::SshCut(at) => {
+                let cut = self.cut_ssh(at);
+                self.scars.at(at).ssh_cut = !cut;
+                true
+            }
             I::MountLost(at) => {
                 let seen = self.nodes[at].snapshot != Sight::Missing;
                 self.nodes[at].snapshot = Sight::Missing;
