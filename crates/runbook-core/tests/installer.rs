@@ -126,34 +126,6 @@ fn both_plans_tell_the_other_way() {
     }
 }
 
-/// Before the confirm nothing is lost: an undo is possible, and says what to do with the node.
-#[test]
-fn before_the_confirm_there_is_a_way_back() {
-    let world = asked(1).build();
-    let mut lives = Lives::of(&world);
-    let mut at = 0;
-    while world.times(&Effect::WaitsForConfirmation) == 0 {
-        at += 1;
-        lives.live(Mortal::halted(at));
-    }
-    assert_eq!(world.times(&Effect::Wiped), 0);
-    let undo = Draft::undo(lives.plan(), lives.machine().unwrap(), run_id(2)).unwrap();
-    let undo = undo.seal(&world.ports()).unwrap();
-    let told = |unit: &runbook_core::plan::Unit| {
-        unit.skip.as_ref().is_some_and(|why| why.contains("NOSYNC"))
-    };
-    assert!(undo.units.iter().any(told));
-    // The undo of what is on the node waits for the node.
-    let mut back = Lives::with_plan(&world, undo);
-    assert!(!back.live(Mortal::never()).completed());
-    world.lose_power(&node("node001"));
-    world.pass(Duration::from_secs(300));
-    assert!(back.live(Mortal::never()).completed(), "{}", world.story());
-    assert_eq!(world.times(&Effect::Wiped), 0);
-    assert_eq!(world.times(&Effect::Datanode(false)), 0);
-    assert_eq!(world.verdict(), Ok(()));
-}
-
 /// Somebody else is faster, at the console: the run finds its work done.
 #[test]
 fn somebody_else_confirms() {

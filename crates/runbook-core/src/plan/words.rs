@@ -234,6 +234,9 @@ impl fmt::Display for Check {
                     "{node} is through with its installer, UP, and answers ssh"
                 )
             }
+            Self::OutOfInstaller { node } => {
+                write!(f, "{node} is out of its installer, UP, and answers ssh")
+            }
             Self::NothingClearedAtBoot { node } => {
                 write!(f, "blockdevicesclearedonnextboot of {node} is empty")
             }
