@@ -2,11 +2,15 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "common/sweep.rs"]
+mod sweep;
+
 use runbook_core::danger::{Danger, dangers};
 use runbook_core::machine::UnitState;
 use runbook_core::names::NodeName;
 use runbook_core::plan::Draft;
 use runbook_core::testkit::{Builder, Effect, Lives, Mortal, World, run_id};
+use sweep::at_every_await;
 
 fn node(name: &str) -> NodeName {
     NodeName::new(name).unwrap()
@@ -23,10 +27,7 @@ fn done(lives: &Lives, unit: &str) -> bool {
 
 /// A run of this world that dies at each of its awaits in turn, or at every so manieth.
 fn sweep(world: &Builder, step: usize, mut look: impl FnMut(&World, &Lives)) {
-    let mut measure = Lives::of(&world.clone().build());
-    measure.live(Mortal::never());
-    for at in (1..=measure.waits()).step_by(step) {
-        let world = world.clone().build();
+    for (at, world) in at_every_await(world).step_by(step) {
         let mut lives = Lives::of(&world);
         lives.live(Mortal::after(at));
         look(&world, &lives);
