@@ -195,8 +195,8 @@ impl Life<'_> {
                     "\n{} by run {run}, {took} in this life",
                     paint(GOOD, line)
                 ));
-                for line in left_as_it_is(self.plan) {
-                    ui.note(&format!("  left as it is: {line}"));
+                for line in not_taken_back(self.plan) {
+                    ui.note(&format!("  not taken back: {line}"));
                 }
             }
         }
@@ -284,7 +284,7 @@ fn unverified(history: &History) -> Vec<String> {
 }
 
 /// What an undo does not take back, each with the reason.
-fn left_as_it_is(undo: &SealedPlan) -> impl Iterator<Item = String> {
+fn not_taken_back(undo: &SealedPlan) -> impl Iterator<Item = String> {
     undo.units.iter().filter_map(|unit| {
         let why = unit.skip.as_ref()?;
         Some(format!("{}: {}", unit.id, clean_line(why)))
