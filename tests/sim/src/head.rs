@@ -26,7 +26,7 @@ pub struct Head {
 
 impl std::fmt::Debug for Head {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Head").field("seat", &self.seat).finish()
+        write!(f, "Head({})", self.seat)
     }
 }
 

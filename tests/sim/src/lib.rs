@@ -35,6 +35,14 @@ impl Through {
         }
     }
 
+    /// Where scripts are kept that once broke a rule.
+    pub const fn kept(self) -> &'static str {
+        match self {
+            Self::Ports => "crates/runbook-core/tests/kept.jsonl",
+            Self::Cmsh => "tests/sim/tests/kept.jsonl",
+        }
+    }
+
     /// Plays a script.
     pub fn play(self, script: &Script) -> History {
         match self {

@@ -146,7 +146,7 @@ impl Sum {
             println!("\n{}", history.text());
             println!("\nseed {seed}: {}", history.broken.unwrap_or_default());
             let line = serde_json::to_string(&smallest).unwrap_or_default();
-            println!("to be kept in crates/runbook-core/tests/kept.jsonl:\n{line}");
+            println!("to be kept in {}:\n{line}", through.kept());
         }
         ExitCode::FAILURE
     }

@@ -133,6 +133,7 @@ impl State {
             }
         };
         bump_if(store, changed);
+        self.scars.verifies |= matches!(effect, ClientEffect::PutCanary { .. });
         if changed {
             self.log(Some(at), logged);
         } else {

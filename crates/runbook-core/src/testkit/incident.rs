@@ -120,6 +120,8 @@ pub(super) struct Scars {
     pub(super) role_spool: Option<AbsPath>,
     /// No run has taken the role away yet: what starts for it is what the run has found.
     pub(super) before_stop: bool,
+    /// The run is at its last phase: it has written a canary key.
+    pub(super) verifies: bool,
     nodes: BTreeMap<usize, Scar>,
 }
 
@@ -140,7 +142,7 @@ pub(super) struct Scar {
     pub(super) keeps_disk: bool,
     /// A guarded etcd was started by hand, and may still be failing.
     pub(super) etcd_by_hand: bool,
-    /// FULL was set when every node had reached the run's goal: its last look may have been before.
+    /// FULL was set when the run was at its last phase: its last look at this may have been before.
     pub(super) behind: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
@@ -332,7 +334,7 @@ impl State {
             return false;
         }
         let there = |at: usize| self.is_settled(at) || self.scars.of(at).behind;
-        let behind = (0..self.nodes.len()).all(there);
+        let behind = self.scars.verifies || (0..self.nodes.len()).all(there);
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
         self.scars.at(at).behind = behind;
@@ -513,6 +515,13 @@ impl State {
             self.scars.at(at).boot_by_hand = true;
             self.goes_down(at);
             self.begin_boot(at, Stage::Booting);
+        }
+    }
+
+    /// A run was told that an installer has given up: it is rebooted on its behalf.
+    pub(super) fn installs_again(&mut self, at: usize) {
+        if self.nodes[at].power == Power::Failed {
+            self.begin_boot(at, Stage::Down);
         }
     }
 

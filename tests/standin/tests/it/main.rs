@@ -1,4 +1,4 @@
-//! The built daemon and client, with nodes made of files.
+//! The built daemon and client, with nodes made of files; and `cmsh` in memory.
 
 #[cfg(test)]
 mod effects;
@@ -8,6 +8,8 @@ mod grammar;
 mod heads;
 #[cfg(test)]
 mod installs;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]

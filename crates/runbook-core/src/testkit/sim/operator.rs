@@ -91,9 +91,12 @@ impl<'a> Operator<'a> {
             }
             came = self.plans_anew()?;
         }
-        // What befell the world behind the last step is put right, and etcd started where it should.
-        self.world.mend();
-        self.world.pass(Duration::from_secs(300));
+        // What befell the world behind the last step is put right, and etcd started where it should. A node
+        // that was on its way shows only then what it waits for.
+        for seconds in [60, 300] {
+            self.world.mend();
+            self.world.pass(Duration::from_secs(seconds));
+        }
         self.world.restored()?;
         self.world.repeated()
     }
@@ -219,6 +222,7 @@ impl<'a> Operator<'a> {
             };
             match failure.code.as_str() {
                 "disk-not-wiped" => state.provision_by_hand(at),
+                "installer-failed" => state.installs_again(at),
                 "node-came-up" => state.power_off(at),
                 _ => {}
             }

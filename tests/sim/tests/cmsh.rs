@@ -1,0 +1,103 @@
+//! The simulator behind the real adapter of `cmsh`: the same seeds, rules and operator as without it.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use bright_adapter::programs::Finished;
+use runbook_core::testkit::Fault;
+use runbook_core::testkit::sim::{Script, shrink};
+use sim::{Through, play_behind};
+
+const CMSH: Through = Through::Cmsh;
+
+fn is_well(script: &Script) {
+    let history = CMSH.play(script);
+    if let Some(rule) = &history.broken {
+        let line = serde_json::to_string(script).unwrap_or_default();
+        panic!("{rule}\n{}\n{rule}\n{line}", history.text());
+    }
+}
+
+/// Each line of `kept.jsonl` broke a rule once, of the code or of the simulator itself.
+#[test]
+fn kept_histories() {
+    for line in include_str!("kept.jsonl").lines() {
+        is_well(&serde_json::from_str(line).expect("a script"));
+    }
+}
+
+/// `make sim THROUGH=cmsh SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
+#[test]
+fn some_seeds() {
+    let (next, had) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()));
+    let play = || {
+        let mut own = BTreeSet::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= 400 {
+                break;
+            }
+            let script = CMSH.draw(seed);
+            let history = CMSH.play(&script);
+            if let Some(rule) = history.broken {
+                is_well(&shrink(&script, |s| CMSH.play(s).broken.is_some()));
+                panic!("seed {seed}: {rule}");
+            }
+            own.extend(history.had.into_keys());
+        }
+        had.lock().expect("nobody panics with it").extend(own);
+    };
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(play);
+        }
+    });
+    let had = had.into_inner().expect("nobody panics with it");
+    let faults = Fault::ALL.map(|kind| format!("fault {kind:?}"));
+    let rest = [
+        "halt cmsh-not-permitted",
+        "halt cmsh-refused",
+        "halt cmsh-timeout",
+        "halt head-changed",
+        "incident FailsOver",
+        "incident ManagerRestarts",
+        "undo",
+        "went to the other head",
+    ];
+    for what in rest.map(String::from).into_iter().chain(faults) {
+        assert!(had.contains(&what), "{what} in none of {had:#?}");
+    }
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    for seed in 0..20 {
+        let script = CMSH.draw(seed);
+        let (one, other) = (CMSH.play(&script), CMSH.play(&script));
+        assert!(one.text() == other.text(), "seed {seed}");
+        assert_eq!(
+            (one.had, one.lives),
+            (other.had, other.lives),
+            "seed {seed}"
+        );
+    }
+}
+
+/// The rules look at the world and not at what is said of it, so a text that is wrong is noticed.
+#[test]
+fn a_wrong_answer_breaks_a_rule() {
+    let believed = |mut finished: Finished| {
+        let text = String::from_utf8_lossy(&finished.stdout);
+        let text = text.replace(r#""datanode": "no""#, r#""datanode": "yes""#);
+        finished.stdout = text.into_bytes();
+        finished
+    };
+    let lost = |seed| {
+        let broken = play_behind(&CMSH.draw(seed), believed).broken;
+        broken.is_some_and(|rule| rule.contains("no data node"))
+    };
+    assert!((0..60).any(lost), "nothing is a data node, and nobody sees");
+}
