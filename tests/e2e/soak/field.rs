@@ -33,6 +33,8 @@ enum State {
     /// It lasts, and is mended then, if not before by the operator.
     Lasts(Option<Instant>),
     Over,
+    /// There was nothing to strike: the node was off, or not there yet.
+    InVain,
 }
 
 /// What the life under way has to suffer by itself.
@@ -66,10 +68,10 @@ impl<'a> Field<'a> {
         self.story.join("\n")
     }
 
-    /// The faults that the run has met.
+    /// The faults that have struck.
     pub(super) fn met(&self) -> Vec<What> {
         let met = |(fault, state): &(Fault, State)| {
-            (!matches!(state, State::Ahead | State::Due(_))).then_some(fault.what)
+            matches!(state, State::Lasts(_) | State::Over).then_some(fault.what)
         };
         self.faults.iter().filter_map(met).collect()
     }
@@ -130,7 +132,7 @@ impl<'a> Field<'a> {
         };
         self.note(format!("line {lines}: {}{came}", fault.what));
         if !struck {
-            self.faults[at].1 = State::Over;
+            self.faults[at].1 = State::InVain;
         }
         match fault.what {
             What::Kill => Some(Blow::Kill),

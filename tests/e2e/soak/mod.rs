@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use lab::EtcdVersion;
+
 use self::field::Field;
 use self::operator::Operator;
 use self::schedule::Schedule;
@@ -178,4 +180,62 @@ fn many() {
     let sum = sum.into_inner().expect("a sum");
     sum.tell(begun.elapsed().as_secs_f64());
     assert_eq!(sum.failed, Vec::<u64>::new(), "make soak SEED=… N=1");
+}
+
+/// What `make test` plays.
+const HANDFUL: [u64; 4] = [16, 66, 105, 110];
+
+fn one_of_the_handful(at: usize) {
+    assert!(play(HANDFUL[at]).is_some());
+}
+
+#[test]
+fn five_members() {
+    one_of_the_handful(0);
+}
+
+#[test]
+fn three_members_and_two_heads() {
+    one_of_the_handful(1);
+}
+
+#[test]
+fn one_member() {
+    one_of_the_handful(2);
+}
+
+#[test]
+fn three_members() {
+    one_of_the_handful(3);
+}
+
+/// Seeds whose schedules have become others must be chosen anew.
+#[test]
+fn the_handful_has_something_of_everything() {
+    let all = HANDFUL.map(Schedule::draw);
+    let has = |kind: &str| {
+        let of_kind = |fault: &schedule::Fault| fault.what.kind() == kind;
+        all.iter()
+            .any(|schedule| schedule.faults.iter().any(of_kind))
+    };
+    for kind in [
+        "SIGKILL",
+        "power loss of a node",
+        "network cut",
+        "disk full",
+        "CMDaemon killed",
+        "failover",
+    ] {
+        assert!(has(kind), "{kind}");
+    }
+    assert_eq!(
+        all.each_ref().map(|schedule| schedule.members),
+        [5, 3, 1, 3]
+    );
+    for release in [EtcdVersion::Debian, EtcdVersion::V3_5] {
+        assert!(
+            all.iter().any(|schedule| schedule.etcd == release),
+            "{release:?}"
+        );
+    }
 }

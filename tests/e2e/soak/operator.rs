@@ -62,13 +62,13 @@ impl<'a> Operator<'a> {
                     None => continue,
                 }
             };
-            let (ran, blow) = self.life(&args);
-            match blow {
-                _ if ran.code == Some(0) => break,
+            let (ran, interrupted) = self.life(&args);
+            match ran.code {
+                Some(0) => break,
                 // There was no time for a word.
-                Some(Blow::Kill) => {}
-                Some(Blow::Interrupt) if codes(&ran).is_empty() => {}
-                _ => self.heed(&ran),
+                None => {}
+                Some(_) if interrupted && codes(&ran).is_empty() => {}
+                Some(_) => self.heed(&ran),
             }
         }
         self.field.mend_all();
@@ -174,15 +174,15 @@ impl<'a> Operator<'a> {
         std::fs::write(self.on_head(SPEC), text).expect("spec");
     }
 
-    /// One life of the tool, with everything that befalls it.
-    fn life(&mut self, args: &[String]) -> (Ran, Option<Blow>) {
+    /// One life of the tool, with everything that befalls it; whether it was asked to halt.
+    fn life(&mut self, args: &[String]) -> (Ran, bool) {
         self.lives += 1;
         let mut said = tempfile::tempfile().expect("a file");
         let mut command = self.command(args);
         command.stdout(Stdio::null());
         command.stderr(said.try_clone().expect("a file"));
         let mut life = command.spawn().expect("the tool starts");
-        let (begun, mut blow) = (Instant::now(), None);
+        let (begun, mut interrupted) = (Instant::now(), false);
         let status = loop {
             if let Some(status) = life.try_wait().expect("wait") {
                 break status;
@@ -192,9 +192,8 @@ impl<'a> Operator<'a> {
                 panic!("a life does not end:\n{}", read(&mut said));
             }
             let journal = self.field.journal();
-            // A life that was interrupted halts; nothing else is to end it.
             if let Some(dealt) = self.field.befall(&journal) {
-                blow = Some(dealt);
+                interrupted |= dealt == Blow::Interrupt;
                 deal(&mut life, dealt);
             }
             thread::sleep(Duration::from_millis(15));
@@ -209,14 +208,15 @@ impl<'a> Operator<'a> {
         let what = &args[0];
         self.field
             .note(format!("{what}: {:?} {}", ran.code, codes(&ran).join(" ")));
-        (ran, blow)
+        (ran, interrupted)
     }
 
     /// Does what the tool says.
     fn heed(&mut self, ran: &Ran) {
         let codes = codes(ran);
         let has = |code: &str| codes.iter().any(|is| is == code);
-        assert!(!codes.is_empty() || ran.code.is_none(), "no reason: {ran}");
+        assert!(!codes.is_empty(), "no reason: {ran}");
+        assert!(ran.stderr.contains("hint: "), "no way on: {ran}");
         assert!(!has("internal"), "{ran}");
         if has("run-elsewhere") {
             // The life there has ended, or its head is dead.
