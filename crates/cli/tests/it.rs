@@ -1,11 +1,13 @@
-//! The program itself: its help, its usage errors, its exit codes, a real terminal; and the examples'
-//! specs.
+//! The program itself: its help, its usage errors, its exit codes, a real terminal; the examples' specs;
+//! and what the pages promise.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "it/backup.rs"]
 mod backup;
 #[path = "it/doctor.rs"]
 mod doctor;
+#[path = "it/promises.rs"]
+mod promises;
 #[path = "it/rehearse.rs"]
 mod rehearse;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]

@@ -28,13 +28,11 @@ impl Digest {
 
     /// The 64 hex digits alone, as `sha256sum` prints them.
     pub fn hex(&self) -> String {
-        self.0
-            .iter()
-            .fold(String::with_capacity(64), |mut hex, byte| {
-                use fmt::Write as _;
-                write!(hex, "{byte:02x}").ok();
-                hex
-            })
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let nibbles = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        nibbles
+            .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+            .collect()
     }
 
     /// Parses `sha256:<hex>` or the hex digits alone.

@@ -12,8 +12,13 @@ const HEAD_CHARS: usize = 400;
 const TAIL_CHARS: usize = 200;
 
 /// Whether a terminal would act on this instead of showing it.
-pub fn steers(c: char) -> bool {
-    c.is_control() || is_invisible(c)
+pub const fn steers(c: char) -> bool {
+    match c {
+        // Nearly all there is; a journal asks it of each of its characters.
+        ' '..='~' => false,
+        '\0'..'\u{a0}' => true,
+        _ => is_invisible(c),
+    }
 }
 
 /// Marks that change how their neighbours are shown, or that nobody sees.
@@ -48,7 +53,8 @@ pub fn shortened(text: &str) -> String {
 /// JSON whose strings are written that way. It says the same: nothing but a line feed between two values
 /// can stand outside a string.
 pub fn visible_json(json: String) -> String {
-    if !json.chars().any(|c| c != '\n' && steers(c)) {
+    let is_plain = |byte| matches!(byte, b'\n' | b' '..=b'~');
+    if json.bytes().all(is_plain) || !json.chars().any(|c| c != '\n' && steers(c)) {
         return json;
     }
     let mut safe = String::with_capacity(json.len());

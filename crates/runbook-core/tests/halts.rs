@@ -6,12 +6,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use runbook_core::event::Event;
+use runbook_core::event::{Event, NoEvents};
 use runbook_core::machine::UnitState;
 use runbook_core::names::NodeName;
 use runbook_core::plan::Phase;
 use runbook_core::run::RunEnd;
-use runbook_core::testkit::{Effect, Found, Life, Lives, Mortal, World, run_id};
+use runbook_core::testkit::{Effect, Fault, Faults, Found, Life, Lives, Mortal, World, run_id};
 
 fn node(name: &str) -> NodeName {
     NodeName::new(name).unwrap()
@@ -339,4 +339,39 @@ fn a_role_whose_spool_is_changed_between_two_lives() {
         assert_eq!(before, after, "{at}: the role was given back as it was");
     }
     assert!(asked > 5, "{asked}");
+}
+
+/// A question that is refused for good halts the run, whichever it is; the next life completes it, slow as
+/// everything may be by then, and does nothing twice.
+#[test]
+fn a_question_refused_at_every_await() {
+    let only = |kind, budget| Faults {
+        seed: 1,
+        percent: 100,
+        budget,
+        kinds: vec![kind].into(),
+    };
+    let mut halts = 0;
+    for world in [
+        World::of(1).reprovision_all().brisk(),
+        World::of(1).reprovision_all().confirm().brisk(),
+    ] {
+        let mut measure = Lives::of(&world.clone().build());
+        measure.live(Mortal::never());
+        for at in 1..=measure.waits() {
+            let world = world.clone().build();
+            let mut lives = Lives::of(&world);
+            let refuse = |waits| {
+                if waits == at {
+                    world.misbehave(only(Fault::Denied, 1));
+                }
+            };
+            let first = lives.live_beside(Mortal::never(), &NoEvents, refuse);
+            halts += u32::from(!first.completed());
+            world.misbehave(only(Fault::Slow, 30));
+            assert!(lives.live_on(2), "refused at {at}: {:?}", lives.last());
+            assert_eq!(lives.completed(), Ok(()), "refused at {at}");
+        }
+    }
+    assert!(halts > 50, "{halts}");
 }

@@ -11,6 +11,10 @@ use std::time::Instant;
 use clap::Parser;
 use runbook_core::testkit::sim::{Script, shrink, simulate};
 
+/// A history is many small pieces, and every core makes them at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Plays seeds of the simulator.
 #[derive(Parser)]
 struct Args {

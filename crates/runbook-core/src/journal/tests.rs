@@ -132,6 +132,31 @@ fn a_torn_line_is_cut_before_going_on() {
     assert_eq!(read(&store.bytes()).unwrap().records.len(), 5);
 }
 
+/// A power cut may leave the end of the last write on the disk, and zeroes where a sector before it was to be.
+#[test]
+fn a_last_line_with_a_hole_in_it_is_torn_and_any_other_one_is_damaged() {
+    let bytes = sample();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+    let (_, before) = lines.split_last().unwrap();
+    let last = before.concat().len();
+    for hole in [
+        last..last + 8,
+        last..last + 1,
+        last + 40..last + 48,
+        last + 8..bytes.len() - 1,
+    ] {
+        let mut torn = bytes.clone();
+        torn[hole].fill(0);
+        let store = MemoryStore::over(torn);
+        let (_, history) = Journal::reopen(Box::new(store.clone())).unwrap();
+        assert_eq!(history.records.len(), 3);
+        assert_eq!(store.bytes(), before.concat());
+    }
+    let mut damaged = bytes;
+    damaged[last - 20..last - 10].fill(0);
+    assert_eq!(read(&damaged).unwrap_err().code(), "journal-damaged");
+}
+
 #[test]
 fn a_lost_line_feed_is_mended_before_going_on() {
     let mut bytes = sample();

@@ -69,6 +69,8 @@ pub enum Effect {
     WaitsForConfirmation,
     /// The world: the node is up and answers.
     Booted,
+    /// The world: what a boot has used up of `nextinstallmode` is cleared, some time after it.
+    ModeCleared,
     /// The world: the restore on the node ended well.
     RestoreDone,
     /// The world: the restore on the node ended badly.
@@ -96,6 +98,7 @@ impl Effect {
                 | Self::Wiped
                 | Self::WaitsForConfirmation
                 | Self::Booted
+                | Self::ModeCleared
                 | Self::RestoreDone
                 | Self::RestoreFailed
                 | Self::EtcdServes
@@ -104,6 +107,16 @@ impl Effect {
                 | Self::PowerLost
                 | Self::WorkloadsEnded
                 | Self::Incident(_)
+        )
+    }
+
+    /// Whether this makes another one, done before on the same node, needed once more.
+    pub(super) const fn undoes(&self, done: &Self) -> bool {
+        matches!(
+            (self, done),
+            (Self::EtcdServes, Self::ServiceStopped)
+                | (Self::ModeCleared, Self::InstallMode(_))
+                | (Self::WaitsForConfirmation, Self::Confirmed)
         )
     }
 

@@ -138,8 +138,8 @@ pub(super) struct Scar {
     pub(super) etcd_by_hand: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
-    /// It had the role and no data when the run came, and something started it before Stop.
-    pub(super) found_empty: bool,
+    /// The etcd that serves was started before Stop, or for a role that is there by hand.
+    pub(super) started_excused: bool,
     role_taken: bool,
     datanode_set: bool,
     mode_cleared: bool,
@@ -173,7 +173,7 @@ impl Scars {
     /// No etcd serves there any more: the next start is looked at anew.
     pub(super) fn stopped(&mut self, at: usize) {
         if let Some(scar) = self.nodes.get_mut(&at) {
-            scar.found_empty = false;
+            scar.started_excused = false;
         }
     }
 
@@ -182,7 +182,7 @@ impl Scars {
     pub(super) fn excuses(&self, at: usize) -> bool {
         let by_hand = |scar: &Scar| {
             let taken = scar.moved.is_some() || scar.guard.is_some();
-            scar.role_by_hand || taken || scar.found_empty
+            scar.role_by_hand || taken || scar.started_excused
         };
         self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }
@@ -210,6 +210,7 @@ impl World {
         for at in 0..state.nodes.len() {
             let name = state.nodes[at].name.clone();
             state.records.mode.insert(name, None);
+            state.scars.at(at).mode_cleared = false;
             if state.nodes[at].asking {
                 state.scars.at(at).boot_by_hand = true;
                 state.goes_down(at);
@@ -383,7 +384,12 @@ impl State {
             self.remember();
         }
         let planned = self.setup.spec.members[at].reprovision;
-        let to_be_wiped = planned && self.nodes[at].wipes_of_run == 0;
+        // A run that found the disk as if it had been wiped has restored it by now.
+        let restored =
+            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
+        let to_be_wiped = planned
+            && self.nodes[at].wipes_of_run == 0
+            && !self.nodes[at].disk.things().any(restored);
         if scar.datanode_set && to_be_wiped {
             self.records.datanode.insert(name.clone(), false);
         }

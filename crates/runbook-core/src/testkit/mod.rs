@@ -182,6 +182,9 @@ impl World {
             if let Effect::Incident(_) | Effect::PowerLost | Effect::RestoreFailed = logged.effect {
                 seen.clear();
             }
+            seen.retain(|(node, _, done): &(_, _, Effect)| {
+                *node != logged.node || !logged.effect.undoes(done)
+            });
             if logged.effect == Effect::Wiped {
                 *wipes.entry(logged.node.clone()).or_insert(0) += 1;
             }

@@ -398,7 +398,9 @@ impl State {
     fn clear_mode(&mut self, at: usize) {
         self.remember();
         let name = self.nodes[at].name.clone();
-        self.records.mode.insert(name, None);
+        if self.records.mode.insert(name, None) != Some(None) {
+            self.log(Some(at), Effect::ModeCleared);
+        }
     }
 
     /// The cluster manager starts etcd where the role is and stops it where it is not.
@@ -426,6 +428,7 @@ impl State {
             return self.log(Some(at), Effect::EtcdRefuses);
         }
         self.watch_start(at);
+        self.scars.at(at).started_excused = self.scars.excuses(at);
         let node = &mut self.nodes[at];
         match node.disk.at(&spool) {
             None | Some(Thing::EmptyDirectory) => {
@@ -433,7 +436,6 @@ impl State {
                 node.etcd = Etcd::Serving(identity.clone(), Data::Empty);
                 node.disk
                     .put(&spool, Thing::Tree(empty_tree(identity, &owner)));
-                self.scars.at(at).found_empty = self.scars.before_stop;
             }
             Some(Thing::Tree(tree))
                 if tree.owner == owner.as_str()

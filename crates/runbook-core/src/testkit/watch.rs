@@ -120,7 +120,8 @@ impl State {
         let all =
             |data: Data| (0..self.nodes.len()).all(|at| holds(at, data) || self.scars.excuses(at));
         let elsewhere = self.nodes.iter().any(|node| {
-            node.wipes > 0
+            node.installs > 0
+                || node.wiped_in_boot
                 || node
                     .disk
                     .tree(spool)
