@@ -224,6 +224,9 @@ impl Cluster {
     /// and nobody ever saw less.
     pub(crate) fn everything_is_back(&self) {
         self.lab.etcd().wait_healthy().expect("healthy");
+        let (before, after) = (&self.hashes[0], self.lab.etcd().hash_kv().expect("hashes"));
+        let behind = |member: &&MemberHash| member.revision < before.revision;
+        assert_eq!(after.iter().find(behind), None, "{before:?}");
         for node in self.nodes() {
             let after = self.lab.etcd().dump(node).expect("dump");
             assert_eq!(

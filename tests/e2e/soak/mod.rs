@@ -93,17 +93,13 @@ fn play(seed: u64) -> Option<Came> {
     let schedule = Schedule::draw(seed);
     let player = thread::Builder::new().name(format!("seed {seed}"));
     let player = player.spawn(move || (disaster(&schedule), schedule));
-    match player.expect("a thread").join() {
-        Ok((came, schedule)) => {
-            let Came { lives, seconds, .. } = came;
-            println!("seed {seed}: ok, {lives} lives, {seconds:.0} s: {schedule}");
-            Some(came)
-        }
-        Err(_) => {
-            println!("seed {seed}: FAILED: {}", Schedule::draw(seed));
-            None
-        }
-    }
+    let Ok((came, schedule)) = player.expect("a thread").join() else {
+        println!("seed {seed}: FAILED: {}", Schedule::draw(seed));
+        return None;
+    };
+    let Came { lives, seconds, .. } = came;
+    println!("seed {seed}: ok, {lives} lives, {seconds:.0} s: {schedule}");
+    Some(came)
 }
 
 /// What all of them had.

@@ -63,6 +63,7 @@ impl<'a> Operator<'a> {
                 }
             };
             let (ran, interrupted) = self.life(&args);
+            self.field.cluster.nobody_saw_less();
             match ran.code {
                 Some(0) => break,
                 // There was no time for a word.

@@ -186,7 +186,6 @@ impl Schedule {
         let node = one_of(rng, &nodes(self.members));
         let of_wiped = self.wiped.get(rng.usize(..self.wiped.len().max(1)));
         match (rng.u8(..26), of_wiped.copied()) {
-            (0..5, _) => What::Kill,
             (5, _) => What::Interrupt,
             (6..10, _) => What::PowerLoss(node),
             (10..13, _) => What::Cut(node),
@@ -198,6 +197,7 @@ impl Schedule {
             (23, Some(_)) => What::ImageLocked,
             (24, Some(node)) => What::BmcSilent(node),
             (25, Some(node)) => What::OldDisk(node),
+            // Five of the numbers, and those of a wiped node where none is.
             _ => What::Kill,
         }
     }

@@ -116,7 +116,7 @@ pub(super) async fn staged_alike(
             return Ok(never(
                 "restores-differ",
                 format!("member/snap/db holds {model} on {of}, but {content} on {node}"),
-                "two nodes restored different data: compare their snapshot and tool, remove both staging directories by hand, and begin again",
+                "two nodes restored different data: compare their snapshot and tool, then `abandon` the run and plan anew, which restores every member once more",
             ));
         }
     }
