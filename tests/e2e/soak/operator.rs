@@ -73,7 +73,7 @@ impl<'a> Operator<'a> {
             }
         }
         self.field.mend_all();
-        self.settle(&[]);
+        self.settle(&[], "");
         self.field.calm();
     }
 
@@ -224,7 +224,7 @@ impl<'a> Operator<'a> {
             self.take_over = true;
         }
         self.field.mend_all();
-        self.settle(&codes);
+        self.settle(&codes, &ran.stderr);
         let again = self.last_halt == codes;
         if again && ran.stderr.contains("restore-runbook abandon") {
             self.abandons();
@@ -245,12 +245,12 @@ impl<'a> Operator<'a> {
     }
 
     /// Sees to it that every node is up, or off for a reason.
-    fn settle(&mut self, codes: &[String]) {
+    fn settle(&mut self, codes: &[String], said: &str) {
         let has = |code: &str| codes.iter().any(|is| is == code);
         let nodes = self.field.cluster.nodes();
         let (begun, mut reset) = (Instant::now(), Vec::new());
         for node in &nodes {
-            self.put_right(*node, &has);
+            self.put_right(*node, &has, said);
         }
         loop {
             let mut waits = None;
@@ -290,7 +290,11 @@ impl<'a> Operator<'a> {
     }
 
     /// What some halts ask for beyond what is mended anyway.
-    fn put_right(&mut self, node: Node, has: &dyn Fn(&str) -> bool) {
+    fn put_right(&mut self, node: Node, has: &dyn Fn(&str) -> bool, said: &str) {
+        if has("not-safe") && said.contains(&format!("nextinstallmode of {node} is empty")) {
+            let mode = format!("device; use {node}; set nextinstallmode FULL; commit");
+            self.by_hand(node, &mode);
+        }
         let status = self.field.status(node);
         if has("disk-not-wiped") && !self.guarded(node) && status.contains("UP") {
             let again = format!("device; use {node}; set nextinstallmode FULL; commit; reboot");
