@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
-use runbook_core::testkit::sim::{Script, shrink, simulate};
+use runbook_core::testkit::sim::shrink;
+use sim::Through;
 
 /// A history is many small pieces, and every core makes them at once.
 #[global_allocator]
@@ -27,6 +28,9 @@ struct Args {
     /// On so many threads; as many as there are cores by default.
     #[arg(long)]
     jobs: Option<usize>,
+    /// What the run asks the world through.
+    #[arg(long, value_enum, default_value_t)]
+    through: Through,
     /// Prints one history, byte for byte.
     #[arg(long)]
     show: bool,
@@ -48,7 +52,7 @@ struct Sum {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.show {
-        let history = simulate(&Script::draw(args.from));
+        let history = args.through.play(&args.through.draw(args.from));
         println!("{}\n{:?}", history.text(), history.broken);
         return ExitCode::SUCCESS;
     }
@@ -81,7 +85,7 @@ fn play(args: &Args, next: &AtomicU64, stop: &AtomicBool) -> Sum {
         if seed >= args.from + args.seeds {
             break;
         }
-        let history = simulate(&Script::draw(seed));
+        let history = args.through.play(&args.through.draw(seed));
         sum.lives += u64::from(history.lives);
         sum.most_lives = sum.most_lives.max(history.lives);
         for (what, times) in history.had {
@@ -135,10 +139,10 @@ impl Sum {
         }
         let seeds = self.broken.values().flatten();
         if let Some(seed) = seeds.min() {
-            let smallest = shrink(&Script::draw(*seed), |script| {
-                simulate(script).broken.is_some()
-            });
-            let history = simulate(&smallest);
+            let through = args.through;
+            let breaks = |script: &_| through.play(script).broken.is_some();
+            let smallest = shrink(&through.draw(*seed), breaks);
+            let history = through.play(&smallest);
             println!("\n{}", history.text());
             println!("\nseed {seed}: {}", history.broken.unwrap_or_default());
             let line = serde_json::to_string(&smallest).unwrap_or_default();

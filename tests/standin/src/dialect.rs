@@ -116,6 +116,14 @@ impl Dice {
 }
 
 impl DialectConfig {
+    /// Nothing but the seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn settle(&self) -> Dialect {
         let mut dice = Dice(self.seed);
         Dialect {

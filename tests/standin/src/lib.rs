@@ -12,6 +12,7 @@ mod engine;
 mod hooks;
 mod journal;
 pub mod lexer;
+pub mod memory;
 mod model;
 mod nodelist;
 mod options;
@@ -21,6 +22,8 @@ mod scenario;
 mod schema;
 mod server;
 mod session;
+mod shell;
+mod spoil;
 mod state;
 
 pub use client::cmsh_main;

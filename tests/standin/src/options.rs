@@ -1,5 +1,8 @@
 //! The options of `cmsh` (admin manual 2.5.1).
 
+pub(crate) const HELP: &str = "usage:\n  cmsh [options] [hostname[:port]]\n  cmsh [options] -c <command>\n  \
+                    cmsh [options] -f <filename>\n";
+
 /// What the command line asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(

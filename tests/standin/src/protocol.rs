@@ -1,7 +1,8 @@
-//! What client and daemon say to each other: one JSON line each way on a Unix socket.
+//! What client and daemon say to each other: one JSON line each way on a Unix socket, or in memory.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +102,7 @@ pub(crate) enum Request {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
     Welcome(Box<Welcome>),
-    View(Box<View>),
+    View(Arc<View>),
     Problems(Vec<Problem>),
     /// Per node, whether it went well, and the state or text to show.
     Results(Vec<NodeResult>),
@@ -127,6 +128,34 @@ pub(crate) struct Welcome {
     pub(crate) output: Vec<Oddity>,
     pub(crate) fault: Option<Fault>,
     pub(crate) next_event: u64,
+}
+
+impl Reply {
+    /// As the session hears it: what ends it is an error.
+    pub(crate) fn heard(self) -> Result<Self, String> {
+        match self {
+            Self::Error(problem) => Err(problem),
+            Self::Ended(active) => Err(session_ended(&active)),
+            reply => Ok(reply),
+        }
+    }
+}
+
+/// The two lines that a failover ends a session with (admin manual 15).
+pub(crate) fn session_ended(active: &str) -> String {
+    format!(
+        "Your session ended because: CMDaemon failover, no longer master\n\
+         {active} became active master, reconnecting your cmsh ..."
+    )
+}
+
+/// A session's way to its daemon.
+pub(crate) trait Link {
+    /// Asks the daemon; losing it ends the session.
+    fn call(&mut self, request: &Request) -> Result<Reply, String>;
+
+    /// Waits for what never comes; the last words when that is over.
+    fn wait_for_the_end(&mut self) -> String;
 }
 
 /// Everything a session can read.

@@ -66,10 +66,23 @@ pub(crate) struct Fault {
     pub(crate) text: Option<String>,
 }
 
+impl Fault {
+    /// One that strikes the session it is given to.
+    pub(crate) fn of(what: What) -> Self {
+        Self {
+            what,
+            at: String::new(),
+            skip: 0,
+            times: None,
+            text: None,
+        }
+    }
+}
+
 /// What can go wrong in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum What {
+pub enum What {
     /// No connection.
     NoDaemon,
     /// The certificate's profile allows nothing.

@@ -12,9 +12,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::engine::{Daemon, FULL_QUESTION, Landing, spool};
-use crate::protocol::{NodeResult, PowerOperation, Problem, Reply, Request, Welcome};
+use crate::engine::{Daemon, Landing, spool};
+use crate::protocol::{NodeResult, Reply, Request, Welcome};
 use crate::scenario::{self, Fault, What};
+use crate::spoil::spoilt;
 
 const USAGE: &str = "usage: cmdaemon-standin --config FILE --state DIR [--until-stdin-closes]\n       \
                      cmdaemon-standin --state DIR --fail-over\n       \
@@ -204,30 +205,14 @@ impl<'a> Session<'a> {
 
     /// What the session's fault makes of a request, if it is one that the daemon knows about.
     fn spoilt(&self, request: &Request) -> Option<Reply> {
+        let daemon = self.daemon;
+        let other = || daemon.config.other_head(&daemon.active_head());
         let fault = self.fault.as_ref()?;
-        let refused = matches!(request, Request::Commit { .. });
-        let silent = matches!(request, Request::Events { .. } | Request::Line { .. });
-        match fault.what {
-            What::NotPermitted if !silent => Some(Reply::Denied(not_permitted(request))),
-            What::ReadOnly if request.changes() => Some(Reply::Denied(not_permitted(request))),
-            What::SessionEnded if !silent => {
-                let active = self.daemon.active_head();
-                Some(Reply::Ended(self.daemon.config.other_head(&active)))
-            }
-            What::Refused if refused => {
-                let message = fault.text.clone();
-                Some(Reply::Problems(vec![Problem {
-                    field: "category".to_owned(),
-                    message: message.unwrap_or_else(|| "The category should be set".to_owned()),
-                }]))
-            }
-            What::NoEffect if request.changes() => {
-                let fields = json!({ "client": self.client, "text": "no effect" });
-                self.daemon.journal.note("error", false, fields);
-                Some(pretended(request))
-            }
-            _ => None,
+        if fault.what == What::NoEffect && request.changes() {
+            let fields = json!({ "client": self.client, "text": "no effect" });
+            daemon.journal.note("error", false, fields);
         }
+        spoilt(fault, request, other)
     }
 
     fn obey(&mut self, request: Request) -> Reply {
@@ -252,7 +237,7 @@ impl<'a> Session<'a> {
             }
             Request::Read => {
                 noted_read(daemon, client);
-                Reply::View(Box::new(daemon.view()))
+                Reply::View(Arc::new(daemon.view()))
             }
             Request::Commit {
                 kind,
@@ -335,49 +320,6 @@ impl<'a> Session<'a> {
         self.landing = Some(landing);
         daemon.noise();
         Reply::Welcome(Box::new(welcome))
-    }
-}
-
-/// The text that the JSON interface has for it, with the call that would be made.
-fn not_permitted(request: &Request) -> String {
-    let call = match request {
-        Request::Commit { .. } => "CMDevice::updateDevice",
-        Request::Power { .. } => "CMDevice::powerOperation",
-        _ => "CMDevice::getDevices",
-    };
-    format!("Your certificate (profile:) does not allow access to {call}")
-}
-
-/// The answer to a request that would change something, as if it had.
-fn pretended(request: &Request) -> Reply {
-    let nodes = |nodes: &[String], text: &str| {
-        let done = |node: &String| NodeResult {
-            node: node.clone(),
-            ok: true,
-            text: text.to_owned(),
-        };
-        Reply::Results(nodes.iter().map(done).collect())
-    };
-    match request {
-        Request::Power {
-            operation,
-            nodes: of,
-        } => nodes(of, operation.done()),
-        Request::Service { node, .. } => nodes(std::slice::from_ref(node), ""),
-        Request::Interactions { nodes: of, .. } => nodes(of, FULL_QUESTION),
-        _ => Reply::Problems(Vec::new()),
-    }
-}
-
-impl Request {
-    /// Whether it would change something.
-    fn changes(&self) -> bool {
-        match self {
-            Self::Commit { .. } | Self::Service { .. } => true,
-            Self::Power { operation, .. } => *operation != PowerOperation::Status,
-            Self::Interactions { answer, .. } => answer.is_some(),
-            _ => false,
-        }
     }
 }
 

@@ -479,6 +479,8 @@ impl Builder {
             wipes_of_run: 0,
             installs: 0,
             wiped_in_boot: false,
+            wiped_by_run: false,
+            restored: false,
             begins_off: found == Found::Off,
             begins_datanode: self.datanode,
             stuck: false,

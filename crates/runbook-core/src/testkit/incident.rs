@@ -10,8 +10,8 @@ use super::disk::{Data, Thing};
 use super::effect::Effect;
 use super::state::{Etcd, Happening, Power, Sight, Stage, State};
 use crate::names::{AbsPath, RunId};
-use crate::spec::FullInstall;
-use crate::world::InstallMode;
+use crate::spec::{DatanodeAgain, FullInstall};
+use crate::world::{InstallMode, InstallerStep};
 
 /// One incident; the number is the node's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub enum Incident {
     /// The cluster manager restarts or fails over: it is silent for a while, and then compares every
     /// role with its service.
     ManagerRestarts,
+    /// The other head node becomes the active one, as when a head dies: what was being provisioned is
+    /// forgotten, and the cluster manager is silent for a while.
+    FailsOver,
     /// The wall clock jumps by so many seconds.
     ClockJumps(i32),
     /// By hand: somebody starts etcd on a node that a guard stands on.
@@ -56,7 +59,7 @@ pub enum Incident {
 
 impl Incident {
     /// Every kind, on the first node.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Reboots(0),
         Self::GoesDown(0),
         Self::Hangs(0),
@@ -65,6 +68,7 @@ impl Incident {
         Self::SshCut(0),
         Self::MountLost(0),
         Self::ManagerRestarts,
+        Self::FailsOver,
         Self::ClockJumps(0),
         Self::EtcdStarted(0),
         Self::RoleGiven(0),
@@ -95,7 +99,7 @@ impl Incident {
             Self::PowerCycled(_) => Self::PowerCycled(at),
             Self::ModeCleared(_) => Self::ModeCleared(at),
             Self::DatanodeSet(_) => Self::DatanodeSet(at),
-            Self::ManagerRestarts | Self::ClockJumps(_) => self,
+            Self::ManagerRestarts | Self::FailsOver | Self::ClockJumps(_) => self,
         }
     }
 
@@ -136,6 +140,8 @@ pub(super) struct Scar {
     pub(super) keeps_disk: bool,
     /// A guarded etcd was started by hand, and may still be failing.
     pub(super) etcd_by_hand: bool,
+    /// FULL was set when every node had reached the run's goal: its last look may have been before.
+    pub(super) behind: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
     /// The etcd that serves was started before Stop, or for a role that is there by hand.
@@ -204,14 +210,14 @@ impl World {
         self.state().scars.role_spool = Some(spool);
     }
 
-    /// What he does when he gives a run up: no installer is left asking or about to wipe.
+    /// What he does when he gives a run up: no installer is left asking, failed or about to wipe.
     pub fn call_off(&self) {
         let mut state = self.state();
         for at in 0..state.nodes.len() {
             let name = state.nodes[at].name.clone();
             state.records.mode.insert(name, None);
             state.scars.at(at).mode_cleared = false;
-            if state.nodes[at].asking {
+            if state.nodes[at].asking || state.nodes[at].power == Power::Failed {
                 state.scars.at(at).boot_by_hand = true;
                 state.goes_down(at);
                 state.begin_boot(at, Stage::Booting);
@@ -251,14 +257,8 @@ impl State {
                 self.nodes[at].snapshot = Sight::Missing;
                 seen
             }
-            I::ManagerRestarts => {
-                self.scars.silent_until = self.now + self.rng.millis(500, 40_000);
-                for at in 0..self.nodes.len() {
-                    let epoch = self.nodes[at].epoch;
-                    self.after(500, 45_000, Happening::Reconcile(at, epoch));
-                }
-                true
-            }
+            I::ManagerRestarts => self.manager_restarts(),
+            I::FailsOver => self.fails_over(),
             I::ClockJumps(seconds) => {
                 self.scars.clock_skew_s += i64::from(seconds);
                 true
@@ -286,6 +286,28 @@ impl State {
         }
     }
 
+    fn manager_restarts(&mut self) -> bool {
+        self.scars.silent_until = self.now + self.rng.millis(500, 40_000);
+        for at in 0..self.nodes.len() {
+            let epoch = self.nodes[at].epoch;
+            self.after(500, 45_000, Happening::Reconcile(at, epoch));
+        }
+        true
+    }
+
+    fn fails_over(&mut self) -> bool {
+        let Some(active) = &mut self.active else {
+            return false;
+        };
+        *active = 1 - *active;
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].step == Some(InstallerStep::Works) {
+                self.installer_stops(at, Power::Failed, None);
+            }
+        }
+        self.manager_restarts()
+    }
+
     fn reboots(&mut self, at: usize) -> bool {
         // A node that is off has no power to lose, and one that was off stays off for the run.
         if self.nodes[at].power == Power::Off {
@@ -296,15 +318,33 @@ impl State {
         true
     }
 
-    /// Only while the node has neither the role nor the restored data: between Chown and Datanode it is
-    /// a window that each plan names, and no run can close.
+    /// Not where nothing could protect the node: one that is no data node and has the role beside its old
+    /// data is wiped and started empty by the cluster manager, and one that is none and is armed lies in
+    /// the window that each plan names, unless its spec never opens it.
     fn full_again(&mut self, at: usize) -> bool {
-        if self.nodes[at].power == Power::Off || self.holds_role(at) || self.is_armed(at) {
+        let exposed = if self.is_armed(at) {
+            !self.never_exposes()
+        } else {
+            self.holds_role(at)
+        };
+        let lost = exposed && !self.is_data_node(&self.nodes[at]);
+        if self.nodes[at].power == Power::Off || lost {
             return false;
         }
+        let there = |at: usize| self.is_settled(at) || self.scars.of(at).behind;
+        let behind = (0..self.nodes.len()).all(there);
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
+        self.scars.at(at).behind = behind;
         self.reboots(at)
+    }
+
+    /// Whether the node is as a complete run leaves it.
+    fn is_settled(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        let serves = matches!(node.etcd, Etcd::Serving(_, Data::Restored));
+        let protected = self.is_data_node(node) && self.records.mode[&node.name].is_none();
+        serves && protected && self.holds_role(at)
     }
 
     fn etcd_started(&mut self, at: usize) -> bool {
@@ -374,6 +414,7 @@ impl State {
             disk_lost: scar.disk_lost,
             boot_by_hand: scar.boot_by_hand,
             cut_short: scar.cut_short,
+            behind: scar.behind,
             ..Scar::default()
         };
         let name = self.nodes[at].name.clone();
@@ -423,7 +464,12 @@ impl State {
         self.bring_up(at);
     }
 
-    fn is_armed(&self, at: usize) -> bool {
+    /// Whether the spec has no node hold restored data that is no data node.
+    pub(super) fn never_exposes(&self) -> bool {
+        self.setup.spec.datanode_again == DatanodeAgain::AfterReprovision
+    }
+
+    pub(super) fn is_armed(&self, at: usize) -> bool {
         let tree = self.nodes[at].disk.tree(&self.setup.spool);
         tree.is_some_and(|tree| tree.data == Data::Restored)
     }
@@ -436,11 +482,17 @@ impl State {
     fn bring_up(&mut self, at: usize) {
         let waits = self.nodes[at].stuck;
         let node = &self.nodes[at];
-        let for_the_run = node.begins_off && node.wipes == 0 && !waits;
+        let failed = node.power == Power::Failed;
+        // It reboots what failed on its behalf.
+        let for_the_run = if failed {
+            node.wiped_in_boot
+        } else {
+            node.begins_off && node.wipes == 0 && !waits
+        };
         if matches!(node.power, Power::Up { .. } | Power::GoingDown) || for_the_run {
             return;
         }
-        if node.power == Power::Off || waits {
+        if node.power == Power::Off || failed || waits {
             let (name, category) = (node.name.clone(), node.category.clone());
             let full = self.records.mode[&name] == Some(InstallMode::Full);
             let planned = self.setup.spec.members[at].reprovision && node.wipes_of_run == 0;

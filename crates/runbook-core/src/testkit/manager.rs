@@ -14,8 +14,8 @@ use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult};
 use crate::spec::FullInstall;
 use crate::world::{
-    Device, DeviceStatus, EtcdRole, HeadRole, InstallerAsks, PowerState, Provisioning, RoleHolder,
-    RoleSource,
+    Device, DeviceStatus, EtcdRole, HeadRole, InstallerAsks, InstallerStep, PowerState,
+    Provisioning, RoleHolder, RoleSource,
 };
 
 #[async_trait]
@@ -39,28 +39,8 @@ impl ClusterManager for World {
 
     async fn etcd_role(&self, _: Option<OverlayName>, nodes: &[NodeName]) -> PortResult<EtcdRole> {
         let nodes = nodes.to_vec();
-        self.ask_manager("the role", move |state| {
-            let asked = |node: &&NodeState| {
-                nodes.contains(&node.name) || state.records.overlay.contains(&node.name)
-            };
-            let holders = state.nodes.iter().filter(asked).map(|node| RoleHolder {
-                node: node.name.clone(),
-                member: node.member.clone(),
-                peer_url: node.peer_url.clone(),
-                client_url: node.client_url.clone(),
-                sources: state.sources(&node.name),
-            });
-            Ok(EtcdRole {
-                overlay: state.setup.overlay.clone(),
-                spool: state
-                    .scars
-                    .role_spool
-                    .clone()
-                    .unwrap_or_else(|| state.setup.spool.clone()),
-                holders: holders.collect(),
-            })
-        })
-        .await
+        self.ask_manager("the role", move |state| Ok(state.etcd_role(&nodes)))
+            .await
     }
 
     async fn role_sources(&self, nodes: &[NodeName]) -> PortResult<Vec<Vec<RoleSource>>> {
@@ -73,52 +53,13 @@ impl ClusterManager for World {
 
     async fn device(&self, node: &NodeName) -> PortResult<Device> {
         let name = node.clone();
-        self.ask_manager("the device", move |state| {
-            let at = state.index(&name);
-            let at = at.ok_or_else(|| refused("node-unknown", format!("there is no {name}")))?;
-            let node = &state.nodes[at];
-            if node.head {
-                return Ok(Device {
-                    category: named(Device::HEAD_NODE),
-                    head_node: true,
-                    status: DeviceStatus::Up,
-                    flags: Vec::new(),
-                    datanode: false,
-                    category_datanode: false,
-                    next_install_mode: None,
-                    cleared_at_boot: Some(Vec::new()),
-                    installer: None,
-                });
-            }
-            Ok(Device {
-                category: node.category.clone(),
-                head_node: false,
-                status: match node.power {
-                    Power::Up { .. } | Power::GoingDown => DeviceStatus::Up,
-                    Power::Off => DeviceStatus::Down,
-                    Power::Booting(word) => DeviceStatus::Booting(word.into()),
-                    Power::Failed => DeviceStatus::Failed("INSTALLER_FAILED".into()),
-                    Power::Unreachable => DeviceStatus::Unreachable("INSTALLER_UNREACHABLE".into()),
-                },
-                flags: Vec::new(),
-                datanode: state.records.datanode[&name],
-                category_datanode: state.records.categories[&node.category],
-                next_install_mode: state.records.mode[&name],
-                cleared_at_boot: Some(node.cleared_at_boot.clone()),
-                installer: node.step,
-            })
-        })
-        .await
+        self.ask_manager("the device", move |state| state.device(&name))
+            .await
     }
 
     async fn platform(&self) -> PortResult<Platform> {
-        self.ask_manager("the platform", |state| {
-            Ok(Platform {
-                static_pods: Vec::new(),
-                ..state.setup.platform.clone()
-            })
-        })
-        .await
+        self.ask_manager("the platform", |state| Ok(state.platform()))
+            .await
     }
 
     async fn category(&self, category: &CategoryName) -> PortResult<(bool, Vec<NodeName>)> {
@@ -135,45 +76,29 @@ impl ClusterManager for World {
 
     async fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
         let name = node.clone();
-        self.ask_manager("the installer's question", move |state| {
-            let at = state.known(&name)?;
-            Ok(if state.nodes[at].asking {
-                InstallerAsks::Full("Requesting FULL Install (next install mode)".into())
-            } else {
-                InstallerAsks::Nothing
-            })
-        })
-        .await
+        let what = "the installer's question";
+        self.ask_manager(what, move |state| state.installer_asks(&name))
+            .await
     }
 
     async fn power(&self, node: &NodeName) -> PortResult<PowerState> {
         let name = node.clone();
-        self.ask_manager("the power", move |state| {
-            let at = state.known(&name)?;
-            Ok(match (state.nodes[at].bmc_dead, state.nodes[at].power) {
-                (true, _) => PowerState::Silent("the BMC gives no answer".into()),
-                (false, Power::Off) => PowerState::Off,
-                (false, _) => PowerState::On,
-            })
-        })
-        .await
+        self.ask_manager("the power", move |state| state.power_state(&name))
+            .await
     }
 
     async fn provisioning(&self) -> PortResult<Provisioning> {
         self.ask_manager("the provisioning", |state| {
-            let waits = |node: &&NodeState| {
-                node.step == Some(crate::world::InstallerStep::WaitsForProvisioning)
-            };
+            let waits = |node: &&NodeState| node.step == Some(InstallerStep::WaitsForProvisioning);
             let waiting = state
                 .nodes
                 .iter()
                 .filter(waits)
                 .map(|node| node.name.as_str());
-            let locked = state.image_locked.then(|| "default-image".to_owned());
             Ok(Provisioning {
                 stopped: None,
                 waiting: waiting.collect::<Vec<_>>().join(", "),
-                locked_images: locked.into_iter().collect(),
+                locked_images: state.locked_images(),
             })
         })
         .await
@@ -194,14 +119,112 @@ impl World {
     }
 }
 
+/// What it knows.
 impl State {
-    fn manager_answers(&self) -> PortResult<()> {
+    pub(super) fn manager_answers(&self) -> PortResult<()> {
         if self.now < self.scars.silent_until {
             return Err(not_now("cmdaemon-restarting", "CMDaemon does not answer"));
         }
         Ok(())
     }
 
+    pub(super) fn etcd_role(&self, nodes: &[NodeName]) -> EtcdRole {
+        let asked = |node: &&NodeState| {
+            nodes.contains(&node.name) || self.records.overlay.contains(&node.name)
+        };
+        let holders = self.nodes.iter().filter(asked).map(|node| RoleHolder {
+            node: node.name.clone(),
+            member: node.member.clone(),
+            peer_url: node.peer_url.clone(),
+            client_url: node.client_url.clone(),
+            sources: self.sources(&node.name),
+        });
+        let spool = self.scars.role_spool.as_ref();
+        EtcdRole {
+            overlay: self.setup.overlay.clone(),
+            spool: spool.unwrap_or(&self.setup.spool).clone(),
+            holders: holders.collect(),
+        }
+    }
+
+    pub(super) fn device(&self, name: &NodeName) -> PortResult<Device> {
+        let node = &self.nodes[self.known(name)?];
+        if node.head {
+            return Ok(Device {
+                category: named(Device::HEAD_NODE),
+                head_node: true,
+                status: DeviceStatus::Up,
+                flags: Vec::new(),
+                datanode: false,
+                category_datanode: false,
+                next_install_mode: None,
+                cleared_at_boot: Some(Vec::new()),
+                installer: None,
+            });
+        }
+        Ok(Device {
+            category: node.category.clone(),
+            head_node: false,
+            status: match node.power {
+                Power::Up { .. } | Power::GoingDown => DeviceStatus::Up,
+                Power::Off => DeviceStatus::Down,
+                Power::Booting(word) => DeviceStatus::Booting(word.into()),
+                Power::Failed => DeviceStatus::Failed("INSTALLER_FAILED".into()),
+                Power::Unreachable => DeviceStatus::Unreachable("INSTALLER_UNREACHABLE".into()),
+            },
+            flags: Vec::new(),
+            datanode: self.records.datanode[name],
+            category_datanode: self.records.categories[&node.category],
+            next_install_mode: self.records.mode[name],
+            cleared_at_boot: Some(node.cleared_at_boot.clone()),
+            installer: node.step,
+        })
+    }
+
+    pub(super) fn platform(&self) -> Platform {
+        Platform {
+            static_pods: Vec::new(),
+            ..self.setup.platform.clone()
+        }
+    }
+
+    pub(super) fn installer_asks(&self, node: &NodeName) -> PortResult<InstallerAsks> {
+        Ok(if self.nodes[self.known(node)?].asking {
+            InstallerAsks::Full("Requesting FULL Install (next install mode)".into())
+        } else {
+            InstallerAsks::Nothing
+        })
+    }
+
+    pub(super) fn power_state(&self, node: &NodeName) -> PortResult<PowerState> {
+        let node = &self.nodes[self.known(node)?];
+        Ok(match (node.bmc_dead, node.power) {
+            (true, _) => PowerState::Silent("the BMC gives no answer".into()),
+            (false, Power::Off) => PowerState::Off,
+            (false, _) => PowerState::On,
+        })
+    }
+
+    pub(super) fn locked_images(&self) -> Vec<String> {
+        let locked = self.image_locked.then(|| "default-image".to_owned());
+        locked.into_iter().collect()
+    }
+
+    fn sources(&self, node: &NodeName) -> Vec<RoleSource> {
+        let held = self.records.overlay.contains(node);
+        held.then(|| RoleSource::OverlayNode(self.setup.overlay.clone()))
+            .into_iter()
+            .collect()
+    }
+
+    pub(super) fn known(&self, node: &NodeName) -> PortResult<usize> {
+        self.index(node)
+            .ok_or_else(|| refused("node-unknown", format!("there is no {node}")))
+    }
+}
+
+/// What it does.
+impl State {
     pub(super) fn manager(&mut self, effect: &ManagerEffect) -> PortResult<Progress> {
         self.manager_answers()?;
         if let ManagerEffect::SetDatanode { node, .. }
@@ -277,18 +300,6 @@ impl State {
             }
         }
         Ok(Finished)
-    }
-
-    fn sources(&self, node: &NodeName) -> Vec<RoleSource> {
-        let held = self.records.overlay.contains(node);
-        held.then(|| RoleSource::OverlayNode(self.setup.overlay.clone()))
-            .into_iter()
-            .collect()
-    }
-
-    pub(super) fn known(&self, node: &NodeName) -> PortResult<usize> {
-        self.index(node)
-            .ok_or_else(|| refused("node-unknown", format!("there is no {node}")))
     }
 
     fn set_role(&mut self, nodes: &[NodeName], given: bool) -> PortResult<()> {

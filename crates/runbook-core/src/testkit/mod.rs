@@ -22,6 +22,7 @@
 mod audit;
 mod build;
 mod client;
+mod desk;
 mod disk;
 mod effect;
 mod faults;
@@ -46,6 +47,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use build::{Builder, Found};
+pub use desk::{Desk, Luck};
 use disk::{Data, Thing};
 pub use effect::{Effect, Logged};
 pub use faults::{Fault, FaultKinds, Faults};
@@ -61,6 +63,7 @@ use crate::journal::{
 use crate::names::{ModuleName, NodeName, RunId, UnitId};
 use crate::observe::{ObserveError, observe};
 use crate::plan::{Draft, PlanError, SealedPlan};
+use crate::ports::Ports;
 use crate::spec::Spec;
 use crate::version::EtcdVersion;
 
@@ -113,8 +116,17 @@ impl World {
     /// # Errors
     /// [`NoPlan`] when the world cannot be observed or does not allow it.
     pub fn plan(&self, run: RunId) -> Result<SealedPlan, NoPlan> {
-        let draft = Draft::restore(&self.spec(), &self.observed()?, run)?;
-        Ok(draft.seal(&self.ports())?)
+        self.plan_through(&self.ports(), run)
+    }
+
+    /// The same, as other ports on this world see it.
+    ///
+    /// # Errors
+    /// As [`World::plan`].
+    pub fn plan_through(&self, ports: &Ports, run: RunId) -> Result<SealedPlan, NoPlan> {
+        let spec = self.spec();
+        let observed = self.drive(observe(ports, &spec))?;
+        Ok(Draft::restore(&spec, &observed, run)?.seal(ports)?)
     }
 
     /// The spec of the plans to come takes over the guards of these runs, and a quorum that answers.

@@ -10,7 +10,7 @@ use super::effect::Effect;
 use super::faults::Fault;
 use super::state::{Power, Sight, State};
 use super::time::Pause;
-use super::work::{Request, not_now, refused};
+use super::work::{Request, Work, not_now, refused};
 use crate::error::{AdapterError, Certainty};
 use crate::names::NodeName;
 use crate::plan::Action;
@@ -30,7 +30,7 @@ impl World {
         }
     }
 
-    async fn travel(&self, fault: Option<Fault>) {
+    pub(super) async fn travel(&self, fault: Option<Fault>) {
         let most = if fault == Some(Fault::Slow) {
             20_000
         } else {
@@ -82,7 +82,7 @@ impl World {
             _ => {}
         }
         let travels = self.state().rng.millis(1, 60);
-        let answer = Request::submit(self, action, travels).await;
+        let answer = Request::submit(self, Work::Action(action), travels).await;
         self.travel(fault).await;
         if fault == Some(Fault::AnswerLost) {
             return Err(lost(&what));
@@ -98,7 +98,7 @@ pub(super) fn lost(what: &str) -> AdapterError {
 
 impl State {
     /// Answers from the records of before the last change, if that was a moment ago.
-    fn as_before<T>(&mut self, answer: impl FnOnce(&mut Self) -> PortResult<T>) -> PortResult<T> {
+    pub(super) fn as_before<T>(&mut self, answer: impl FnOnce(&mut Self) -> T) -> T {
         const LAG: Duration = Duration::from_secs(4);
         let Some((_, old)) = self.stale.take_if(|(at, _)| *at + LAG > self.now) else {
             return answer(self);

@@ -24,6 +24,9 @@ struct Seat {
 impl World {
     /// Every port, as the head node in this seat has them.
     pub fn ports_at(&self, seat: usize) -> Ports {
+        if self.active_seat().is_none() {
+            return self.ports();
+        }
         let manager = Seat {
             world: self.clone(),
             at: seat,
@@ -32,6 +35,11 @@ impl World {
             manager: Arc::new(manager),
             ..self.ports()
         }
+    }
+
+    /// The seat of the active head node; none where there is only one.
+    pub fn active_seat(&self) -> Option<usize> {
+        self.state().active
     }
 
     /// The other head node becomes the active one.

@@ -80,6 +80,10 @@ pub(super) struct NodeState {
     /// Those of the run that came to their end: it came up with a fresh disk.
     pub(super) installs: u32,
     pub(super) wiped_in_boot: bool,
+    /// A run has wiped it: the point of no return.
+    pub(super) wiped_by_run: bool,
+    /// A restore of the run is on its disk.
+    pub(super) restored: bool,
     /// It was off when the world began.
     pub(super) begins_off: bool,
     /// It was a data node by itself when the world began.
@@ -365,7 +369,9 @@ impl State {
     fn wipe(&mut self, at: usize) {
         let (image_has_spool, spool) = (self.setup.image_has_spool, self.setup.spool.clone());
         let ours = !self.scars.of(at).boot_by_hand;
+        self.watch_restored(at);
         let node = &mut self.nodes[at];
+        node.restored = false;
         node.disk.wipe();
         if node.snapshot == Sight::OwnDisk {
             node.snapshot = Sight::Missing;
@@ -374,6 +380,7 @@ impl State {
         node.wipes += 1;
         node.wipes_of_run += 1;
         node.wiped_in_boot = ours;
+        node.wiped_by_run |= ours;
         if image_has_spool {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
@@ -386,6 +393,7 @@ impl State {
         self.nodes[at].limited = false;
         self.scars.at(at).boot_by_hand = false;
         self.scars.at(at).etcd_by_hand = false;
+        self.scars.at(at).behind = false;
         let node = &mut self.nodes[at];
         node.installs += u32::from(std::mem::take(&mut node.wiped_in_boot));
         let epoch = self.nodes[at].epoch;
@@ -472,6 +480,7 @@ impl State {
         self.proofs = 0;
         for at in 0..self.nodes.len() {
             (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);
+            self.nodes[at].restored = false;
             self.scars.at(at).disk_lost = false;
         }
         if !self.log.is_empty() {

@@ -137,6 +137,7 @@ impl State {
         node.disk.put(&effect.tree(), Thing::Tree(tree));
         node.disk
             .put(&effect.staging.join("complete"), Thing::Mark(db));
+        node.restored = true;
         self.log(Some(at), Effect::RestoreDone);
     }
 }

@@ -38,6 +38,14 @@ impl State {
         }
     }
 
+    /// Nobody wipes what the run has restored, from when it is armed; where the spec never exposes it, ever.
+    pub(super) fn watch_restored(&mut self, at: usize) {
+        if self.nodes[at].restored && (self.is_armed(at) || self.never_exposes()) {
+            let name = self.nodes[at].name.clone();
+            self.broken(format!("{name} was wiped, and held the restored data"));
+        }
+    }
+
     /// Looked at behind everything that happens: what serves is the old cluster as it was, or the
     /// restored one, and never both.
     pub(super) fn watch(&mut self) {
@@ -120,8 +128,7 @@ impl State {
         let all =
             |data: Data| (0..self.nodes.len()).all(|at| holds(at, data) || self.scars.excuses(at));
         let elsewhere = self.nodes.iter().any(|node| {
-            node.installs > 0
-                || node.wiped_in_boot
+            node.wiped_by_run
                 || node
                     .disk
                     .tree(spool)
@@ -167,11 +174,15 @@ impl State {
         self.nodes.iter().filter(|node| of(&node.etcd)).count()
     }
 
-    /// What could still wipe the restored data when a run has ended complete.
+    /// What could still wipe the restored data when a run has ended complete; not what a hand has done that
+    /// found nothing left to do.
     pub(super) fn unprotected(&self) -> Vec<String> {
         let mut missing = Vec::new();
-        for node in &self.nodes {
+        for (at, node) in self.nodes.iter().enumerate() {
             let name = &node.name;
+            if self.scars.of(at).behind {
+                continue;
+            }
             if !self.is_data_node(node) {
                 missing.push(format!("{name}: no data node"));
             }

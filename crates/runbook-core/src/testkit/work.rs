@@ -16,9 +16,8 @@ use crate::error::{AdapterError, Certainty};
 use crate::plan::{Action, ToolEffect};
 use crate::ports::PortResult;
 
-#[derive(Debug)]
 pub(super) struct Ticket {
-    action: Action,
+    work: Work,
     step: u32,
     answer: Option<PortResult<()>>,
     waker: Option<Waker>,
@@ -26,6 +25,16 @@ pub(super) struct Ticket {
     /// Its connection was cut: it goes on, and nobody hears of it.
     cut: bool,
 }
+
+/// What is to be done when it arrives.
+pub(super) enum Work {
+    /// Step by step.
+    Action(Action),
+    /// All at once; none when it is done.
+    Errand(Option<Errand>),
+}
+
+pub(super) type Errand = Box<dyn FnOnce(&mut State) + Send>;
 
 /// Whether there is more to do.
 pub(super) enum Progress {
@@ -42,12 +51,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn submit(world: &World, action: Action, travels: Duration) -> Self {
+    pub(super) fn submit(world: &World, work: Work, travels: Duration) -> Self {
         let mut state = world.state();
         state.next_ticket += 1;
         let ticket = state.next_ticket;
         let entry = Ticket {
-            action,
+            work,
             step: 0,
             answer: None,
             waker: None,
@@ -107,11 +116,23 @@ pub(super) fn not_now(code: &'static str, what: impl Into<String>) -> AdapterErr
 impl State {
     /// The next step of a request.
     pub(super) fn step(&mut self, id: u64) {
-        let Some(ticket) = self.tickets.get(&id) else {
+        let Some(ticket) = self.tickets.get_mut(&id) else {
             return;
         };
-        let (action, step, orphan) = (ticket.action.clone(), ticket.step, ticket.orphan);
-        let answer = match self.apply(&action, step) {
+        let orphan = ticket.orphan;
+        let outcome = match &mut ticket.work {
+            Work::Action(action) => {
+                let (action, step) = (action.clone(), ticket.step);
+                self.apply(&action, step)
+            }
+            Work::Errand(errand) => {
+                if let Some(errand) = errand.take() {
+                    errand(self);
+                }
+                Ok(Finished)
+            }
+        };
+        let answer = match outcome {
             Ok(More) => {
                 if let Some(ticket) = self.tickets.get_mut(&id) {
                     ticket.step += 1;
@@ -150,7 +171,10 @@ impl State {
         let name = &self.nodes[at].name;
         let (now, mut cut) = (self.now, false);
         for ticket in self.tickets.values_mut() {
-            let to = match &ticket.action {
+            let Work::Action(action) = &ticket.work else {
+                continue;
+            };
+            let to = match action {
                 Action::Node(effect) => effect.node(),
                 Action::Tool(ToolEffect::Restore(effect)) => &effect.node,
                 _ => continue,
@@ -159,7 +183,7 @@ impl State {
                 continue;
             }
             (ticket.cut, cut) = (true, true);
-            ticket.answer = Some(Err(lost(&ticket.action.to_string())));
+            ticket.answer = Some(Err(lost(&action.to_string())));
             if let Some(waker) = ticket.waker.take() {
                 self.queue.push(now, Due::Wake(waker));
             }

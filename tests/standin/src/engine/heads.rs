@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Daemon, locked};
 use crate::config::{Config, HeadRole};
+use crate::dialect::Dialect;
 use crate::state::{Phase, State};
 
 /// Where a session ended up, and under which reign.
@@ -143,20 +144,26 @@ impl Daemon {
             return None;
         }
         let active = self.active_head();
-        let starred = |name: &str| format!("{name}{}", if name == active { "*" } else { "" });
-        let (here, peer) = (starred(head), starred(&self.config.other_head(head)));
-        let mode = if head == active {
-            "active master"
-        } else {
-            self.dialect().passive_mode()
-        };
-        let checks = "  failoverping [  OK  ]\n  mysql        [  OK  ]\n  ping         [  OK  ]\n  \
-                      status       [  OK  ]\n";
-        Some(format!(
-            "Node Status: running in {mode} mode\n\nFailover status:\n{here} -> {peer}\n{checks}\
-             {peer} -> {here}\n{checks}"
-        ))
+        let other = self.config.other_head(head);
+        Some(cmha_status(head, &other, head == active, &self.dialect()))
     }
+}
+
+/// `cmha status` on one head node of a pair.
+pub(crate) fn cmha_status(here: &str, other: &str, active: bool, dialect: &Dialect) -> String {
+    let (mine, its) = if active { ("*", "") } else { ("", "*") };
+    let (here, peer) = (format!("{here}{mine}"), format!("{other}{its}"));
+    let mode = if active {
+        "active master"
+    } else {
+        dialect.passive_mode()
+    };
+    let checks = "  failoverping [  OK  ]\n  mysql        [  OK  ]\n  ping         [  OK  ]\n  \
+                  status       [  OK  ]\n";
+    format!(
+        "Node Status: running in {mode} mode\n\nFailover status:\n{here} -> {peer}\n{checks}\
+         {peer} -> {here}\n{checks}"
+    )
 }
 
 impl State {

@@ -8,7 +8,7 @@ mod validate;
 mod watch;
 
 pub(crate) use control::FULL_QUESTION;
-pub(crate) use heads::{Landing, spool};
+pub(crate) use heads::{Landing, cmha_status, spool};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};

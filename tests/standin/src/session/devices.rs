@@ -18,7 +18,7 @@ const WITH_VALUE: [&str; 7] = [
     "--port",
 ];
 
-impl Session {
+impl Session<'_> {
     pub(super) fn device_command(&mut self, name: &str, args: &[String]) -> Done {
         match name {
             "status" | "ds" => self.status(args),

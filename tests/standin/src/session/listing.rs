@@ -56,7 +56,7 @@ struct ListOptions {
     delimiter: Option<String>,
 }
 
-impl Session {
+impl Session<'_> {
     pub(super) fn list(&mut self, args: &[String]) -> Done {
         match self.at.sub {
             Some(Sub::Roles(_)) => return self.list_roles(),

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
 
-use crate::client::Link;
 use crate::dialect::Stream;
 use crate::lexer::{self, Command, Part, Tail, Word};
 use crate::model::{Cluster, Object};
 use crate::nodelist;
-use crate::protocol::{NodeView, Reply, Request, View, Welcome};
+use crate::protocol::{Link, NodeView, Reply, Request, View, Welcome};
 use crate::scenario::What;
 use crate::schema::Kind;
 
@@ -71,8 +71,8 @@ struct Line {
     body: Option<String>,
 }
 
-pub(crate) struct Session {
-    pub(crate) link: Link,
+pub(crate) struct Session<'l> {
+    pub(crate) link: &'l mut dyn Link,
     pub(crate) welcome: Welcome,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -83,8 +83,8 @@ pub(crate) struct Session {
     aliases: BTreeMap<String, String>,
 }
 
-impl Session {
-    pub(crate) fn new(link: Link, welcome: Welcome) -> Self {
+impl<'l> Session<'l> {
+    pub(crate) fn new(link: &'l mut dyn Link, welcome: Welcome) -> Self {
         Self {
             link,
             welcome,
@@ -219,15 +219,15 @@ impl Session {
     }
 
     /// What the daemon has, with this session's edits on top.
-    fn view(&mut self) -> Result<View, Failure> {
+    fn view(&mut self) -> Result<Arc<View>, Failure> {
         match self.call(&Request::Read)? {
             Reply::View(mut view) => {
                 for ((kind, key), edited) in &self.edits {
-                    if let Some(object) = view.cluster.find_mut(*kind, key) {
+                    if let Some(object) = Arc::make_mut(&mut view).cluster.find_mut(*kind, key) {
                         *object = edited.clone();
                     }
                 }
-                Ok(*view)
+                Ok(view)
             }
             _ => Err(Failure::new(
                 Sort::Lost,

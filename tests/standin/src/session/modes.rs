@@ -5,7 +5,7 @@ use crate::protocol::{Reply, Request};
 use crate::schema::Kind;
 use std::fmt::Write as _;
 
-impl Session {
+impl Session<'_> {
     /// Runs a command in the mode the session is in.
     pub(super) fn dispatch(&mut self, line: &Line) -> Done {
         let Some((name, args)) = line.words.split_first() else {

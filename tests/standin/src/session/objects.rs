@@ -26,7 +26,7 @@ impl Target {
     }
 }
 
-impl Session {
+impl Session<'_> {
     /// The used object, or else the one named first.
     fn target<'a>(&self, args: &'a [String]) -> Result<(Target, &'a [String]), Failure> {
         let missing = || Failure::new(Sort::Use, "No object selected");

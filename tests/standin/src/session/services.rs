@@ -5,7 +5,7 @@ use crate::protocol::{Reply, Request, ServiceAction};
 use crate::render::{self, Column};
 use crate::schema::Kind;
 
-impl Session {
+impl Session<'_> {
     pub(super) fn service(&mut self, verb: &str, args: &[String]) -> Done {
         let used = match &self.at.sub {
             Some(Sub::Services(Some(name))) => Some(name.clone()),

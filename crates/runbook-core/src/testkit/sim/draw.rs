@@ -8,7 +8,7 @@ use crate::version::EtcdVersion;
 
 pub(super) fn script(seed: u64) -> Script {
     let mut rng = Rng::new(seed);
-    let world = world(&mut rng);
+    let mut world = world(&mut rng);
     let members = world.members();
     let faults = if rng.percent(25) {
         Faults::default()
@@ -24,10 +24,32 @@ pub(super) fn script(seed: u64) -> Script {
     // Two histories of three are left alone by everybody else.
     let befallen = rng.percent(35);
     let lives = (0..lives).map(|_| scene(&mut rng, members, befallen));
+    let mut lives: Vec<Scene> = lives.collect();
+    if rng.percent(25) {
+        world = world.two_heads();
+        fail_over(&mut rng, members, &mut lives);
+    }
     Script {
-        lives: lives.collect(),
+        lives,
         world,
         faults,
+        dialect: rng.next(),
+    }
+}
+
+/// The other head node takes over, once or twice.
+fn fail_over(rng: &mut Rng, members: usize, lives: &mut Vec<Scene>) {
+    if lives.is_empty() {
+        lives.push(Scene::default());
+    }
+    for _ in 0..from_to(rng, 1, 2) {
+        let at = place(rng, lives.len());
+        if rng.percent(25) {
+            lives[at].before.push(Incident::FailsOver);
+        } else {
+            let moment = moment(rng, members);
+            lives[at].during.push((moment, Incident::FailsOver));
+        }
     }
 }
 

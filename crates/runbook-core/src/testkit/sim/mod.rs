@@ -32,6 +32,9 @@ pub struct Script {
     pub faults: Faults,
     /// Life by life; behind the last one the operator resumes until the run is complete.
     pub lives: Vec<Scene>,
+    /// How the cluster manager's programs speak, where real adapters ask them.
+    #[serde(default)]
+    pub dialect: u64,
 }
 
 /// One life, and what befalls the world before it and in it.
@@ -52,6 +55,18 @@ impl Script {
     /// The script of a seed.
     pub fn draw(seed: u64) -> Self {
         draw::script(seed)
+    }
+
+    /// The same moments of a run for ports behind which it waits so many times as often.
+    #[must_use]
+    pub fn stretched(mut self, times: u64) -> Self {
+        for scene in &mut self.lives {
+            let ends = &mut scene.ends;
+            let waits = ends.waits.iter_mut().chain(&mut ends.halt);
+            let moments = waits.chain(scene.during.iter_mut().map(|(at, _)| at));
+            moments.for_each(|at| *at *= times);
+        }
+        self
     }
 
     /// Whether nothing but the ports, the program and its machine fails in it.
@@ -88,11 +103,12 @@ impl History {
 
 /// Plays a script.
 pub fn simulate(script: &Script) -> History {
-    simulate_through(script, &World::ports)
+    simulate_through(script, &World::ports_at)
 }
 
-/// Plays a script behind other ports on the same world: real adapters over fake programs.
-pub fn simulate_through(script: &Script, ports: &dyn Fn(&World) -> Ports) -> History {
+/// Plays a script behind other ports on the same world, those of the head node in a seat: real adapters
+/// over fake programs.
+pub fn simulate_through(script: &Script, ports: &dyn Fn(&World, usize) -> Ports) -> History {
     let world = script.world.clone().build();
     let mut operator = Operator::new(&world, script, ports);
     let broken = operator.restores().err();

@@ -10,7 +10,10 @@ use crate::journal::JournalError;
 use crate::names::{RunId, UnitId};
 use crate::plan::{Draft, SealedPlan};
 use crate::ports::Ports;
-use crate::run::{RunEnd, RunError};
+use crate::run::{HEAD_CHANGED, RunEnd, RunError};
+
+/// The code of a check that does not hold on a head node that is not the active one.
+const HEAD_PASSIVE: &str = "head-passive";
 
 /// How many plans one cluster takes at most, the first and an undo among them.
 const PLANS: u16 = 5;
@@ -21,7 +24,9 @@ pub(super) type Left = (BTreeMap<String, u32>, u32, Vec<Vec<u8>>);
 pub(super) struct Operator<'a> {
     world: &'a World,
     script: &'a Script,
-    ports: &'a dyn Fn(&World) -> Ports,
+    ports: &'a dyn Fn(&World, usize) -> Ports,
+    /// The head node he sits at.
+    seat: usize,
     runs: Vec<RunId>,
     had: BTreeMap<String, u32>,
     lives: u32,
@@ -42,12 +47,13 @@ impl<'a> Operator<'a> {
     pub(super) fn new(
         world: &'a World,
         script: &'a Script,
-        ports: &'a dyn Fn(&World) -> Ports,
+        ports: &'a dyn Fn(&World, usize) -> Ports,
     ) -> Self {
         Self {
             world,
             script,
             ports,
+            seat: 0,
             runs: Vec::new(),
             had: BTreeMap::new(),
             lives: 0,
@@ -64,7 +70,8 @@ impl<'a> Operator<'a> {
 
     /// Restores the cluster through everything that the script holds.
     pub(super) fn restores(&mut self) -> Result<(), String> {
-        let plan = match self.world.plan(self.next_run()) {
+        let run = self.next_run();
+        let plan = match self.world.plan_through(&self.here(), run) {
             Ok(plan) => plan,
             // Where the world does not allow it, nothing has happened.
             Err(NoPlan::Plan(_)) if self.world.log().is_empty() => {
@@ -91,6 +98,16 @@ impl<'a> Operator<'a> {
         self.world.repeated()
     }
 
+    /// The ports of the head node he sits at.
+    fn here(&self) -> Ports {
+        (self.ports)(self.world, self.seat)
+    }
+
+    /// `cmha status` tells where the active head node is.
+    fn goes_to_the_active_head(&mut self) {
+        self.seat = self.world.active_seat().unwrap_or_default();
+    }
+
     fn next_run(&mut self) -> RunId {
         let number = u16::try_from(self.runs.len()).unwrap_or(u16::MAX);
         let run = run_id(number + 1);
@@ -105,7 +122,7 @@ impl<'a> Operator<'a> {
     /// The plan's lives as the script has them, and behind them as many as it takes.
     fn lives_through(&mut self, plan: SealedPlan) -> Result<Came, String> {
         let script = self.script;
-        let mut lives = Lives::with_plan(self.world, plan).through((self.ports)(self.world));
+        let mut lives = Lives::with_plan(self.world, plan).through(self.here());
         let mut came = None;
         for scene in &script.lives {
             self.befall(&scene.before);
@@ -167,7 +184,20 @@ impl<'a> Operator<'a> {
         }
         let failures = says_how_to_go_on(life, ends)?.to_vec();
         self.heeds(&failures);
+        self.follows(lives, &failures);
         Ok(None)
+    }
+
+    /// Goes on with a run at the other head node, where this one may not.
+    fn follows(&mut self, lives: &mut Lives, failures: &[(UnitId, Failure)]) {
+        let passive = |(_, failure): &(_, Failure)| {
+            [HEAD_CHANGED, HEAD_PASSIVE].contains(&failure.code.as_str())
+        };
+        if failures.iter().any(passive) {
+            self.note("went to the other head");
+            self.goes_to_the_active_head();
+            *lives = lives.at_seat(self.seat).through(self.here());
+        }
     }
 
     /// Does what the hints say.
@@ -238,8 +268,9 @@ impl<'a> Operator<'a> {
         };
         // What the dead life had sent lands first.
         self.world.pass(Duration::from_secs(30));
+        self.goes_to_the_active_head();
         let undo = match Draft::undo(lives.plan(), machine, self.next_run()) {
-            Ok(draft) => draft.seal(&(self.ports)(self.world)),
+            Ok(draft) => draft.seal(&self.here()),
             Err(error) => Err(error),
         };
         let undo = match undo {
@@ -252,7 +283,7 @@ impl<'a> Operator<'a> {
             Err(error) => return Err(format!("there is no undo: {error}")),
         };
         self.note("undo");
-        let mut back = Lives::with_plan(self.world, undo).through((self.ports)(self.world));
+        let mut back = Lives::with_plan(self.world, undo).through(self.here());
         let mut came = Came::Stands;
         for _ in 0..self.world.faults_left() + 8 {
             back.live(Mortal::never());
@@ -263,6 +294,7 @@ impl<'a> Operator<'a> {
             }
             let failures = says_how_to_go_on(back.last(), Mortal::never())?.to_vec();
             self.heeds(&failures);
+            self.follows(&mut back, &failures);
         }
         self.journals.push(back.journal());
         Ok(Some(came))
@@ -275,17 +307,18 @@ impl<'a> Operator<'a> {
         self.world.mend();
         self.world.pass(Duration::from_secs(400));
         self.world.allow(&self.runs);
+        self.goes_to_the_active_head();
         let run = self.next_run();
         let plan = loop {
             let faults = self.world.faults_left();
-            match self.world.plan(run) {
+            match self.world.plan_through(&self.here(), run) {
                 Ok(plan) => break plan,
                 // A fault of the ports while it looks.
                 Err(_) if self.world.faults_left() < faults => {}
                 Err(why) => return Err(format!("there is no way on: {why:?}")),
             }
         };
-        let mut lives = Lives::with_plan(self.world, plan).through((self.ports)(self.world));
+        let mut lives = Lives::with_plan(self.world, plan).through(self.here());
         let came = self.lives_on(&mut lives)?;
         self.journals.push(lives.journal());
         Ok(came)

@@ -49,5 +49,6 @@ fn candidates(script: &Script) -> Vec<Script> {
     }
     less(&|s| s.faults.budget = s.faults.budget.saturating_sub(1));
     less(&|s| s.world = s.world.clone().plain());
+    less(&|s| s.dialect = 0);
     all
 }
