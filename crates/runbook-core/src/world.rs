@@ -384,10 +384,20 @@ pub enum Staged {
     Failed(String),
     /// It was cut short: a tree without the mark of completion, and nothing runs.
     Partial,
-    /// Complete and synced; SHA-256 of `member/snap/db`.
-    Complete(Digest),
+    /// Complete and synced.
+    Complete(Restored),
     /// Complete, and the tree has been moved onto the spool path since.
-    Taken(Digest),
+    Taken(Restored),
+}
+
+/// What a restore has made, as its mark of completion says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// SHA-256 of the file `member/snap/db`. It may differ from member to member: etcd commits ten times a
+    /// second, so that the layout of the file depends on how fast a node is.
+    pub db: Digest,
+    /// What is in it, in the words of `snapshot status`: hash, revision, keys. The same on every member.
+    pub content: String,
 }
 
 /// A member's answer to a status request.

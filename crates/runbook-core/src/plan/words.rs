@@ -251,7 +251,9 @@ impl fmt::Display for Check {
             Self::Staged { node, staging, .. } => {
                 write!(f, "{staging} on {node} holds a complete, synced tree")
             }
-            Self::StagedAlike { .. } => f.write_str("member/snap/db is the same on every member"),
+            Self::StagedAlike { .. } => {
+                f.write_str("member/snap/db holds the same on every member")
+            }
             Self::TreeOwned { node, tree, owner } => {
                 write!(f, "all of {tree} on {node} belongs to {owner}, mode 0700")
             }
