@@ -8,6 +8,7 @@
 #   make snapshots T=NAME    our numbers against etcd's, on snapshots of every etcd to be had
 #   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere, THROUGH=cmsh
 #                            plays them behind the real adapter of cmsh
+#   make soak N=NUMBER JOBS=NUMBER    so many whole disasters on the lab, some side by side; SEED=… plays one again
 #   make mutants             takes one safeguard away at a time: the tests have to notice each
 #   make mutants-wide        the same with cargo-mutants over machine, journal and engine; takes hours
 #   make bench               how long a proof takes, beside what others do with the same file
@@ -16,7 +17,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint unit e2e snapshots sim mutants mutants-wide bench fuzz deny advisories audit lab-up lab-shell lab-down setup clean help
+.PHONY: demo test lint unit e2e snapshots sim soak mutants mutants-wide bench fuzz deny advisories audit lab-up lab-shell lab-down setup clean help
 
 # rustup installs here; setup may just have done so.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -93,6 +94,18 @@ FROM ?= 0
 THROUGH ?= ports
 sim:
 	$(CARGO) run --release --package sim -- $(SEEDS) --from $(FROM) --through $(THROUGH)
+
+# Whole disasters on the lab, each with a schedule of faults drawn from its seed. Without SEED the first seed is
+# rolled, and printed. Each takes some 20 s where the machine has nothing else to do.
+N ?= 10
+JOBS ?= 2
+SEED ?=
+soak: setup
+	$(CARGO) build --workspace --bins --examples
+	target/debug/lab fetch-etcd
+	@status=0; SOAK_SEED=$(SEED) SOAK_N=$(N) SOAK_JOBS=$(JOBS) \
+	  $(CARGO) test -p restore-runbook --test e2e -- --ignored --exact --nocapture soak::many || status=$$?; \
+	target/debug/lab sweep; exit $$status
 
 # The mutants of tests/mutants, each with the tests that kill it: scripts/mutants.sh NAME for one.
 mutants:

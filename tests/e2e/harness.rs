@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{Armed, Dump, Lab, LabOptions, MemberHash, Node, Watcher, build_programs};
+use lab::{Armed, Dump, Head, Lab, LabOptions, MemberHash, Node, Watcher, build_programs};
 use serde_json::Value;
 
 /// Polling gives up only after this long; nothing is timed.
@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     before: Dump,
     hashes: Vec<MemberHash>,
     pub(crate) watcher: Watcher,
+    /// Where the tool's state can be seen from outside.
+    pub(crate) state: PathBuf,
     /// Where etcd's certificates lie on the head node, as the tool is told.
     certificates: [(&'static str, String); 3],
 }
@@ -75,6 +77,7 @@ impl Cluster {
             registry: least(registry),
         });
         Self {
+            state: lab.head_root().join(STATE.trim_start_matches('/')),
             lab,
             snapshot,
             before,
@@ -103,18 +106,23 @@ impl Cluster {
 
     /// Writes the spec on the head node: every member, `reprovision` as asked.
     pub(crate) fn spec(&self, reprovision: impl Fn(Node) -> bool, extra: &str) {
+        let spec = self.spec_text(reprovision, extra);
+        fs::write(self.on_head(SPEC), spec).expect("spec");
+    }
+
+    /// The same as text.
+    pub(crate) fn spec_text(&self, reprovision: impl Fn(Node) -> bool, extra: &str) -> String {
         let mut members = String::new();
         for node in self.nodes() {
             let word = if reprovision(node) { "yes" } else { "no" };
             writeln!(members, "  - node: {node}\n    reprovision: {word}").ok();
         }
-        let spec = format!(
+        format!(
             "format: 1\ncluster: default\nsnapshot: {}\nmodule: etcd/kube-default/{}\nmembers:\n{members}\
              deadlines: {{quick_s: 60, stop_s: 120, reprovision_s: 300, restore_s: 180, start_s: 180, poll_s: 1}}\n{extra}",
             self.snapshot.display(),
             self.lab.etcd_version(),
-        );
-        fs::write(self.on_head(SPEC), spec).expect("spec");
+        )
     }
 
     /// Where a file of the head node can be seen from outside.
@@ -129,9 +137,15 @@ impl Cluster {
 
     /// Runs any program on the head node to its end.
     pub(crate) fn on_head_runs(&self, program: &str, args: &[&str]) -> Ran {
-        let mut command = self.lab.head_command(program, args);
+        let output = self.command(Head::First, program, args).output();
+        Ran::new(args, &output.expect("the program starts"))
+    }
+
+    /// A program on a head node, told where the certificates are.
+    pub(crate) fn command(&self, head: Head, program: &str, args: &[&str]) -> Command {
+        let mut command = self.lab.command_on(head, program, args);
         command.envs(self.certificates.clone()).stdin(Stdio::null());
-        Ran::new(args, &command.output().expect("the program starts"))
+        command
     }
 
     /// Makes a plan of the spec; its digest.
@@ -160,12 +174,8 @@ impl Cluster {
 
     /// Starts a run or its continuation, and leaves it running.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
-        let mut command = self.lab.head_command("restore-runbook", args);
-        command
-            .envs(self.certificates.clone())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let mut command = self.command(Head::First, "restore-runbook", args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn().expect("the tool starts")
     }
 
@@ -179,7 +189,7 @@ impl Cluster {
 
     /// The directories of all runs.
     pub(crate) fn runs(&self) -> Vec<PathBuf> {
-        let runs = self.on_head(STATE).join("default/runs");
+        let runs = self.state.join("default/runs");
         let mut found: Vec<_> = fs::read_dir(runs)
             .into_iter()
             .flatten()
@@ -214,6 +224,9 @@ impl Cluster {
     /// and nobody ever saw less.
     pub(crate) fn everything_is_back(&self) {
         self.lab.etcd().wait_healthy().expect("healthy");
+        let (before, after) = (&self.hashes[0], self.lab.etcd().hash_kv().expect("hashes"));
+        let behind = |member: &&MemberHash| member.revision < before.revision;
+        assert_eq!(after.iter().find(behind), None, "{before:?}");
         for node in self.nodes() {
             let after = self.lab.etcd().dump(node).expect("dump");
             assert_eq!(
@@ -313,7 +326,7 @@ impl Drop for Cluster {
 
 /// How the tool ended, and what it said.
 pub(crate) struct Ran {
-    what: String,
+    pub(crate) what: String,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -360,7 +373,7 @@ impl std::fmt::Display for Ran {
 
 /// Ctrl-C once; what a run that was started says until it has halted.
 pub(crate) fn halt(life: &mut Child) -> String {
-    let interrupted = std::process::Command::new("kill")
+    let interrupted = Command::new("kill")
         .args(["-INT", &life.id().to_string()])
         .status();
     assert!(interrupted.expect("kill").success());
@@ -386,7 +399,7 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// What `sha256sum` prints.
 pub(crate) fn sha256(path: &Path) -> String {
-    let output = std::process::Command::new("sha256sum")
+    let output = Command::new("sha256sum")
         .arg(path)
         .output()
         .expect("sha256sum");

@@ -15,6 +15,7 @@ mod installer;
 mod interrupted;
 mod refused;
 mod scenarios;
+mod soak;
 mod undo;
 mod versions;
 mod whole;

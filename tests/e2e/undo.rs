@@ -1,6 +1,6 @@
 //! Undo, up to the point of no return.
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, Ran, halt, until};
 
 fn interrupted_after(cluster: &Cluster, unit: &str) {
     let digest = cluster.plan();
@@ -11,17 +11,19 @@ fn interrupted_after(cluster: &Cluster, unit: &str) {
 }
 
 fn undo(cluster: &Cluster) {
+    let digest = undo_digest(cluster);
+    cluster.tool(&["undo", "--approve", &digest]).done();
+}
+
+fn undo_digest(cluster: &Cluster) -> String {
     let shown = cluster.tool(&["undo"]);
     assert_ne!(shown.code, Some(0), "an undo needs approval: {shown}");
     let mut words = shown
         .stdout
         .split_whitespace()
         .chain(shown.stderr.split_whitespace());
-    let digest = words
-        .rfind(|word| word.starts_with("sha256:"))
-        .expect("a digest")
-        .to_owned();
-    cluster.tool(&["undo", "--approve", &digest]).done();
+    let digest = words.rfind(|word| word.starts_with("sha256:"));
+    digest.expect("a digest").to_owned()
 }
 
 /// Before the point of no return everything is put back: the old data, the role, the flags.
@@ -54,6 +56,52 @@ fn everything_is_put_back() {
     assert_eq!(look(), before);
     cluster.everything_is_back();
     cluster.tool(&["resume", "--yes"]).refused("run-");
+}
+
+/// At the installer's question nothing is lost yet: the undo says that the node is to be reset, and goes on by
+/// itself when it was.
+#[test]
+fn a_node_at_its_installers_question_comes_back() {
+    let cluster = Cluster::of(1);
+    let node = cluster.nodes()[0].to_string();
+    // The run makes a data node of it, and the undo leaves it one.
+    cluster.cmsh(&format!("device; use {node}; set datanode no; commit"));
+    cluster.spec(
+        |_| true,
+        "full_install: confirm\nallow: {quorum: \"a test\"}\n",
+    );
+    let digest = cluster.plan();
+    let mut life = cluster.start_run(&digest);
+    let boot = format!("reprovision/{node}/boot");
+    until("the node is booted", || {
+        cluster.entries("intent").contains(&boot)
+    });
+    // What is in flight is finished; nothing is answered.
+    halt(&mut life);
+    assert!(
+        cluster
+            .cmsh("device; status")
+            .contains("waiting for user input")
+    );
+    assert!(
+        !cluster
+            .entries("intent")
+            .iter()
+            .any(|unit| unit.ends_with("/confirm"))
+    );
+
+    let life = cluster.start(&["undo", "--approve", &undo_digest(&cluster)]);
+    let mode = format!("device; get {node} nextinstallmode");
+    until("its disk is kept", || cluster.cmsh(&mode).contains("SKIP"));
+    let status = cluster.tool(&["status"]).done();
+    assert!(status.stdout.contains("in the installer"), "{status}");
+    cluster.cmsh(&format!("device; power -n {node} reset"));
+    let undone = Ran::new(&["undo"], &life.wait_with_output().expect("it ends")).done();
+    assert!(undone.stderr.contains("power -n NODE reset"), "{undone}");
+    assert!(undone.stderr.contains("not taken back"), "{undone}");
+    until("etcd is back", || cluster.lab.etcd().healthy().is_ok());
+    assert_eq!(cluster.cmsh(&mode).trim(), "");
+    cluster.everything_is_back();
 }
 
 /// Behind it there is only the way forward.

@@ -8,6 +8,8 @@ mod documents;
 mod full_disk;
 #[path = "../fuzz/judges/mod.rs"]
 mod judges;
+#[path = "../../crates/bright-adapter/tests/it/local_shell.rs"]
+mod local_shell;
 mod names;
 mod private;
 mod records;

@@ -2,48 +2,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bright_adapter::SshNode;
 use etcd_adapter::tool::inner_script;
 use runbook_core::digest::Digest;
-use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, EtcdUrl, MemberName, ModuleName, NodeName, UnitId};
-use runbook_core::plan::{self, NodeEffect, RestoreEffect};
-use runbook_core::ports::{Node as _, Output, PortResult, Shell};
+use runbook_core::plan::{NodeEffect, RestoreEffect};
+use runbook_core::ports::Node as _;
 use runbook_core::testkit::run_id;
 use runbook_core::version::RestoreTool;
 use runbook_core::world::SpoolState;
 
+use crate::local_shell::LocalShell;
 use crate::names;
-
-/// Runs what a reviewer would paste: the command behind `ssh root@node`, read by a shell first as sshd has
-/// the user's shell read it.
-struct Pasted;
-
-#[async_trait]
-impl Shell for Pasted {
-    async fn query(&self, node: &NodeName, argv: &[String]) -> PortResult<Output> {
-        let line = plan::Command::on_node(node, argv.iter().map(String::as_str)).to_string();
-        let words = shlex::split(&line).unwrap();
-        let done = Command::new("/bin/sh")
-            .args(["-c", &words[2]])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ok(Output {
-            status: done.status.code().unwrap_or(255),
-            stdout: done.stdout,
-            stderr: done.stderr,
-        })
-    }
-
-    async fn effect(&self, _: &Permit, node: &NodeName, argv: &[String]) -> PortResult<Output> {
-        self.query(node, argv).await
-    }
-}
 
 /// What a path may hold that is not a letter.
 const ODD: [&str; 7] = ["a=b", "c:d@e", "%h%n%%", "x+y,z", "_._", "..x", "=root"];
@@ -52,7 +25,7 @@ const ODD: [&str; 7] = ["a=b", "c:d@e", "%h%n%%", "x+y,z", "_._", "..x", "=root"
 async fn node_scripts_take_odd_paths_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let node = NodeName::new("node001").unwrap();
-    let nodes = SshNode::new(Arc::new(Pasted));
+    let nodes = SshNode::new(Arc::new(LocalShell));
     let permit = runbook_core::testkit::permit(&UnitId::new("stop/x").unwrap()).unwrap();
     for odd in ODD {
         let above = dir.path().join(odd);

@@ -1051,7 +1051,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "ssh-unreachable",
         "A node does not answer ssh.",
-        "Look at its power and console. When it is up, resume.",
+        "Look at its power and console. When it is up, resume. Where an undo finds the node at its installer's question, the hint says how to reset it with its disk as it is.",
     ),
     code(
         "state-io",

@@ -87,7 +87,9 @@ impl Exit {
     /// What it means, in one line.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "done: what was asked for is done",
+            Self::Done => {
+                "done: what was asked for is done; a backup that is doubted, and says so, is done too"
+            }
             Self::Internal => "internal: a fault of this program, please report it",
             Self::Usage => "usage: the command line makes no sense",
             Self::Pending => {

@@ -16,7 +16,8 @@
 //! * `phases`, one file each, turn both into [`plan`] units: data that says what is done, why, how it
 //!   is checked, how it is undone. [`plan::Draft`] becomes [`plan::SealedPlan`], which has a [`digest`].
 //! * [`machine`] is one transition table and the barrier between phases. No I/O, no clock.
-//! * [`exposure`] tells from plan and machine where a reboot would wipe restored data.
+//! * [`exposure`] tells from plan and machine where a reboot would wipe restored data; [`danger`] whatever else is
+//!   dangerous as long as a run stands where it does.
 //! * [`journal`] puts every intent on disk before its effect; only then is there a
 //!   [`journal::Permit`], and nothing changes the world without one.
 //! * [`run`] is the one routine for every unit: look, intend, act, look again, record. It tells whoever
@@ -154,6 +155,7 @@
 #![doc = include_str!("../../../examples/embed.rs")]
 //! ```
 
+pub mod danger;
 pub mod digest;
 pub mod error;
 pub mod event;

@@ -190,15 +190,7 @@ async fn observe_member(
             tools: found(ports.tool.tools(node, spec.module.clone()).await)?,
         }),
     };
-    Ok(ObservedMember {
-        node: node.clone(),
-        name: holder.member.clone(),
-        peer_url: holder.peer_url.clone(),
-        client_url: holder.client_url.clone(),
-        role_from: holder.sources.clone(),
-        device,
-        host,
-    })
+    Ok(holder.observed(device, host))
 }
 
 /// A node about to be wiped may lack the module; the gate before Restore asks again.

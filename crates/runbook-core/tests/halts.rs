@@ -3,6 +3,9 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "common/sweep.rs"]
+mod sweep;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ use runbook_core::names::NodeName;
 use runbook_core::plan::Phase;
 use runbook_core::run::RunEnd;
 use runbook_core::testkit::{Effect, Fault, Faults, Found, Life, Lives, Mortal, World, run_id};
+use sweep::at_every_await;
 
 fn node(name: &str) -> NodeName {
     NodeName::new(name).unwrap()
@@ -45,10 +49,7 @@ fn halted(life: &Life) -> (Vec<(String, String)>, Vec<String>) {
 fn a_request_to_halt_at_every_await() {
     let wiped = || World::of(3).reprovision_all();
     for world in [World::of(1), wiped(), wiped().confirm()] {
-        let mut measure = Lives::of(&world.clone().build());
-        measure.live(Mortal::never());
-        for at in 1..=measure.waits() {
-            let world = world.clone().build();
+        for (at, world) in at_every_await(&world) {
             let mut lives = Lives::of(&world);
             if !lives.live(Mortal::halted(at)).completed() {
                 let machine = lives.machine().unwrap().clone();
@@ -94,11 +95,8 @@ fn unguarded(lives: &Lives) -> Vec<String> {
 fn no_halt_leaves_a_fresh_disk_unguarded() {
     let wiped = World::of(3).reprovision_all();
     for world in [wiped.clone(), wiped.confirm()] {
-        let mut measure = Lives::of(&world.clone().build());
-        measure.live(Mortal::never());
         let mut halts = 0;
-        for at in 1..=measure.waits() {
-            let world = world.clone().build();
+        for (at, world) in at_every_await(&world) {
             let mut lives = Lives::of(&world);
             if !lives.live(Mortal::halted(at)).completed() {
                 halts += 1;
@@ -272,11 +270,8 @@ fn a_node_that_somebody_else_is_booting() {
 #[test]
 fn a_snapshot_lost_between_two_lives_stops_nothing() {
     let world = World::of(3).every_node(Found::Serving);
-    let mut measure = Lives::of(&world.clone().build());
-    measure.live(Mortal::never());
     let mut asked = 0;
-    for at in 1..=measure.waits() {
-        let world = world.clone().build();
+    for (at, world) in at_every_await(&world) {
         let mut lives = Lives::of(&world);
         lives.live(Mortal::after(at));
         if !world.log().is_empty() {
@@ -296,11 +291,8 @@ fn a_snapshot_lost_between_two_lives_stops_nothing() {
 #[test]
 fn a_snapshot_that_is_replaced_between_two_lives() {
     let world = World::of(1).reprovision_all();
-    let mut measure = Lives::of(&world.clone().build());
-    measure.live(Mortal::never());
     let (mut asked, mut wiped) = (0, 0);
-    for at in 1..=measure.waits() {
-        let world = world.clone().build();
+    for (at, world) in at_every_await(&world) {
         let mut lives = Lives::of(&world);
         lives.live(Mortal::after(at));
         let before = world.times(&Effect::Rebooting);
@@ -323,11 +315,8 @@ fn a_snapshot_that_is_replaced_between_two_lives() {
 #[test]
 fn a_role_whose_spool_is_changed_between_two_lives() {
     let world = World::of(1);
-    let mut measure = Lives::of(&world.clone().build());
-    measure.live(Mortal::never());
     let mut asked = 0;
-    for at in 1..=measure.waits() {
-        let world = world.clone().build();
+    for (at, world) in at_every_await(&world) {
         let mut lives = Lives::of(&world);
         lives.live(Mortal::after(at));
         let before = world.times(&Effect::RoleGiven);
@@ -356,10 +345,7 @@ fn a_question_refused_at_every_await() {
         World::of(1).reprovision_all().brisk(),
         World::of(1).reprovision_all().confirm().brisk(),
     ] {
-        let mut measure = Lives::of(&world.clone().build());
-        measure.live(Mortal::never());
-        for at in 1..=measure.waits() {
-            let world = world.clone().build();
+        for (at, world) in at_every_await(&world) {
             let mut lives = Lives::of(&world);
             let refuse = |waits| {
                 if waits == at {

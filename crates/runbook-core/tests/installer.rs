@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use runbook_core::event::Event;
+use runbook_core::event::{Event, UnitRef};
 use runbook_core::names::NodeName;
 use runbook_core::plan::{Draft, SealedPlan};
 use runbook_core::run::RunEnd;
@@ -53,6 +53,33 @@ fn when<'a>(
             && is.contains(seen)
             && !std::mem::replace(&mut *over.lock().unwrap(), true)
         {
+            happens();
+        }
+    }
+}
+
+fn acts(event: &Event) -> Option<&UnitRef> {
+    match event {
+        Event::Acting { unit, .. } => Some(unit),
+        _ => None,
+    }
+}
+
+fn is_done(event: &Event) -> Option<&UnitRef> {
+    match event {
+        Event::Done { unit, .. } => Some(unit),
+        _ => None,
+    }
+}
+
+/// Something happens whenever this becomes of a unit.
+fn at<'a>(
+    moment: fn(&Event) -> Option<&UnitRef>,
+    of: &'a str,
+    happens: impl Fn() + Send + Sync + 'a,
+) -> impl Fn(Event) + Send + Sync + 'a {
+    move |event: Event| {
+        if moment(&event).is_some_and(|unit| unit.id.as_str() == of) {
             happens();
         }
     }
@@ -126,45 +153,14 @@ fn both_plans_tell_the_other_way() {
     }
 }
 
-/// Before the confirm nothing is lost: an undo is possible, and says what to do with the node.
-#[test]
-fn before_the_confirm_there_is_a_way_back() {
-    let world = asked(1).build();
-    let mut lives = Lives::of(&world);
-    let mut at = 0;
-    while world.times(&Effect::WaitsForConfirmation) == 0 {
-        at += 1;
-        lives.live(Mortal::halted(at));
-    }
-    assert_eq!(world.times(&Effect::Wiped), 0);
-    let undo = Draft::undo(lives.plan(), lives.machine().unwrap(), run_id(2)).unwrap();
-    let undo = undo.seal(&world.ports()).unwrap();
-    let told = |unit: &runbook_core::plan::Unit| {
-        unit.skip.as_ref().is_some_and(|why| why.contains("NOSYNC"))
-    };
-    assert!(undo.units.iter().any(told));
-    // The undo of what is on the node waits for the node.
-    let mut back = Lives::with_plan(&world, undo);
-    assert!(!back.live(Mortal::never()).completed());
-    world.lose_power(&node("node001"));
-    world.pass(Duration::from_secs(300));
-    assert!(back.live(Mortal::never()).completed(), "{}", world.story());
-    assert_eq!(world.times(&Effect::Wiped), 0);
-    assert_eq!(world.times(&Effect::Datanode(false)), 0);
-    assert_eq!(world.verdict(), Ok(()));
-}
-
 /// Somebody else is faster, at the console: the run finds its work done.
 #[test]
 fn somebody_else_confirms() {
     let world = asked(1).build();
     let mut lives = Lives::of(&world);
-    let faster = |event: Event| {
-        if matches!(&event, Event::Done { unit, .. } if unit.id.as_str() == "reprovision/node001/boot")
-        {
-            world.confirm(&node("node001"));
-        }
-    };
+    let faster = at(is_done, "reprovision/node001/boot", || {
+        world.confirm(&node("node001"));
+    });
     lives.live_watched(Mortal::never(), &faster);
     assert!(lives.live_on(1), "{}", world.story());
     restored(&world, &lives);
@@ -195,12 +191,9 @@ fn a_question_answered_during_the_proof_is_not_answered_again() {
 fn a_denied_install_halts_the_run() {
     let world = asked(3).build();
     let mut lives = Lives::of(&world);
-    let deny = |event: Event| {
-        if matches!(&event, Event::Done { unit, .. } if unit.id.as_str() == "reprovision/node002/boot")
-        {
-            world.deny(&node("node002"));
-        }
-    };
+    let deny = at(is_done, "reprovision/node002/boot", || {
+        world.deny(&node("node002"));
+    });
     let (unit, code, hint) = halted(lives.live_watched(Mortal::never(), &deny));
     assert_eq!(
         (unit.as_str(), code.as_str()),
@@ -224,12 +217,9 @@ fn a_denied_install_halts_the_run() {
 fn a_node_that_is_no_data_node_after_all() {
     let world = asked(1).build();
     let mut lives = Lives::of(&world);
-    let lower = |event: Event| {
-        if matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "reprovision/node001/boot")
-        {
-            world.set_datanode(&node("node001"), false);
-        }
-    };
+    let lower = at(acts, "reprovision/node001/boot", || {
+        world.set_datanode(&node("node001"), false);
+    });
     lives.live_watched(Mortal::never(), &lower);
     assert_eq!(world.times(&Effect::Confirmed), 0);
     assert_eq!(world.times(&Effect::Wiped), 1);
@@ -241,12 +231,9 @@ fn a_node_that_is_no_data_node_after_all() {
 fn a_node_that_comes_up_without_asking() {
     let world = asked(1).build();
     let mut lives = Lives::of(&world);
-    let clear = |event: Event| {
-        if matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "reprovision/node001/boot")
-        {
-            world.set_install_mode(&node("node001"), None);
-        }
-    };
+    let clear = at(acts, "reprovision/node001/boot", || {
+        world.set_install_mode(&node("node001"), None);
+    });
     let (unit, code, hint) = halted(lives.live_watched(Mortal::never(), &clear));
     assert_eq!(
         (unit.as_str(), code.as_str()),
@@ -334,12 +321,9 @@ fn a_question_that_is_asked_again() {
 fn a_node_that_waits_for_console_input() {
     let world = wiped(1).build();
     let mut lives = Lives::of(&world);
-    let raise = |event: Event| {
-        if matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "reprovision/node001/boot")
-        {
-            world.set_datanode(&node("node001"), true);
-        }
-    };
+    let raise = at(acts, "reprovision/node001/boot", || {
+        world.set_datanode(&node("node001"), true);
+    });
     // Nobody answers: the deadline's message has the code of what it waits for.
     let (_, code, hint) = halted(lives.live_watched(Mortal::never(), &raise));
     assert_eq!(code, "installer-waits");
@@ -441,12 +425,9 @@ fn block_devices_cleared_behind_the_restore() {
     for world in [World::of(3), wiped(3), asked(3)] {
         let world = world.build();
         let mut lives = Lives::of(&world);
-        let set = |event: Event| {
-            if matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "reassign/assign")
-            {
-                world.clear_at_boot(&node("node002"), &["/dev/sda"]);
-            }
-        };
+        let set = at(acts, "reassign/assign", || {
+            world.clear_at_boot(&node("node002"), &["/dev/sda"]);
+        });
         let (unit, code, hint) = halted(lives.live_watched(Mortal::never(), &set));
         assert_eq!(
             (unit.as_str(), code.as_str()),
@@ -464,12 +445,9 @@ fn block_devices_cleared_behind_the_restore() {
 fn block_devices_set_right_before_the_boot() {
     let world = asked(1).build();
     let mut lives = Lives::of(&world);
-    let set = |event: Event| {
-        if matches!(&event, Event::Done { unit, .. } if unit.id.as_str() == "reprovision/node001/install-mode")
-        {
-            world.clear_at_boot(&node("node001"), &["/dev/sda"]);
-        }
-    };
+    let set = at(is_done, "reprovision/node001/install-mode", || {
+        world.clear_at_boot(&node("node001"), &["/dev/sda"]);
+    });
     let (unit, code, _) = halted(lives.live_watched(Mortal::never(), &set));
     assert_eq!(
         (unit.as_str(), code.as_str()),
@@ -547,12 +525,9 @@ fn a_plan_that_could_wipe_without_being_asked_is_refused() {
 fn a_node_that_asks_again_when_it_is_being_restored() {
     let world = asked(3).build();
     let mut lives = Lives::of(&world);
-    let again = |event: Event| {
-        if matches!(&event, Event::Acting { unit, .. } if unit.id.as_str() == "restore/node003/restore")
-        {
-            assert!(world.befall(Incident::FullAgain(2)));
-        }
-    };
+    let again = at(acts, "restore/node003/restore", || {
+        assert!(world.befall(Incident::FullAgain(2)));
+    });
     let (unit, code, hint) = halted(lives.live_watched(Mortal::never(), &again));
     assert_eq!(
         (&*unit, &*code),

@@ -2,11 +2,16 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use runbook_core::event::Event;
+use runbook_core::names::NodeName;
 use runbook_core::observe::drift;
 use runbook_core::plan::{Action, Draft, ManagerEffect, PlanError, SealedPlan};
-use runbook_core::testkit::{Builder, Effect, Found, Lives, Mortal, Tear, World, run_id};
+use runbook_core::run::RunEnd;
+use runbook_core::testkit::{Builder, Effect, Found, Life, Lives, Mortal, Tear, World, run_id};
+use runbook_core::world::{DeviceStatus, SpoolState};
 
 fn worlds() -> Vec<(&'static str, Builder)> {
     vec![
@@ -61,7 +66,7 @@ impl Scene {
         lives.live(death);
         // What the dead life had sent lands first. An undo that looks before that finds nothing to
         // take back: it is for the adapter to let no command outlive its caller for long.
-        world.pass(std::time::Duration::from_secs(5));
+        world.pass(Duration::from_secs(5));
         let undo = Draft::undo(&self.plan, lives.machine().unwrap(), run_id(2));
         let undo = undo.and_then(|draft| draft.seal(&world.ports()));
         (world, lives, undo)
@@ -98,11 +103,11 @@ impl Scene {
 
     fn looks_as_before(&self, world: &World) -> Result<(), String> {
         // What the role brings about comes after some delay.
-        world.pass(std::time::Duration::from_secs(60));
+        world.pass(Duration::from_secs(60));
         let now = world.observed().map_err(|error| error.to_string())?;
         let had_data = |at: usize| {
             let host = self.plan.world.members[at].host.as_ref().unwrap();
-            host.spool == runbook_core::world::SpoolState::Data
+            host.spool == SpoolState::Data
         };
         for found in drift(&self.plan.world, &now) {
             // A node without data keeps its guard and does not get the role: it would start empty.
@@ -204,7 +209,7 @@ fn an_undo_never_gives_the_role_to_a_node_without_data() {
     let scene = Scene::new(("", World::of(3).node(2, Found::EmptySpool)));
     let (world, _, undo) = scene.dies(Mortal::torn(40, Tear::Answer));
     Lives::with_plan(&world, undo.unwrap()).live_on(3);
-    world.pass(std::time::Duration::from_secs(600));
+    world.pass(Duration::from_secs(600));
     let given: Vec<String> = world
         .log()
         .iter()
@@ -223,4 +228,140 @@ fn an_undo_is_not_undone() {
     back.live(Mortal::after(3));
     let error = Draft::undo(back.plan(), back.machine().unwrap(), run_id(3)).unwrap_err();
     assert_eq!(error.code(), "undo-of-undo");
+}
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+/// Members whose installer asks before it wipes.
+fn asked(members: usize) -> Builder {
+    World::of(members).reprovision_all().confirm()
+}
+
+/// Before the confirm nothing is lost. The undo makes the next boot harmless, says who has to reset the node,
+/// and goes on by itself.
+#[test]
+fn before_the_confirm_there_is_a_way_back() {
+    let world = asked(1).build();
+    let mut lives = Lives::of(&world);
+    until_it_asks(&world, &mut lives);
+    let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
+    // Nobody does anything.
+    let Life::Ended(RunEnd::Halted { failures, .. }) = back.live(Mortal::never()) else {
+        panic!("{}", world.story());
+    };
+    let (unit, failure) = &failures[0];
+    assert_eq!(
+        (unit.as_str(), failure.code.as_str()),
+        ("reprovision/node001/boot", "ssh-unreachable")
+    );
+    let hint = failure.hint.as_ref().expect("a way on");
+    assert!(hint.contains("power -n NODE reset"), "{hint}");
+    assert!(back_with_a_hand(&world, &mut back));
+    taken_back(&world);
+}
+
+/// Wherever the run dies before the answer, and wherever its undo does: the node comes up with its disk and its
+/// install mode as they were, and nobody lowers `datanode`.
+#[test]
+fn the_way_back_from_everywhere() {
+    let plan = Arc::new(asked(1).build().plan(run_id(1)).unwrap());
+    let dead = |at| {
+        let world = asked(1).build();
+        let mut lives = Lives::with_plan(&world, Arc::clone(&plan));
+        lives.live(Mortal::after(at));
+        // What the dead life had sent lands first.
+        world.pass(Duration::from_secs(5));
+        let undo = undo_of(&world, &lives);
+        (world, undo)
+    };
+    let (mut asking, mut at) = (0, 0);
+    loop {
+        at += 1;
+        let (world, undo) = dead(at);
+        let Ok(undo) = undo else { break };
+        let undo = Arc::new(undo);
+        let mut measure = Lives::with_plan(&world, Arc::clone(&undo));
+        asking += u32::from(back_with_a_hand(&world, &mut measure));
+        taken_back(&world);
+        for death in (1..=measure.waits()).step_by(5) {
+            let (world, _) = dead(at);
+            let mut back = Lives::with_plan(&world, Arc::clone(&undo));
+            back.live(Mortal::after(death));
+            back_with_a_hand(&world, &mut back);
+            taken_back(&world);
+        }
+    }
+    assert!(asking > 3 && at > 40, "{asking} of {at}");
+}
+
+/// Lives until a node waits at its installer's question.
+fn until_it_asks(world: &World, lives: &mut Lives) {
+    let mut at = 0;
+    while world.times(&Effect::WaitsForConfirmation) == 0 {
+        at += 1;
+        lives.live(Mortal::halted(at));
+    }
+    assert_eq!(world.times(&Effect::Wiped), 0);
+}
+
+fn undo_of(world: &World, lives: &Lives) -> Result<SealedPlan, PlanError> {
+    let undo = Draft::undo(lives.plan(), lives.machine().unwrap(), run_id(2))?;
+    undo.seal(&world.ports())
+}
+
+/// An undo, and somebody who resets the node when he is told to; whether he was.
+fn back_with_a_hand(world: &World, back: &mut Lives) -> bool {
+    let told = Mutex::new(false);
+    let reset = |event: Event| {
+        if let Event::Held { unit, by } = event
+            && by.hint.is_some_and(|hint| hint.contains("reset"))
+            && !std::mem::replace(&mut *told.lock().unwrap(), true)
+        {
+            assert_eq!(unit.id.as_str(), "reprovision/node001/boot");
+            world.lose_power(&node("node001"));
+        }
+    };
+    let life = back.live_watched(Mortal::never(), &reset);
+    assert!(life.completed(), "{life:?}\n{}", world.story());
+    told.into_inner().unwrap()
+}
+
+#[track_caller]
+fn taken_back(world: &World) {
+    world.pass(Duration::from_secs(60));
+    let now = world.observed().unwrap();
+    let device = &now.members[0].device;
+    assert_eq!(
+        (&device.status, device.next_install_mode),
+        (&DeviceStatus::Up, None),
+        "{}",
+        world.story()
+    );
+    let host = now.members[0].host.as_ref().expect("it answers");
+    assert_eq!(host.spool, SpoolState::Data, "{}", world.story());
+    let times = |effect| world.times(&effect);
+    assert_eq!(
+        (times(Effect::Wiped), times(Effect::Datanode(false))),
+        (0, 0)
+    );
+    assert_eq!(world.verdict(), Ok(()));
+}
+
+/// Nobody waits for a node that was off: its old data, if it has any, stays where it is.
+#[test]
+fn a_node_that_was_off_is_left_to_whoever_had_it_off() {
+    let world = asked(3).node(0, Found::Off).build();
+    let mut lives = Lives::of(&world);
+    until_it_asks(&world, &mut lives);
+    let undo = undo_of(&world, &lives).unwrap();
+    let unit = undo
+        .units
+        .iter()
+        .find(|unit| unit.id.as_str() == "reprovision/node001/boot");
+    if let Some(why) = unit.map(|unit| unit.skip.as_ref().expect("it is left")) {
+        assert!(why.contains("power it off again"), "{why}");
+    }
+    assert!(unit.is_some(), "it was powered on");
 }

@@ -2,12 +2,16 @@
 //! the spec says so.
 #![cfg(feature = "testkit")]
 
+#[path = "common/sweep.rs"]
+mod sweep;
+
 use std::collections::BTreeSet;
 
 use runbook_core::names::NodeName;
 use runbook_core::run::RunEnd;
 use runbook_core::spec::DatanodeAgain;
 use runbook_core::testkit::{Builder, Effect, Life, Lives, Logged, Mortal, World};
+use sweep::at_every_await;
 
 /// Worlds whose window opens: wiped data nodes, a lowered category, nodes that never were data nodes.
 fn worlds() -> [Builder; 4] {
@@ -34,10 +38,7 @@ fn told(life: &Life) -> Option<BTreeSet<NodeName>> {
 fn a_halt_says_when_a_reboot_would_wipe_restored_data() {
     let mut told_of = 0;
     for world in worlds() {
-        let mut measure = Lives::of(&world.clone().build());
-        measure.live(Mortal::never());
-        for at in 1..=measure.waits() {
-            let world = world.clone().build();
+        for (at, world) in at_every_await(&world) {
             let mut lives = Lives::of(&world);
             let Some(exposed) = told(lives.live(Mortal::halted(at))) else {
                 continue;
@@ -59,10 +60,7 @@ fn a_halt_says_when_a_reboot_would_wipe_restored_data() {
 fn a_resumed_life_closes_the_window_first() {
     let mut closed = 0;
     for world in worlds() {
-        let mut measure = Lives::of(&world.clone().build());
-        measure.live(Mortal::never());
-        for at in 1..=measure.waits() {
-            let world = world.clone().build();
+        for (at, world) in at_every_await(&world) {
             let mut lives = Lives::of(&world);
             lives.live(Mortal::after(at));
             let mut exposed = world.exposed();
@@ -95,10 +93,7 @@ fn a_resumed_life_closes_the_window_first() {
 fn a_window_that_is_to_stay_closed_is_never_open() {
     for world in worlds() {
         let world = world.datanode_again(DatanodeAgain::AfterReprovision);
-        let mut measure = Lives::of(&world.clone().build());
-        measure.live(Mortal::never());
-        for at in 1..=measure.waits() {
-            let world = world.clone().build();
+        for (at, world) in at_every_await(&world) {
             let mut lives = Lives::of(&world);
             lives.live(Mortal::after(at));
             assert_eq!(

@@ -214,6 +214,16 @@ impl Lab {
         command
     }
 
+    /// The programs that run on a head node now, each with its command line.
+    pub fn programs_on(&self, head: Head) -> Vec<String> {
+        let command_line = |pid: i32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            Some(String::from_utf8_lossy(&words).replace('\0', " "))
+        };
+        let pids = self.group.child(head.name()).pids();
+        pids.into_iter().filter_map(command_line).collect()
+    }
+
     /// Runs a program on the head node to its end.
     ///
     /// # Errors

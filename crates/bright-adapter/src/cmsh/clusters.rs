@@ -119,18 +119,24 @@ impl Candidate {
     fn is(&self, label: &ClusterLabel) -> bool {
         let label = label.as_str();
         let cluster = format!("{}{label}", Habit::Prefix.text());
-        let overlay = format!("{cluster}{}", Habit::Suffix.text());
         let of_role = self.cluster.as_deref();
         match of_role {
             // What the role says counts more than a name.
             Some(named) => named == label || named == cluster,
-            None => self.name.as_str() == overlay,
+            None => label_of(self.name.as_str()) == Some(label),
         }
     }
 
     fn shares(&self, other: &Self) -> bool {
         self.name != other.name && self.cluster.is_some() && self.cluster == other.cluster
     }
+}
+
+/// The label of the cluster that an overlay is named after, where its name follows the habit.
+pub(crate) fn label_of(overlay: &str) -> Option<&str> {
+    let rest = overlay.strip_prefix(Habit::Prefix.text())?;
+    rest.strip_suffix(Habit::Suffix.text())
+        .filter(|label| !label.is_empty())
 }
 
 fn list(candidates: &[Candidate]) -> String {

@@ -1,7 +1,7 @@
 //! Bright Cluster Manager through `cmsh` in batch mode.
 
 mod answer;
-mod clusters;
+pub(crate) mod clusters;
 mod complaint;
 mod config;
 mod effect;

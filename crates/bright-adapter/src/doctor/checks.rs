@@ -65,7 +65,7 @@ checks! {
     ETCD_OVERLAY = "etcd-overlay", Cluster:
         "one enabled configuration overlay carries Etcd::Host, or the one that is named does",
         "a restore takes the role away and gives it back in that overlay",
-        "name the overlay of the cluster: --overlay NAME; each is another etcd cluster";
+        "name the cluster by its label, by which certificates and runs go as well: --cluster LABEL; or its overlay: --overlay NAME; each is another etcd cluster";
     OVERLAY_PRIORITY = "overlay-priority", Cluster:
         "no overlay that carries Etcd::Host is disabled (priority -1)",
         "a disabled overlay gives nobody the role: its members do not run",
@@ -141,11 +141,11 @@ checks! {
     CLIENT_CERTIFICATE = "client-certificate", Certificates:
         "the client certificate for etcd lies on this head node, is of the CA and valid for 30 more days",
         "Verify and backups ask etcd with it",
-        "renew it, or name another: --etcd-cert";
+        "renew it, or name what lies elsewhere: --etcd-cert and --etcd-key, with --etcd-ca";
     CLIENT_CA = "client-ca", Certificates:
         "the CA of etcd's certificates lies on this head node and is valid for 30 more days",
         "Verify and backups know the members by it",
-        "renew it, or name another: --etcd-ca";
+        "renew it, or name what lies elsewhere: --etcd-ca, with --etcd-cert and --etcd-key";
     MEMBER_CERTIFICATE = "member-certificate", Certificates:
         "the member's certificate is of the same CA and valid for 30 more days",
         "a restored member whose certificate has expired finds no peer",

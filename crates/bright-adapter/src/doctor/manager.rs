@@ -9,9 +9,9 @@ use runbook_core::world::{DeviceStatus, EtcdRole, RoleHolder, RoleSource};
 
 use super::ask::{Asked, Asker};
 use super::{Draft, Finding, Settings, checks, listed};
-use crate::cmsh::platform;
 use crate::cmsh::provisioning::Queue;
 use crate::cmsh::read::{DeviceRow, Overlay};
+use crate::cmsh::{clusters, platform};
 use crate::codes;
 use crate::text::shown;
 
@@ -116,7 +116,14 @@ fn batch(version: &Asked<String>, lists_any: bool, findings: &mut Vec<Finding>) 
     findings.push(found.holds("it runs"));
     match &version.got {
         Ok(text) => {
-            findings.push(answers.holds("it answers"));
+            // That something was printed is no answer yet.
+            let read = lists_any || platform::release(text).is_some();
+            let said = if read {
+                "it answers".to_owned()
+            } else {
+                format!("what comes back cannot be read: {}", shown(text))
+            };
+            findings.push(answers.if_so(read, said));
             findings.push(release(known, text));
         }
         Err(error) if error.code == codes::CMSH_TIMEOUT => {
@@ -254,7 +261,14 @@ fn etcd_overlays(
             Some(Err(error)) => one.differs(error.chain()),
             None => one.differs(format!("several, each another etcd cluster: {all}")),
         },
-        None => one.if_so(enabled.len() == 1, all),
+        None => match (enabled.as_slice(), settings.cluster.as_str()) {
+            // A run would take it all the same: there is no other. Certificates and runs go by the label.
+            ([only], label) if clusters::label_of(only).is_some_and(|of| of != label) => one
+                .differs(format!(
+                    "{only} is the only one, and by its name not of the cluster {label}"
+                )),
+            _ => one.if_so(enabled.len() == 1, all),
+        },
     });
     let none = off.is_empty();
     findings.push(disabled.if_so(none, format!("disabled: {}", listed(off))));

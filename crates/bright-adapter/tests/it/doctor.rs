@@ -11,7 +11,7 @@ use runbook_core::digest::Digest;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, ClusterLabel};
-use runbook_core::names::{ModuleName, NodeName, RunId};
+use runbook_core::names::{ModuleName, NodeName, OverlayName, RunId};
 use runbook_core::plan::{Command, ToolEffect};
 use runbook_core::ports::{EtcdTool, PortResult, Shell};
 use runbook_core::world::{BumpRule, RecordedRevisions, SnapshotProof, Staged, ToolVersions};
@@ -220,4 +220,49 @@ async fn a_node_can_be_asked_without_a_cmsh() {
     assert_eq!(outcome(&report, "clock"), Outcome::Holds);
     assert_eq!(outcome(&report, "module"), Outcome::Differs);
     assert_eq!(outcome(&report, "member-certificate"), Outcome::Differs);
+}
+
+/// That something comes back is no answer yet.
+#[tokio::test]
+async fn what_cannot_be_read_is_no_answer() {
+    let garbage = r"printf '<html>\033[1m502 Bad Gateway\n'";
+    let (report, _) = examine(garbage, Duration::from_secs(60), |_| ()).await;
+    assert_eq!(outcome(&report, "cmsh-found"), Outcome::Holds);
+    let mut findings = report.findings.iter();
+    let batch = findings.find(|one| one.id == "cmsh-batch").unwrap();
+    assert_eq!(batch.outcome, Outcome::Differs);
+    assert!(batch.seen.contains("502 Bad Gateway"), "{batch:?}");
+    let named = examine("echo Cluster Manager 11.0", Duration::from_secs(60), |_| ());
+    let (report, _) = named.await;
+    assert_eq!(outcome(&report, "cmsh-batch"), Outcome::Holds);
+}
+
+/// The only overlay is taken whatever the label; one that is named after another cluster is told.
+#[tokio::test]
+async fn a_label_that_is_not_the_overlays() {
+    let cmsh = |overlay: &str| {
+        let list = format!(
+            r#"[{{"name (key)":"{overlay}","priority":"500","allheadnodes":"no","nodes":["node001"],"categories":[],"roles":["Etcd::Host"]}}]"#
+        );
+        format!("case \"$*\" in *'configurationoverlay; list'*) echo '{list}';; *) exit 1;; esac")
+    };
+    let examined = async |overlay: &str, named: Option<&str>| {
+        let (report, _) = examine(&cmsh(overlay), Duration::from_secs(60), |settings| {
+            settings.overlay = named.map(|name| OverlayName::new(name).unwrap());
+        })
+        .await;
+        let mut findings = report.findings.into_iter();
+        findings.find(|one| one.id == "etcd-overlay").unwrap()
+    };
+    for (overlay, named, expected) in [
+        ("kube-default-etcd", None, Outcome::Holds),
+        ("etcd", None, Outcome::Holds),
+        ("kube-prod-etcd", None, Outcome::Differs),
+        ("kube-prod-etcd", Some("kube-prod-etcd"), Outcome::Holds),
+    ] {
+        let finding = examined(overlay, named).await;
+        assert_eq!(finding.outcome, expected, "{finding:?}");
+        let told = finding.todo.contains("--cluster LABEL");
+        assert_eq!(told, expected == Outcome::Differs, "{finding:?}");
+    }
 }

@@ -7,6 +7,8 @@ mod doctor;
 #[cfg(test)]
 mod holders;
 #[cfg(test)]
+mod local_shell;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod ssh;

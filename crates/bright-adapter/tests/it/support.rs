@@ -1,12 +1,13 @@
-//! A permit, a shell that is this machine, and programs made of a few lines.
+//! A permit, and programs made of a few lines.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, NodeName, RunId, UnitId};
-use runbook_core::ports::{CommandEntry, CommandLog, Output, PortResult, Shell};
+use runbook_core::ports::{CommandEntry, CommandLog};
+
+pub(crate) use crate::local_shell::LocalShell;
 
 pub(crate) const RUN: &str = "01936f6e-0000-7000-8000-000000000001";
 
@@ -24,29 +25,6 @@ pub(crate) fn path(path: &Path) -> AbsPath {
 
 pub(crate) fn permit() -> Permit {
     runbook_core::testkit::permit(&UnitId::new("stop/node001").unwrap()).unwrap()
-}
-
-/// Runs every command on this machine, whatever the node.
-#[derive(Debug, Default)]
-pub(crate) struct LocalShell;
-
-#[async_trait]
-impl Shell for LocalShell {
-    async fn query(&self, _: &NodeName, argv: &[String]) -> PortResult<Output> {
-        let done = std::process::Command::new(&argv[0])
-            .args(&argv[1..])
-            .output()
-            .unwrap();
-        Ok(Output {
-            status: done.status.code().unwrap_or(255),
-            stdout: done.stdout,
-            stderr: done.stderr,
-        })
-    }
-
-    async fn effect(&self, _: &Permit, node: &NodeName, argv: &[String]) -> PortResult<Output> {
-        self.query(node, argv).await
-    }
 }
 
 /// A log that remembers.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use runbook_core::names::EtcdUrl;
 use runbook_core::world::HeadRole;
 
-use super::Context;
+use super::{Context, heads};
 use crate::actor::actor;
 use crate::args::{Backup, Listing};
 use crate::exit::Exit;
@@ -132,8 +132,7 @@ async fn endpoints(cx: Context<'_>, args: &Backup) -> Result<Vec<EtcdUrl>, Failu
     };
     let (head, role) = wired.during(or_ended(cx, ENDED, found)).await?;
     if head == HeadRole::Passive {
-        let what = "this is the passive head node: the active one takes the backups";
-        return Err(Failure::new(Exit::Environment, "head-passive", what));
+        return Err(heads::passive(Exit::Environment));
     }
     if role.holders.is_empty() {
         let what = format!("no node has Etcd::Host from overlay {}", role.overlay);

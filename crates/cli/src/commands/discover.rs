@@ -146,15 +146,8 @@ async fn look(
     problems: &mut Vec<String>,
 ) -> Result<ObservedMember, Failure> {
     let node = &holder.node;
-    Ok(ObservedMember {
-        node: node.clone(),
-        name: holder.member.clone(),
-        peer_url: holder.peer_url.clone(),
-        client_url: holder.client_url.clone(),
-        role_from: holder.sources.clone(),
-        device: ports.manager.device(node).await?,
-        host: host(ports, node, spool, problems).await,
-    })
+    let device = ports.manager.device(node).await?;
+    Ok(holder.observed(device, host(ports, node, spool, problems).await))
 }
 
 /// What the node says; whatever cannot be seen is a problem to tell, not a reason to stop looking.

@@ -23,7 +23,7 @@ pub(super) const BETTER: &str = "/cm/shared/restore-runbook";
 pub(super) async fn fit(cx: Context<'_>, ports: &Ports) -> Result<(), Failure> {
     match ports.manager.head_role().await? {
         HeadRole::Single => Ok(()),
-        HeadRole::Passive => Err(passive()),
+        HeadRole::Passive => Err(passive(Exit::Refused)),
         HeadRole::Active => {
             let dir = &cx.options.state_dir;
             let place = place(dir)?;
@@ -196,13 +196,10 @@ fn warnings(place: &Place, path: &Path) -> Vec<String> {
     lines
 }
 
-fn passive() -> Failure {
-    Failure::new(
-        Exit::Refused,
-        "head-passive",
-        "this is the passive head node",
-    )
-    .hint("log in to the active one (`cmha status`) and go on there; what /cm/shared shows here is stale")
+/// This head node is not the one to act.
+pub(super) fn passive(exit: Exit) -> Failure {
+    let [code, what, hint] = HeadRole::PASSIVE_REFUSED;
+    Failure::new(exit, code, what).hint(hint)
 }
 
 /// As [`pick::open_record`], where this host may go on with the run.

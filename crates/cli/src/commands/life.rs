@@ -195,6 +195,9 @@ impl Life<'_> {
                     "\n{} by run {run}, {took} in this life",
                     paint(GOOD, line)
                 ));
+                for line in not_taken_back(self.plan) {
+                    ui.note(&format!("  not taken back: {line}"));
+                }
             }
         }
         ui.note(&format!(
@@ -278,6 +281,14 @@ fn unverified(history: &History) -> Vec<String> {
         _ => Vec::new(),
     };
     history.records.iter().flat_map(of).collect()
+}
+
+/// What an undo does not take back, each with the reason.
+fn not_taken_back(undo: &SealedPlan) -> impl Iterator<Item = String> {
+    undo.units.iter().filter_map(|unit| {
+        let why = unit.skip.as_ref()?;
+        Some(format!("{}: {}", unit.id, clean_line(why)))
+    })
 }
 
 /// The parts of what was seen that say what was not.

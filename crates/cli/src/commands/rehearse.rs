@@ -70,6 +70,8 @@ pub(super) async fn of_plan(
             .revision_bump
             .map_or(RevisionBump::None, RevisionBump::By),
         sha256: Some(effect.sha256),
+        // The plan is there, so its spec allows it.
+        without_trailer: !effect.trailer,
         ..settings
     };
     Ok(attempt(cx, settings, Path::new(effect.snapshot.as_str())).await??)
@@ -152,6 +154,7 @@ fn settings(args: &RehearsalArgs, deadlines: &Deadlines) -> Settings {
             .map(OsString::from)
             .into(),
         sha256: None,
+        without_trailer: false,
         restore_deadline: Duration::from_secs(deadlines.restore_s.into()),
         start_deadline: Duration::from_secs(deadlines.start_s.into()),
     }

@@ -123,6 +123,12 @@ fn warnings(report: &Report) -> Vec<String> {
         .iter()
         .map(ToString::to_string)
         .collect();
+    if let Some(release) = report.other_release {
+        warnings.push(format!(
+            "the cluster's etcd is {release}, and {} rehearsed: what the cluster's own makes of it is not shown",
+            report.etcd
+        ));
+    }
     for left in &report.cleared {
         let path = left.path.display();
         let mut text = format!("an earlier rehearsal was killed and had left {path}; ");
@@ -168,6 +174,7 @@ mod tests {
             sha256: Digest::of(b"snapshot"),
             starts_empty: None,
             etcd: EtcdVersion::new(3, 5, 16),
+            other_release: None,
             tool: "etcdutl",
             programs: "module etcd/kube-default/3.5.16".into(),
             revision_bump: Some(1_000_000_000),
@@ -200,6 +207,7 @@ mod tests {
         report.compared[1].seen = "4124, never \u{1b}[2J".into();
         report.starts_empty = Some(Emptiness::NoLiveKey);
         report.revision_bump = None;
+        report.other_release = Some(EtcdVersion::new(3, 4, 0));
         let left = |ended, stays: Option<&str>| Leftover {
             path: "/var/tmp/restore-runbook-rehearsal-1".into(),
             ended,

@@ -1,14 +1,13 @@
 //! Where a run stands, read from its directory alone.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use runbook_core::danger::{Danger, dangers, past_no_return};
 use runbook_core::exposure::exposed;
 use runbook_core::journal::{Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
 use runbook_core::names::NodeName;
-use runbook_core::plan::{Action, ManagerEffect, NodeEffect, Phase, PlanKind, SealedPlan, Unit};
-use runbook_core::world::InstallMode;
+use runbook_core::plan::{Phase, PlanKind, SealedPlan, Unit};
 use serde_json::{Value, json};
 
 use super::wrap;
@@ -17,17 +16,58 @@ use crate::ui::{BAD, FAINT, GOOD, HEAD, WARN, clean_line, paint};
 /// What a reboot of these nodes may do; none where there are none.
 pub(crate) fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> {
     let way = if open {
-        "`resume` makes them data nodes before anything else"
+        "`resume` makes data nodes before anything else"
     } else {
-        "make each a data node: `device; use NODE; set datanode yes; commit` in cmsh"
+        "`device; use NODE; set datanode yes; commit` in cmsh makes a data node"
     };
-    let nodes: Vec<&str> = exposed.iter().map(NodeName::as_str).collect();
-    (!nodes.is_empty()).then(|| {
+    (!exposed.is_empty()).then(|| {
+        let nodes = list(exposed);
+        let (are, them) = match exposed {
+            [_] => ("it is no data node", "it"),
+            _ => ("they are no data nodes", "them"),
+        };
         format!(
-            "a reboot may wipe restored data now: {} (no data node yet, each of them); do not reboot them; {way}",
-            nodes.join(", ")
+            "a reboot may wipe restored data now: {nodes}; {are} yet, do not reboot {them}; {way}"
         )
     })
+}
+
+/// A danger in words; `open` where the run can go on.
+fn in_words(danger: &Danger, open: bool) -> String {
+    match danger {
+        Danger::EtcdStopped => "etcd is stopped, or about to be: no API server has an etcd, kubectl does not work, what crashes is not rescheduled".to_owned(),
+        Danger::Exposed(nodes) => reboot_danger(nodes, open).unwrap_or_default(),
+        Danger::Lowered { nodes, categories } => {
+            let categories = categories.iter().map(|name| format!("category {name}"));
+            let names: Vec<String> = nodes.iter().map(ToString::to_string).chain(categories).collect();
+            format!(
+                "datanode is off for {}: a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking; do not reboot it by hand",
+                names.join(", ")
+            )
+        }
+        Danger::Marked(nodes) => format!(
+            "nextinstallmode is FULL for {}: the next boot of such a node, whoever begins it, wipes its disk",
+            list(nodes)
+        ),
+        Danger::Bare(nodes) => format!(
+            "{}: the disk is wiped, or about to be, and has no guard yet: an EMPTY etcd would start there if anybody gave it the role; `resume` sets the guard",
+            list(nodes)
+        ),
+        Danger::Asking(nodes) => format!(
+            "{}: in the installer, or on the way there, and it asks before it wipes; whoever confirms it wipes the disk",
+            list(nodes)
+        ),
+        Danger::ToBeReset(nodes) => format!(
+            "{}: to come out of the installer with its disk as it is; where it waits there, `device; power -n NODE reset` in cmsh with nextinstallmode SKIP brings it back; whoever confirms its FULL install wipes the old data",
+            list(nodes)
+        ),
+        Danger::NoReturn => "the point of no return is passed: the way is forward, `undo` is refused".to_owned(),
+    }
+}
+
+fn list(nodes: &[NodeName]) -> String {
+    let nodes: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    nodes.join(", ")
 }
 
 /// A run as it stands.
@@ -58,180 +98,19 @@ impl Standing<'_> {
 
     /// Whether something was begun that no undo takes back.
     pub(crate) fn past_no_return(&self) -> bool {
-        let is_final = |unit: &&Unit| {
-            let assigns = matches!(
-                unit.act,
-                Some(Action::Manager(ManagerEffect::AssignRole { .. }))
-            );
-            unit.destructive || (assigns && self.plan.kind == PlanKind::Restore)
-        };
-        let mut begun = self.plan.units.iter().filter(is_final);
-        begun.any(|unit| self.machine.intended(&unit.id))
+        past_no_return(self.plan, self.machine).is_some()
     }
 
-    /// What is dangerous as long as the run stands where it does.
+    /// What is dangerous as long as the run stands where it does, in words.
     pub(crate) fn dangers(&self) -> Vec<String> {
-        let mut dangers = Vec::new();
-        if self.machine.over() && self.history.outcome() == Some(&Outcome::Completed) {
-            return dangers;
+        // An undone run stands as its undo has left it.
+        if let Some(Outcome::Completed | Outcome::Undone(_)) = self.history.outcome() {
+            return Vec::new();
         }
-        dangers.extend(self.remarks.iter().cloned());
-        if self.effect_stands(
-            |e| matches!(e, ManagerEffect::UnassignRole { .. }),
-            |e| matches!(e, ManagerEffect::AssignRole { .. }),
-        ) {
-            dangers.push("etcd is stopped, or about to be: no API server has an etcd, kubectl does not work, what crashes is not rescheduled".to_owned());
-        }
-        let exposed = self.exposed();
-        dangers.extend(reboot_danger(&exposed, !self.machine.over()));
-        let mut lowered = self.lowered();
-        lowered.retain(|name| !exposed.iter().any(|node| node.as_str() == name));
-        if !lowered.is_empty() {
-            dangers.push(format!(
-                "datanode is off for {}: a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking; do not reboot it by hand",
-                lowered.join(", ")
-            ));
-        }
-        let marked = self.marked();
-        if !marked.is_empty() {
-            dangers.push(format!(
-                "nextinstallmode is FULL for {}: the next boot of such a node, whoever begins it, wipes its disk",
-                marked.join(", ")
-            ));
-        }
-        let bare = self.bare();
-        if !bare.is_empty() {
-            dangers.push(format!(
-                "{}: the disk is wiped, or about to be, and has no guard yet: an EMPTY etcd would start there if anybody gave it the role; `resume` sets the guard",
-                bare.join(", ")
-            ));
-        }
-        let asking = self.asking();
-        if !asking.is_empty() {
-            dangers.push(format!(
-                "{}: in the installer, or on the way there, and it asks before it wipes; whoever confirms it wipes the disk",
-                asking.join(", ")
-            ));
-        }
-        if self.past_no_return() {
-            dangers.push(
-                "the point of no return is passed: the way is forward, `undo` is refused"
-                    .to_owned(),
-            );
-        }
-        dangers
-    }
-
-    fn exposed(&self) -> Vec<NodeName> {
-        exposed(self.plan, self.machine)
-    }
-
-    /// Nodes that were booted to be asked about, and whose answer has not come to its end.
-    fn asking(&self) -> Vec<String> {
-        let booted = |of: &NodeName| {
-            self.plan.units.iter().any(|unit| match &unit.act {
-                Some(Action::Manager(
-                    ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node },
-                )) => node == of && self.machine.intended(&unit.id),
-                _ => false,
-            })
-        };
-        let mut asking = Vec::new();
-        for unit in &self.plan.units {
-            if let Some(Action::Manager(ManagerEffect::ConfirmInstall { node })) = &unit.act
-                && booted(node)
-                && !self.state(unit).closed()
-            {
-                asking.push(node.to_string());
-            }
-        }
-        asking
-    }
-
-    /// Nodes that the next boot wipes unasked: the run's own boot of them has not come to its end.
-    fn marked(&self) -> Vec<String> {
-        let mut marked = BTreeSet::new();
-        for unit in &self.plan.units {
-            let Some(Action::Manager(effect)) = &unit.act else {
-                continue;
-            };
-            let closed = self.state(unit).closed();
-            match effect {
-                ManagerEffect::SetNextInstallMode {
-                    node,
-                    mode: Some(InstallMode::Full),
-                } if closed || self.machine.intended(&unit.id) => {
-                    marked.insert(node.to_string());
-                }
-                ManagerEffect::Reboot { node } | ManagerEffect::PowerOn { node } if closed => {
-                    marked.remove(node.as_str());
-                }
-                // It is asked first.
-                ManagerEffect::ConfirmInstall { node } => {
-                    marked.remove(node.as_str());
-                }
-                _ => {}
-            }
-        }
-        marked.into_iter().collect()
-    }
-
-    /// Nodes whose disk the run wipes or has wiped, and has not guarded again.
-    fn bare(&self) -> Vec<String> {
-        let mut bare = BTreeSet::new();
-        for unit in &self.plan.units {
-            let Some(node) = &unit.member else { continue };
-            if unit.destructive && self.machine.intended(&unit.id) {
-                bare.insert(node.to_string());
-            }
-            let guards = matches!(&unit.act, Some(Action::Node(NodeEffect::PlaceGuard { .. })));
-            if guards && unit.phase == Phase::Reprovision && self.state(unit).closed() {
-                bare.remove(node.as_str());
-            }
-        }
-        bare.into_iter().collect()
-    }
-
-    fn effect_stands(
-        &self,
-        begins: impl Fn(&ManagerEffect) -> bool,
-        ends: impl Fn(&ManagerEffect) -> bool,
-    ) -> bool {
-        let of = |unit: &Unit, test: &dyn Fn(&ManagerEffect) -> bool| match &unit.act {
-            Some(Action::Manager(effect)) => test(effect),
-            _ => false,
-        };
-        let mut stands = false;
-        for unit in &self.plan.units {
-            if of(unit, &begins) && self.machine.intended(&unit.id) {
-                stands = true;
-            }
-            if of(unit, &ends) && self.machine.state(&unit.id) == Some(UnitState::Done) {
-                stands = false;
-            }
-        }
-        stands
-    }
-
-    fn lowered(&self) -> Vec<String> {
-        let mut lowered: Vec<String> = Vec::new();
-        for unit in &self.plan.units {
-            let (name, value) = match &unit.act {
-                Some(Action::Manager(ManagerEffect::SetDatanode { node, value })) => {
-                    (node.to_string(), *value)
-                }
-                Some(Action::Manager(ManagerEffect::SetCategoryDatanode { category, value })) => {
-                    (format!("category {category}"), *value)
-                }
-                _ => continue,
-            };
-            if value && self.machine.state(&unit.id) == Some(UnitState::Done) {
-                lowered.retain(|other| *other != name);
-            } else if !value && self.machine.intended(&unit.id) && !lowered.contains(&name) {
-                lowered.push(name);
-            }
-        }
-        lowered
+        let dangers = dangers(self.plan, self.machine);
+        let open = !self.machine.over();
+        let words = dangers.iter().map(|danger| in_words(danger, open));
+        self.remarks.iter().cloned().chain(words).collect()
     }
 
     /// What to do next.
@@ -441,7 +320,7 @@ impl Standing<'_> {
             "working": self.working,
             "past_no_return": self.past_no_return(),
             "dangers": self.dangers(),
-            "exposed": self.exposed(),
+            "exposed": exposed(self.plan, self.machine),
             "go_on": self.way_on(),
             "units": units,
         })
@@ -460,86 +339,19 @@ const fn state_word(state: UnitState) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use runbook_core::testkit::{Effect, Lives, Mortal, World};
-
     use super::*;
 
-    /// Between the mark and the wipe any boot wipes; between the wipe and the guard any role starts an empty etcd.
     #[test]
-    fn a_marked_node_and_a_bare_disk_are_dangers() {
-        let told = |lives: &Lives, what: &str| {
-            let history = History::read(&lives.journal(), "memory").unwrap();
-            let standing = Standing {
-                plan: lives.plan(),
-                history: &history,
-                machine: lives.machine().unwrap(),
-                working: None,
-                place: String::new(),
-                remarks: Vec::new(),
-            };
-            standing.dangers().iter().any(|line| line.contains(what))
-        };
-        let world = World::of(1).reprovision_all().build();
-        let mut measure = Lives::of(&world.clone());
-        measure.live(Mortal::never());
-        let (mut marked, mut bare) = (0, 0);
-        for at in 1..=measure.waits() {
-            let world = World::of(1).reprovision_all().build();
-            let mut lives = Lives::of(&world);
-            lives.live(Mortal::after(at));
-            let done = |step: &str| {
-                let unit = format!("reprovision/node001/{step}");
-                let state = lives.machine().unwrap().states();
-                let mut state = state.filter(|(id, _)| id.as_str() == unit);
-                state.any(|(_, state)| state == UnitState::Done)
-            };
-            let is_marked = done("install-mode") && !done("boot");
-            if is_marked {
-                assert!(told(&lives, "nextinstallmode is FULL for node001"), "{at}");
-            }
-            let is_bare = done("boot") && !done("guard");
-            if is_bare {
-                assert!(told(&lives, "an EMPTY etcd would start there"), "{at}");
-            }
-            if done("guard") || !done("datanode") {
-                assert!(!told(&lives, "FULL for") && !told(&lives, "EMPTY"), "{at}");
-            }
-            marked += u32::from(is_marked);
-            bare += u32::from(is_bare);
-        }
-        assert!(marked > 0 && bare > 0, "{marked} {bare}");
-    }
-
-    /// While a node waits in its installer anybody can have its disk wiped.
-    #[test]
-    fn a_node_that_asks_is_a_danger_until_it_was_answered() {
-        let world = World::of(1).reprovision_all().confirm().build();
-        let mut lives = Lives::of(&world);
-        let dangers = |lives: &Lives| {
-            let history = History::read(&lives.journal(), "memory").unwrap();
-            let standing = Standing {
-                plan: lives.plan(),
-                history: &history,
-                machine: lives.machine().unwrap(),
-                working: None,
-                place: String::new(),
-                remarks: Vec::new(),
-            };
-            standing.dangers().join("\n")
-        };
-        let mut at = 0;
-        while world.times(&Effect::WaitsForConfirmation) == 0 {
-            at += 1;
-            lives.live(Mortal::halted(at));
-        }
-        let told = "node001: in the installer";
-        let before = dangers(&lives);
-        assert!(before.contains(told), "{before}");
-        assert!(
-            !before.contains("point of no return is passed"),
-            "it can be undone: {before}"
-        );
-        lives.live(Mortal::never());
-        assert!(!dangers(&lives).contains(told));
+    fn one_node_and_many_are_told_of_in_their_own_words() {
+        let node = |name| NodeName::new(name).unwrap();
+        let (one, two) = (node("node001"), node("node002"));
+        assert_eq!(reboot_danger(&[], true), None);
+        let danger = |nodes: &[NodeName], open| reboot_danger(nodes, open).unwrap();
+        assert!(danger(std::slice::from_ref(&one), true).starts_with(
+            "a reboot may wipe restored data now: node001; it is no data node yet, do not reboot it; `resume`"
+        ));
+        assert!(danger(&[one, two], false).starts_with(
+            "a reboot may wipe restored data now: node001, node002; they are no data nodes yet, do not reboot them; `device;"
+        ));
     }
 }

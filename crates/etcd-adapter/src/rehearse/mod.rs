@@ -63,9 +63,9 @@ pub use report::{RehearseError, Report};
 use scratch::Scratch;
 pub use scratch::{Leftover, clear};
 
-use crate::snapshot::{self, Proof};
+use crate::snapshot::{self, Proof, ProofError};
 use crate::tool::prove::refused;
-use crate::tool::restore::NewMember;
+use crate::tool::restore::{NewMember, SKIP_HASH_CHECK};
 
 /// The name of the only member.
 const NAME: &str = "rehearsal";
@@ -90,6 +90,8 @@ pub struct Settings {
     pub launcher: Vec<OsString>,
     /// The SHA-256 the snapshot must have, where one was promised.
     pub sha256: Option<Digest>,
+    /// Whether a database that does not end with its SHA-256 is taken as well: nothing vouches for its bytes.
+    pub without_trailer: bool,
     /// How long the restore may take.
     pub restore_deadline: Duration,
     /// How long etcd may take to serve, and to answer a question.
@@ -134,6 +136,7 @@ pub struct Rehearsal {
     settings: Settings,
     snapshot: PathBuf,
     proof: Proof,
+    trailer: bool,
     programs: Programs,
     bump: Option<u64>,
     cleared: Vec<Leftover>,
@@ -162,10 +165,17 @@ impl Rehearsal {
     ) -> PortResult<Self> {
         let folders = settings.scratch.clone();
         let (path, told) = (snapshot.to_owned(), Arc::clone(&watcher));
+        let without_trailer = settings.without_trailer;
         let work = move || {
             let cleared = folders.iter().flat_map(|folder| clear(folder)).collect();
             let mut progress = |progress| told(Stage::Proving(progress));
-            let proof = snapshot::prove(&path, &mut progress);
+            let proof = match snapshot::prove(&path, &mut progress) {
+                Ok(proof) => Ok((proof, true)),
+                Err(ProofError::NoTrailer { content }) if without_trailer && content.is_ok() => {
+                    (*content).map(|proof| (proof, false))
+                }
+                Err(error) => Err(error),
+            };
             (
                 cleared,
                 proof.map_err(|error| refused(&path.display(), error)),
@@ -174,7 +184,7 @@ impl Rehearsal {
         let (cleared, proof): (Vec<Leftover>, _) = tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| fault("rehearsal-died", "the proof did not end").caused_by(error))?;
-        let proof = proof?;
+        let (proof, trailer) = proof?;
         as_promised(&settings, snapshot, &proof)?;
         let programs = Programs::find(&settings, &proof).await?;
         let bump = bump(
@@ -187,6 +197,7 @@ impl Rehearsal {
             settings,
             snapshot: snapshot.to_owned(),
             proof,
+            trailer,
             programs,
             bump,
             cleared,
@@ -237,6 +248,9 @@ impl Rehearsal {
             sha256: Digest::from_bytes(self.proof.sha256),
             starts_empty: self.proof.meaning.would_start_empty(),
             etcd: self.programs.etcd,
+            other_release: self
+                .programs
+                .other_release(self.settings.wanted, &self.proof),
             tool: self.programs.tool.program(),
             programs: self.programs.place(),
             revision_bump: self.bump,
@@ -270,6 +284,7 @@ impl Rehearsal {
             .args(["snapshot", "restore"])
             .arg(&self.snapshot)
             .args(member.options().concat())
+            .args((!self.trailer).then_some(SKIP_HASH_CHECK))
             .arg("--data-dir")
             .arg(scratch.data());
         let begun = Instant::now();

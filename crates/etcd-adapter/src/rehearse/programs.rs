@@ -81,6 +81,16 @@ impl Programs {
         self.place.to_string()
     }
 
+    /// The release of the cluster, where these are of another.
+    pub(super) fn other_release(&self, wanted: Wanted, proof: &Proof) -> Option<EtcdVersion> {
+        match wanted {
+            Wanted::LikeNodes(nodes) => Some(nodes).filter(|nodes| *nodes != self.etcd),
+            Wanted::LikeSnapshot | Wanted::Any => {
+                release_of(proof).filter(|release| !release.same_minor(self.etcd))
+            }
+        }
+    }
+
     /// A command that the launcher becomes.
     pub(super) fn command(&self, launcher: &[OsString], program: &str) -> Command {
         let mut words = launcher.to_vec();
@@ -193,11 +203,7 @@ fn alike(
 /// The same rule as for the nodes: one minor release, and the same flags.
 fn fits(found: Programs, wanted: Wanted, proof: &Proof) -> PortResult<Programs> {
     let (etcd, place) = (found.etcd, &found.place);
-    let snapshot = proof.meaning.cluster_version.as_deref();
-    match (
-        wanted,
-        snapshot.and_then(|text| EtcdVersion::parse(text).ok()),
-    ) {
+    match (wanted, release_of(proof)) {
         (Wanted::LikeNodes(nodes), _)
             if !etcd.same_minor(nodes) || etcd.has_revision_bump() != nodes.has_revision_bump() =>
         {
@@ -212,6 +218,12 @@ fn fits(found: Programs, wanted: Wanted, proof: &Proof) -> PortResult<Programs> 
         }
         _ => Ok(found),
     }
+}
+
+/// The release of the cluster that the snapshot is of, where it says so; its patch level is always 0.
+fn release_of(proof: &Proof) -> Option<EtcdVersion> {
+    let text = proof.meaning.cluster_version.as_deref()?;
+    EtcdVersion::parse(text).ok()
 }
 
 fn is_program(path: &Path) -> bool {

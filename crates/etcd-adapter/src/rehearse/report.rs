@@ -27,6 +27,9 @@ pub struct Report {
     pub starts_empty: Option<Emptiness>,
     /// The release that rehearsed.
     pub etcd: EtcdVersion,
+    /// The cluster's release, where it is another: that of the nodes, or the minor one that the snapshot
+    /// names. What it would do is not shown then.
+    pub other_release: Option<EtcdVersion>,
     /// The program that restored.
     pub tool: &'static str,
     /// Where the programs were.

@@ -6,7 +6,7 @@ use runbook_core::names::{ModuleName, NodeName};
 use runbook_core::ports::PortResult;
 use runbook_core::text::steers;
 use runbook_core::version::EtcdVersion;
-use runbook_core::world::{Staged, ToolVersions};
+use runbook_core::world::{Restored, Staged, ToolVersions};
 
 /// Printed before each line of an answer from a login shell, where profiles may print as well.
 const OURS: &str = "restore-runbook:";
@@ -30,18 +30,29 @@ pub(super) fn staged(node: &NodeName, said: &str) -> PortResult<Staged> {
         "inactive" => {}
         _ => return Err(unclear()),
     }
-    let digest = || {
-        fact("Digest=")
-            .and_then(|hex| Digest::parse(hex).ok())
-            .ok_or_else(unclear)
+    let restored = || {
+        let db = fact("Digest=").and_then(|hex| Digest::parse(hex).ok());
+        let content = fact("Content=").filter(|text| is_status(text));
+        let made = db.zip(content).map(|(db, content)| Restored {
+            db,
+            content: content.to_owned(),
+        });
+        made.ok_or_else(unclear)
     };
     match fact("Tree=").ok_or_else(unclear)? {
         "nothing" => Ok(Staged::Nothing),
         "partial" => Ok(Staged::Partial),
-        "complete" => Ok(Staged::Complete(digest()?)),
-        "taken" => Ok(Staged::Taken(digest()?)),
+        "complete" => Ok(Staged::Complete(restored()?)),
+        "taken" => Ok(Staged::Taken(restored()?)),
         _ => Err(unclear()),
     }
+}
+
+/// The beginning of what `snapshot status` prints: `8243dda0, 7, 512`, the first hexadecimal.
+fn is_status(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(", ").collect();
+    let digits = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_hexdigit());
+    parts.len() == 3 && parts.iter().all(digits)
 }
 
 /// A digest or none, from `digest.sh`.

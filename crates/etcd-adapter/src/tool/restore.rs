@@ -82,7 +82,7 @@ fn tool_line(effect: &RestoreEffect) -> PortResult<String> {
         words.push(quoted?.join(" "));
     }
     if !effect.trailer {
-        words.push("--skip-hash-check".into());
+        words.push(SKIP_HASH_CHECK.into());
     }
     words.push("--data-dir \"$staging/data\"".into());
     // etcdctl before 3.4 speaks the old API unless told; later ones do not mind.
@@ -92,6 +92,9 @@ fn tool_line(effect: &RestoreEffect) -> PortResult<String> {
     };
     Ok(format!("{api}restore=(\n  {}\n)\n", words.join("\n  ")))
 }
+
+/// For a file without a trailer, and no other.
+pub(crate) const SKIP_HASH_CHECK: &str = "--skip-hash-check";
 
 /// Who a restored member is: what the tool is told of it, on a node and in a rehearsal alike.
 pub(crate) struct NewMember<'a> {

@@ -35,6 +35,7 @@ impl Theatre {
                 .map(Into::into)
                 .into(),
             sha256: None,
+            without_trailer: false,
             restore_deadline: Duration::from_secs(300),
             start_deadline: Duration::from_secs(300),
         };
@@ -166,6 +167,21 @@ async fn a_damaged_snapshot_is_refused_before_anything_starts() {
     stage.nothing_is_left();
 }
 
+/// A copy of a database, where the plan's spec allows it; and by an etcd of another release, which is told.
+#[tokio::test]
+async fn a_snapshot_without_a_trailer_is_rehearsed_where_it_is_allowed() {
+    let mut stage = Theatre::new();
+    stage.settings.wanted = Wanted::Any;
+    let copy = "stopped-3.5.30.copy";
+    failed(stage.rehearse(copy).await, "snapshot-no-trailer");
+    stage.settings.without_trailer = true;
+    stage.settings.sha256 = Some(Digest::of(&fs::read(fixture(copy)).unwrap()));
+    let report = stage.rehearse(copy).await.unwrap();
+    assert!(report.holds(), "{report:?}");
+    assert_eq!(report.other_release, Some(EtcdVersion::new(3, 5, 0)));
+    stage.nothing_is_left();
+}
+
 #[tokio::test]
 async fn another_snapshot_than_the_one_promised_is_refused() {
     let mut stage = Theatre::new();
@@ -187,7 +203,11 @@ async fn another_release_is_refused_unless_any_will_do() {
     stage.settings.wanted = Wanted::LikeNodes(EtcdVersion::new(3, 4, 27));
     failed(stage.rehearse("snap-3.4.23.db").await, "rehearsal-version");
     stage.settings.wanted = Wanted::LikeNodes(EtcdVersion::new(3, 4, 20));
-    stage.rehearse("snap-3.4.23.db").await.unwrap();
+    let report = stage.rehearse("snap-3.4.23.db").await.unwrap();
+    assert_eq!(report.other_release, Some(EtcdVersion::new(3, 4, 20)));
+    stage.settings.wanted = Wanted::LikeNodes(EtcdVersion::new(3, 4, 23));
+    let report = stage.rehearse("snap-3.4.23.db").await.unwrap();
+    assert_eq!(report.other_release, None);
     stage.settings.revision_bump = RevisionBump::By(7);
     failed(
         stage.rehearse("snap-3.4.23.db").await,

@@ -48,6 +48,77 @@ fn sample() -> Vec<u8> {
     store.bytes()
 }
 
+/// Whoever acts knows where in the journal it is written that he may.
+#[test]
+fn a_permit_names_its_record() {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let store = Box::new(MemoryStore::default());
+    let mut journal = Journal::begin(store, at, opened(JOURNAL_FORMAT)).unwrap();
+    for record in 1..4 {
+        let unit = unit(7);
+        let permit = journal.intend(at, &unit, Baseline::default()).unwrap();
+        assert_eq!((permit.unit(), permit.record()), (&unit, record));
+    }
+}
+
+#[test]
+fn every_error_says_what_to_do_next() {
+    let place = || "the journal".to_owned();
+    let (fault, found) = (place(), Format { major: 9, minor: 9 });
+    let (doing, source) = ("written", io::Error::other("full"));
+    let (seen, by, line) = (place(), None, 2);
+    let errors = [
+        (JournalError::Poisoned { place: place() }, "then resume"),
+        (
+            JournalError::Overtaken {
+                place: place(),
+                seen,
+                by,
+            },
+            "`restore-runbook status`",
+        ),
+        (
+            JournalError::Damaged {
+                place: place(),
+                line,
+                fault: place(),
+            },
+            "do not edit it",
+        ),
+        (JournalError::Empty { place: place() }, "from a copy"),
+        (
+            JournalError::Foreign {
+                place: place(),
+                fault,
+            },
+            "the newer restore-runbook",
+        ),
+        (
+            JournalError::Newer {
+                place: place(),
+                found,
+            },
+            "the release of restore-runbook",
+        ),
+        (
+            JournalError::Io {
+                place: place(),
+                doing,
+                source,
+            },
+            "then resume",
+        ),
+    ];
+    for (error, advice) in errors {
+        assert!(
+            error.hint().contains(advice),
+            "{}: {}",
+            error.code(),
+            error.hint()
+        );
+    }
+}
+
 fn read(bytes: &[u8]) -> Result<History, JournalError> {
     History::read(bytes, "test")
 }

@@ -33,11 +33,8 @@ pub(super) fn unless_possible(
 
 fn head_may_act(world: &World) -> Result<(), PlanError> {
     if world.head == HeadRole::Passive {
-        return Err(PlanError::refused(
-            "head-passive",
-            "this is the passive head node",
-            "log in to the active one; what /cm/shared shows here is stale",
-        ));
+        let [code, what, hint] = HeadRole::PASSIVE_REFUSED;
+        return Err(PlanError::refused(code, what, hint));
     }
     Ok(())
 }

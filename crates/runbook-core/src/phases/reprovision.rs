@@ -192,9 +192,14 @@ fn boot_to_the_question(cx: &Context, member: &Member) -> Unit {
             node: node.clone(),
             was_up: member.host().is_some(),
         }])
-        .undone(Undo::Nothing(format!(
-            "{node} waits in its installer with its disk as it was: once nextinstallmode is cleared below, `device; use {node}; set nextinstallmode NOSYNC; commit` in cmsh and a power cycle bring it back up, and resuming the undo goes on"
-        )))
+        .undone(Undo::Nothing(match member.host() {
+            Some(_) => format!(
+                "{node} waits in its installer with its disk as it was: the undo sets its nextinstallmode to SKIP and says when to reset it"
+            ),
+            None => format!(
+                "{node} was off before: power it off again where it waits in its installer; its disk is as it was"
+            ),
+        }))
 }
 
 /// The second half: the installer gets its leave.

@@ -89,7 +89,7 @@ fn alike(cx: &Context, units: &[Unit]) -> Unit {
         id(PHASE, None, "alike"),
         PHASE,
         "the restored database is the same on every member",
-        "etcd's restore gives the same member/snap/db everywhere; a member that differs would diverge for good",
+        "etcd's restore gives the same keys and revisions everywhere; a member that differs would diverge for good",
         vec![Check::StagedAlike {
             stagings,
             run: cx.run,

@@ -5,12 +5,14 @@
 //! old data again; giving it to a node without data is the disaster this tool exists to prevent.
 
 use super::id;
+use crate::danger::past_no_return;
 use crate::machine::Machine;
-use crate::names::{NodeName, RunId};
+use crate::names::{NodeName, OverlayName, RunId};
 use crate::plan::{
     Action, Check, Draft, ManagerEffect, NodeEffect, Phase, Plan, PlanError, PlanKind, SealedPlan,
     Undo, Unit,
 };
+use crate::world::InstallMode;
 
 impl Draft {
     /// The plan that puts back what a run has done so far.
@@ -26,15 +28,23 @@ impl Draft {
             ));
         }
         refuse_behind_the_point_of_no_return(of, machine)?;
-        let mut units = Vec::new();
+        let mut units: Vec<Unit> = Vec::new();
         for phase in Phase::ALL.into_iter().rev() {
             let done = of
                 .units
                 .iter()
                 .rev()
                 .filter(|unit| unit.phase == phase && machine.intended(&unit.id));
-            for unit in done {
-                units.extend(inverse(of, unit));
+            for back in done.flat_map(|unit| inverse(of, unit)) {
+                // On one node the last thing that was done is the first that is taken back.
+                let before = units
+                    .last()
+                    .filter(|before| (before.phase, &before.member) == (back.phase, &back.member));
+                let back = match before {
+                    Some(before) => back.after(&before.id),
+                    None => back,
+                };
+                units.push(back);
             }
         }
         let plan = Plan {
@@ -55,8 +65,7 @@ fn refuse_behind_the_point_of_no_return(
     of: &SealedPlan,
     machine: &Machine,
 ) -> Result<(), PlanError> {
-    let begun = |unit: &&Unit| unit.is_final() && machine.intended(&unit.id);
-    match of.units.iter().find(begun) {
+    match past_no_return(of, machine) {
         None => Ok(()),
         Some(unit) => Err(PlanError::refused(
             "past-no-return",
@@ -69,23 +78,72 @@ fn refuse_behind_the_point_of_no_return(
     }
 }
 
-/// The unit that takes one back, or says what stays; none where nothing was done.
-fn inverse(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
-    let action = match &unit.undo {
-        Undo::By(action) => action,
-        Undo::Nothing(reason) if unit.act.is_some() => return Some(stays(unit, reason)),
-        Undo::Nothing(_) | Undo::Impossible(_) => return None,
+/// The units that take one back, or say what stays; none where nothing was done.
+fn inverse(of: &SealedPlan, unit: &Unit) -> Vec<Unit> {
+    if let Some(node) = sent_to_the_question(unit) {
+        return out_of_the_installer(unit, node).into();
+    }
+    match &unit.undo {
+        Undo::By(Action::Manager(ManagerEffect::AssignRole { overlay, nodes })) => {
+            vec![assign_again(of, unit, overlay, nodes)]
+        }
+        Undo::By(action) => {
+            let why = format!("takes back {}", unit.id);
+            let back = Unit::act(unit.id.clone(), unit.phase, action.clone(), why);
+            let back = back.within(unit.deadline_s).only_if(still_held(of, action));
+            vec![where_it_was(unit, back)]
+        }
+        Undo::Nothing(reason) if unit.act.is_some() => {
+            let left = Unit::skipped(unit.id.clone(), unit.phase, unit.title.clone(), reason);
+            vec![where_it_was(unit, left)]
+        }
+        Undo::Nothing(_) | Undo::Impossible(_) => Vec::new(),
+    }
+}
+
+fn where_it_was(unit: &Unit, back: Unit) -> Unit {
+    match &unit.member {
+        Some(node) => back.on(node),
+        None => back,
+    }
+}
+
+/// The node that was up and may wait for an answer in its installer now, with its disk as it was.
+fn sent_to_the_question(unit: &Unit) -> Option<&NodeName> {
+    unit.done_when.iter().find_map(|check| match check {
+        Check::AtInstaller { node, was_up: true } => Some(node),
+        _ => None,
+    })
+}
+
+/// Nothing this tool does takes a node out of its installer and leaves the disk alone: an answer wipes it, a
+/// denial ends in maintenance mode. So the next boot is made harmless, and is waited for.
+///
+/// An AUTO boot would be none: its sync removes what the image does not have, the old data aside perhaps.
+fn out_of_the_installer(unit: &Unit, node: &NodeName) -> [Unit; 2] {
+    let effect = ManagerEffect::SetNextInstallMode {
+        node: node.clone(),
+        mode: Some(InstallMode::Skip),
     };
-    let Action::Manager(ManagerEffect::AssignRole { overlay, nodes }) = action else {
-        let why = format!("takes back {}", unit.id);
-        let back = Unit::act(unit.id.clone(), unit.phase, action.clone(), why)
-            .within(unit.deadline_s)
-            .only_if(still_held(of, action));
-        return Some(match &unit.member {
-            Some(node) => back.on(node),
-            None => back,
-        });
-    };
+    let why = "the next boot leaves the disk as it is: no check, no sync, no question";
+    let keep = Unit::act(
+        id(unit.phase, Some(node), "keep-disk"),
+        unit.phase,
+        Action::Manager(effect),
+        why,
+    );
+    let out = Unit::gate(
+        unit.id.clone(),
+        unit.phase,
+        format!("{node} is out of its installer; somebody has to reset it where it waits there"),
+        "the old data is put back on a node that is up; whoever confirms the FULL install instead wipes it",
+        vec![Check::OutOfInstaller { node: node.clone() }],
+    );
+    [keep.on(node), out.on(node).within(unit.deadline_s)]
+}
+
+/// The role goes back only to nodes that hold their old data.
+fn assign_again(of: &SealedPlan, unit: &Unit, overlay: &OverlayName, nodes: &[NodeName]) -> Unit {
     let with_data: Vec<NodeName> = nodes
         .iter()
         .filter(|node| had_data(of, node))
@@ -93,12 +151,8 @@ fn inverse(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
         .collect();
     if with_data.is_empty() {
         let reason = "no member had data: with the role they would start empty";
-        return Some(Unit::skipped(
-            unit.id.clone(),
-            unit.phase,
-            "give Etcd::Host back",
-            reason,
-        ));
+        let (id, phase, title) = (unit.id.clone(), unit.phase, "give Etcd::Host back");
+        return Unit::skipped(id, phase, title, reason);
     }
     let old_data = with_data.iter().map(|node| Check::SpoolHoldsData {
         node: node.clone(),
@@ -118,25 +172,14 @@ fn inverse(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
         nodes: with_data,
     };
     let why = "gives the role back to the members that hold their old data";
-    Some(
-        Unit::act(
-            id(Phase::Stop, None, "assign-again"),
-            unit.phase,
-            Action::Manager(effect),
-            why,
-        )
-        .only_if(checks)
-        .within(unit.deadline_s),
+    Unit::act(
+        id(Phase::Stop, None, "assign-again"),
+        unit.phase,
+        Action::Manager(effect),
+        why,
     )
-}
-
-/// Nothing is done, but whoever undoes reads what is left behind.
-fn stays(unit: &Unit, reason: &str) -> Unit {
-    let left = Unit::skipped(unit.id.clone(), unit.phase, unit.title.clone(), reason);
-    match &unit.member {
-        Some(node) => left.on(node),
-        None => left,
-    }
+    .only_if(checks)
+    .within(unit.deadline_s)
 }
 
 /// Moving data on a node is safe only while nobody can start etcd there.

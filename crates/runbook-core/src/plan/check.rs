@@ -206,6 +206,11 @@ pub enum Check {
         /// The node.
         node: NodeName,
     },
+    /// Whatever its installer asked for, the node is out of it again, up, and answers ssh.
+    OutOfInstaller {
+        /// The node.
+        node: NodeName,
+    },
     /// `blockdevicesclearedonnextboot` is empty: no boot wipes a disk behind everybody's back.
     NothingClearedAtBoot {
         /// The node.

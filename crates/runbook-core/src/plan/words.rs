@@ -234,6 +234,9 @@ impl fmt::Display for Check {
                     "{node} is through with its installer, UP, and answers ssh"
                 )
             }
+            Self::OutOfInstaller { node } => {
+                write!(f, "{node} is out of its installer, UP, and answers ssh")
+            }
             Self::NothingClearedAtBoot { node } => {
                 write!(f, "blockdevicesclearedonnextboot of {node} is empty")
             }
@@ -248,7 +251,9 @@ impl fmt::Display for Check {
             Self::Staged { node, staging, .. } => {
                 write!(f, "{staging} on {node} holds a complete, synced tree")
             }
-            Self::StagedAlike { .. } => f.write_str("member/snap/db is the same on every member"),
+            Self::StagedAlike { .. } => {
+                f.write_str("member/snap/db holds the same on every member")
+            }
             Self::TreeOwned { node, tree, owner } => {
                 write!(f, "all of {tree} on {node} belongs to {owner}, mode 0700")
             }

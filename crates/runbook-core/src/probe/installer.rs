@@ -81,6 +81,45 @@ pub(super) async fn provisioned(ports: &Ports, node: &NodeName) -> PortResult<Fi
     })
 }
 
+/// Asked by an undo: the node was sent to its installer's question, and nobody is to answer it. Only a
+/// reset by hand takes it from there.
+pub(super) async fn out_of_installer(ports: &Ports, node: &NodeName) -> PortResult<Finding> {
+    let device = ports.manager.device(node).await?;
+    let mode = device.next_install_mode;
+    let mode = mode.map_or_else(|| "empty".into(), |mode| mode.to_string());
+    let shown = format!(
+        "{node} is [{}], its nextinstallmode {mode}",
+        device.status_with_flags()
+    );
+    let stands = |shown| {
+        // The code of a node that is waited for and cannot be reached, whatever keeps it.
+        held(
+            "ssh-unreachable",
+            shown,
+            "let nobody confirm its FULL install, which would wipe the old data. With nextinstallmode SKIP a reset leaves the disk as it is: `device; power -n NODE reset` in cmsh, or the button; the undo goes on by itself. Where another mode is shown, `device; use NODE; set nextinstallmode SKIP; commit` first",
+        )
+    };
+    if let InstallerAsks::Full(what) | InstallerAsks::Other(what) =
+        question(ports, node, &device).await?
+    {
+        return Ok(stands(format!("{shown}, and its installer asks: {what}")));
+    }
+    Ok(match (&device.status, device.installer) {
+        (DeviceStatus::Up, _) => match ports.nodes.boot_id(node).await? {
+            Some(boot) => Holds(format!("{shown}, boot {}", boot.0)),
+            None => Underway(format!("{shown}, but ssh does not answer")),
+        },
+        (DeviceStatus::Failed(_) | DeviceStatus::Unreachable(_), _)
+        | (_, Some(InstallerStep::WaitsForUser | InstallerStep::Maintenance)) => stands(shown),
+        (DeviceStatus::Down, _) => held(
+            "ssh-unreachable",
+            shown,
+            "where it does not come up by itself, power it on: with nextinstallmode SKIP its disk stays as it is; the undo goes on by itself",
+        ),
+        _ => Underway(shown),
+    })
+}
+
 pub(super) async fn nothing_cleared_at_boot(ports: &Ports, node: &NodeName) -> PortResult<Finding> {
     let Some(devices) = ports.manager.device(node).await?.cleared_at_boot else {
         return Ok(Holds(format!(

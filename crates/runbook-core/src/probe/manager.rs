@@ -11,11 +11,10 @@ pub(super) async fn head_is_active(ports: &Ports) -> PortResult<Finding> {
     Ok(match ports.manager.head_role().await? {
         HeadRole::Active => Holds("the active head node".into()),
         HeadRole::Single => Holds("the only head node".into()),
-        HeadRole::Passive => never(
-            "head-passive",
-            "this is the passive head node".into(),
-            "log in to the active head node and go on there",
-        ),
+        HeadRole::Passive => {
+            let [code, seen, hint] = HeadRole::PASSIVE_REFUSED;
+            never(code, seen.into(), hint)
+        }
     })
 }
 

@@ -139,6 +139,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         }
         Check::InstallerAsks { node } => installer::installer_asks(ports, node).await,
         Check::Provisioned { node } => installer::provisioned(ports, node).await,
+        Check::OutOfInstaller { node } => installer::out_of_installer(ports, node).await,
         Check::NothingClearedAtBoot { node } => {
             installer::nothing_cleared_at_boot(ports, node).await
         }

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::names::{AbsPath, ModuleName, NodeName, RunId};
 use crate::ports::{PortResult, Ports};
 use crate::version::{EtcdVersion, RestoreTool};
-use crate::world::{SpoolState, Staged};
+use crate::world::{Restored, SpoolState, Staged};
 
 pub(super) async fn snapshot_proven(
     ports: &Ports,
@@ -82,7 +82,7 @@ pub(super) async fn staged(
 
 fn describe_staged(node: &NodeName, staging: &AbsPath, staged: Staged) -> Finding {
     match staged {
-        Staged::Complete(db) | Staged::Taken(db) => {
+        Staged::Complete(Restored { db, .. }) | Staged::Taken(Restored { db, .. }) => {
             Holds(format!("{staging} on {node} is complete, db {db}"))
         }
         Staged::Running => Underway(format!("the restore on {node} is running")),
@@ -107,21 +107,21 @@ pub(super) async fn staged_alike(
 ) -> PortResult<Finding> {
     let mut first = None;
     for (node, staging) in stagings {
-        let db = match ports.tool.staged(node, staging, run).await? {
-            Staged::Complete(db) | Staged::Taken(db) => db,
+        let content = match ports.tool.staged(node, staging, run).await? {
+            Staged::Complete(made) | Staged::Taken(made) => made.content,
             other => return Ok(describe_staged(node, staging, other)),
         };
-        let (model, of) = *first.get_or_insert((db, node));
-        if model != db {
+        let (model, of) = first.get_or_insert_with(|| (content.clone(), node));
+        if *model != content {
             return Ok(never(
                 "restores-differ",
-                format!("member/snap/db is {model} on {of}, but {db} on {node}"),
-                "two nodes restored different data: compare their snapshot and tool, remove both staging directories by hand, and begin again",
+                format!("member/snap/db holds {model} on {of}, but {content} on {node}"),
+                "two nodes restored different data: compare their snapshot and tool, then `abandon` the run and plan anew, which restores every member once more",
             ));
         }
     }
-    let db = first.map_or_else(String::new, |(db, _)| db.to_string());
-    Ok(Holds(format!("member/snap/db is {db} everywhere")))
+    let content = first.map_or_else(String::new, |(content, _)| content);
+    Ok(Holds(format!("member/snap/db holds {content} everywhere")))
 }
 
 pub(super) async fn armed(
@@ -133,11 +133,11 @@ pub(super) async fn armed(
 ) -> PortResult<Finding> {
     let found = ports.nodes.spool(node, spool).await?;
     let staged = ports.tool.staged(node, staging, run).await?;
-    let (SpoolState::Data, Staged::Taken(db)) = (&found, &staged) else {
+    let (SpoolState::Data, Staged::Taken(made)) = (&found, &staged) else {
         return Ok(NotYet(format!("{spool} on {node}: {found}")));
     };
-    let there = ports.tool.db_digest(node, spool).await?;
-    Ok(if there == Some(*db) {
+    let (db, there) = (made.db, ports.tool.db_digest(node, spool).await?);
+    Ok(if there == Some(db) {
         Holds(format!(
             "{spool} on {node} holds the restored tree, db {db}"
         ))

@@ -15,7 +15,7 @@ use crate::machine::UnitState;
 use crate::names::NodeName;
 use crate::plan::{Action, Check, Phase, Unit};
 use crate::probe::{self, Finding};
-use crate::world::BootId;
+use crate::world::{BootId, HeadRole};
 
 /// How often an action that certainly did not happen is tried again in one life, and a question answered
 /// again.
@@ -361,7 +361,7 @@ impl Work<'_> {
     /// was cut, a node that the other head takes care of now.
     async fn failed_here(&self, failure: Failure) -> Result<Came, RunError> {
         // Preflight's own question, whose answer is the failure.
-        if self.unit.phase == Phase::Preflight && failure.code == "head-passive" {
+        if self.unit.phase == Phase::Preflight && failure.code == HeadRole::PASSIVE_REFUSED[0] {
             return self.failed(failure);
         }
         match self.run.head().await {

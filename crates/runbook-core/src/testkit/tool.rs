@@ -15,7 +15,7 @@ use crate::names::{AbsPath, ModuleName, NodeName, RunId};
 use crate::plan::{Action, Command, RestoreEffect, ToolEffect};
 use crate::ports::{EtcdTool, PortResult};
 use crate::version::RestoreTool;
-use crate::world::{BumpRule, RecordedRevisions, SnapshotProof, Staged, ToolVersions};
+use crate::world::{BumpRule, RecordedRevisions, Restored, SnapshotProof, Staged, ToolVersions};
 
 #[async_trait]
 impl EtcdTool for World {
@@ -69,8 +69,8 @@ impl EtcdTool for World {
             let there = node.disk.at(&staging).is_some();
             let tree = node.disk.tree(&staging.join("data"));
             Ok(match (node.disk.at(&staging.join("complete")), tree) {
-                (Some(Thing::Mark(db)), Some(_)) => Staged::Complete(*db),
-                (Some(Thing::Mark(db)), None) => Staged::Taken(*db),
+                (Some(Thing::Mark(db)), Some(_)) => Staged::Complete(made(*db)),
+                (Some(Thing::Mark(db)), None) => Staged::Taken(made(*db)),
                 _ if node.job.is_some() => Staged::Running,
                 _ => match &node.job_said {
                     Some(said) => Staged::Failed(said.clone()),
@@ -88,6 +88,14 @@ impl EtcdTool for World {
             Ok(state.on(&node)?.disk.tree(&dir).map(|tree: &Tree| tree.db))
         })
         .await
+    }
+}
+
+/// Here a file is what is in it.
+fn made(db: Digest) -> Restored {
+    Restored {
+        db,
+        content: db.to_string(),
     }
 }
 

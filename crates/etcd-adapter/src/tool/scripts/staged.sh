@@ -6,7 +6,12 @@ echo "$state"
 if test -L "$staging"; then
   echo Tree=partial # nothing of ours: the restore refuses it and says so
 elif test -f "$staging/complete"; then
-  echo "Digest=$(head -c 80 -- "$staging/complete")"
+  {
+    read -r digest
+    read -r content
+  } <"$staging/complete" || true
+  echo "Digest=${digest:0:80}"
+  echo "Content=${content:0:80}"
   if test -e "$staging/data"; then echo Tree=complete; else echo Tree=taken; fi
 elif test -e "$staging"; then
   echo Tree=partial
