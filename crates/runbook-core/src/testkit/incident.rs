@@ -1,6 +1,6 @@
 //! What goes wrong beside the ports: by itself, or by the hands of a second operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -120,8 +120,8 @@ pub(super) struct Scars {
     pub(super) role_spool: Option<AbsPath>,
     /// No run has taken the role away yet: what starts for it is what the run has found.
     pub(super) before_stop: bool,
-    /// The run is at its last phase: it has written a canary key.
-    pub(super) verifies: bool,
+    /// The canary keys that were deleted again. With the last one only the run's last looks are left.
+    pub(super) tidied: BTreeSet<String>,
     nodes: BTreeMap<usize, Scar>,
 }
 
@@ -144,7 +144,7 @@ pub(super) struct Scar {
     ssh_cut: bool,
     /// A guarded etcd was started by hand, and may still be failing.
     pub(super) etcd_by_hand: bool,
-    /// FULL was set when the run was at its last phase: its last look at this may have been before.
+    /// FULL was set when nothing but last looks was left of the run: the one at this may have been before.
     pub(super) behind: bool,
     /// The disk was wiped, and not by the run.
     pub(super) disk_lost: bool,
@@ -345,20 +345,11 @@ impl State {
         if self.nodes[at].power == Power::Off || lost {
             return false;
         }
-        let there = |at: usize| self.is_settled(at) || self.scars.of(at).behind;
-        let behind = self.scars.verifies || (0..self.nodes.len()).all(there);
+        let behind = self.scars.tidied.len() == self.nodes.len();
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
         self.scars.at(at).behind = behind;
         self.reboots(at)
-    }
-
-    /// Whether the node is as a complete run leaves it.
-    fn is_settled(&self, at: usize) -> bool {
-        let node = &self.nodes[at];
-        let serves = matches!(node.etcd, Etcd::Serving(_, Data::Restored));
-        let protected = self.is_data_node(node) && self.records.mode[&node.name].is_none();
-        serves && protected && self.holds_role(at)
     }
 
     fn etcd_started(&mut self, at: usize) -> bool {
