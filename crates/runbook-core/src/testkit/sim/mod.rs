@@ -69,10 +69,26 @@ impl Script {
         self
     }
 
+    fn incidents(&self) -> impl Iterator<Item = Incident> {
+        let of_scene = |scene: &Scene| {
+            let during = scene.during.iter().map(|(_, incident)| *incident);
+            scene
+                .before
+                .clone()
+                .into_iter()
+                .chain(during.collect::<Vec<_>>())
+        };
+        self.lives.iter().flat_map(of_scene)
+    }
+
     /// Whether nothing but the ports, the program and its machine fails in it.
     fn is_calm(&self) -> bool {
-        let calm = |scene: &Scene| scene.before.is_empty() && scene.during.is_empty();
-        self.lives.iter().all(calm)
+        self.incidents().next().is_none()
+    }
+
+    /// Whether somebody's hand or a failed disk is in it: only behind these may a run stand for good.
+    fn may_leave_a_run_standing(&self) -> bool {
+        self.incidents().any(Incident::may_leave_a_run_standing)
     }
 }
 
