@@ -6,8 +6,16 @@
 //! history byte for byte. The operator in it is a patient one: he resumes, heeds the hints, sometimes
 //! undoes, and gives a run up for a new plan only where somebody's hand or a failed disk was at it.
 //!
-//! The rules are looked at behind everything that happens ([`World::violations`]), behind every life
-//! (the journal), and at the end.
+//! The rules are looked at
+//! * where it happens (`watch.rs`): what serves, starts, is wiped, armed, or given the role;
+//! * behind every life (`audit.rs`): the journal has what was acknowledged, in the order of the phases, and
+//!   replays to the machine in memory;
+//! * when a life has ended (`operator.rs`): a halt says why, what is open and how to go on; a run that is
+//!   complete has left nothing that could wipe a node, and in a calm history every member serves;
+//! * at the end: every member serves, and no effect of a run happened twice ([`World::repeated`]).
+//!
+//! What is none of the run's doing is excused by what an incident has left on that node (`Scars` in
+//! `incident.rs`), until the operator puts it right (`mend.rs`), and by nothing else.
 
 mod draw;
 mod operator;
