@@ -7,10 +7,12 @@ mod sweep;
 
 use std::collections::BTreeSet;
 
+use runbook_core::event::NoEvents;
 use runbook_core::names::NodeName;
 use runbook_core::run::RunEnd;
 use runbook_core::spec::DatanodeAgain;
 use runbook_core::testkit::{Builder, Effect, Life, Lives, Logged, Mortal, World};
+use runbook_core::world::InstallMode;
 use sweep::at_every_await;
 
 /// Worlds whose window opens: wiped data nodes, a lowered category, nodes that never were data nodes.
@@ -104,4 +106,38 @@ fn a_window_that_is_to_stay_closed_is_never_open() {
             );
         }
     }
+}
+
+/// Somebody asks for a FULL install of a node that was restored, whenever: the run does not end before it was
+/// seen, and goes on when it is taken back.
+#[test]
+fn a_full_install_asked_for_at_any_time_is_noticed() {
+    let node = NodeName::new("node001").unwrap();
+    let serves = |world: &World| {
+        let log = world.log();
+        log.iter().any(|logged| logged.effect == Effect::EtcdServes)
+    };
+    let (mut halts, mut late) = (0, 0);
+    for (at, world) in at_every_await(&World::of(1).reprovision_all().brisk()) {
+        let mut lives = Lives::of(&world);
+        let mut asked = false;
+        let ask = |waits| {
+            if waits == at && serves(&world) {
+                world.set_install_mode(&node, Some(InstallMode::Full));
+                asked = true;
+            }
+        };
+        let completed = lives
+            .live_beside(Mortal::never(), &NoEvents, ask)
+            .completed();
+        if asked && completed {
+            late += 1;
+        } else if asked {
+            halts += 1;
+            world.set_install_mode(&node, None);
+            assert!(lives.live(Mortal::never()).completed(), "asked at {at}");
+        }
+    }
+    // What comes behind the last look nobody sees.
+    assert!(halts > 50 && late < 10, "{halts} halts, {late} unseen");
 }

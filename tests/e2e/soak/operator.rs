@@ -291,7 +291,9 @@ impl<'a> Operator<'a> {
 
     /// What some halts ask for beyond what is mended anyway.
     fn put_right(&mut self, node: Node, has: &dyn Fn(&str) -> bool, said: &str) {
-        if has("not-safe") && said.contains(&format!("nextinstallmode of {node} is empty")) {
+        let empty = format!("nextinstallmode of {node} is empty");
+        let not_safe = |line: &str| line.contains("not safe to go on") && line.contains(&empty);
+        if has("not-safe") && said.lines().any(not_safe) {
             let mode = format!("device; use {node}; set nextinstallmode FULL; commit");
             self.by_hand(node, &mode);
         }

@@ -353,9 +353,10 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 8] = [
+const ADVICE: [&str; 9] = [
     "makeactive",
     "open",
+    "reset",
     "show",
     "showprofile",
     "status",

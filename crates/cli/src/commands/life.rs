@@ -1,5 +1,6 @@
 //! One life of a run: from its beginning, or from where it was left, to its end, a halt or a signal.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use runbook_core::exposure::exposed;
 use runbook_core::journal::{Actor, Entry, History, Outcome};
 use runbook_core::machine::Machine;
 use runbook_core::names::{ClusterLabel, NodeName, RunId, UnitId};
-use runbook_core::plan::{PlanKind, SealedPlan};
+use runbook_core::plan::{Action, NodeEffect, PlanKind, SealedPlan, ToolEffect};
 use runbook_core::run::{HEAD_CHANGED, Run, RunEnd};
 use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir};
 
@@ -187,6 +188,9 @@ impl Life<'_> {
                 for line in left_out {
                     ui.warning(&line);
                 }
+                for line in stays(self.plan) {
+                    ui.note(&format!("  stays, until you remove it: {line}"));
+                }
             }
             PlanKind::Undo { of, .. } => {
                 close_undone(self.state, of, run)?;
@@ -281,6 +285,34 @@ fn unverified(history: &History) -> Vec<String> {
         _ => Vec::new(),
     };
     history.records.iter().flat_map(of).collect()
+}
+
+/// What a complete restore leaves beside the spool, for somebody to remove once he trusts the cluster.
+fn stays(plan: &SealedPlan) -> Vec<String> {
+    let wiped: BTreeSet<&NodeName> = plan
+        .units
+        .iter()
+        .filter(|unit| unit.destructive)
+        .filter_map(|unit| unit.member.as_ref())
+        .collect();
+    let mut nodes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for unit in &plan.units {
+        let (node, what) = match &unit.act {
+            Some(Action::Node(NodeEffect::SetAside { node, aside, .. }))
+                if !wiped.contains(node) =>
+            {
+                (node, format!("{aside}, the old data"))
+            }
+            Some(Action::Tool(ToolEffect::Restore(restore))) => (
+                &restore.node,
+                format!("{}, the restore's log", restore.staging),
+            ),
+            _ => continue,
+        };
+        nodes.entry(what).or_default().push(node.as_str());
+    }
+    let line = |(what, nodes): (String, Vec<&str>)| format!("{what}, on {}", nodes.join(", "));
+    nodes.into_iter().map(line).collect()
 }
 
 /// What an undo does not take back, each with the reason.

@@ -43,6 +43,14 @@ fn plan_then_run() {
         "{}",
         did.stderr
     );
+    // Of the wiped one nothing old is left.
+    let stays = [
+        ", the old data, on node001, node003\n",
+        ", the restore's log, on node001, node002, node003\n",
+    ];
+    for line in stays {
+        assert!(did.stderr.contains(line), "{line} in {}", did.stderr);
+    }
     // A plan is run once.
     refused(&head.tool(&run), Exit::Conflict, "world-drift");
     let all: Value = serde_json::from_str(&head.tool("status --all --format json").stdout).unwrap();

@@ -9,7 +9,7 @@
 //! anything is restored ([`DatanodeAgain::AfterReprovision`]).
 
 use super::{Context, Member, id, not_here, reprovision};
-use crate::names::{CategoryName, UnitId};
+use crate::names::{CategoryName, NodeName, UnitId};
 use crate::plan::{Action, Check, ManagerEffect, Phase, Undo, Unit};
 use crate::spec::DatanodeAgain;
 
@@ -56,19 +56,24 @@ fn raise(cx: &Context, phase: Phase, member: &Member) -> Unit {
     let why = "a FULL provisioning then asks before it wipes";
     Unit::act(id(phase, Some(node), STEP), phase, set(true), why)
         .on(node)
-        .and_when([
-            Check::DatanodeEffective {
-                node: node.clone(),
-                value: true,
-            },
-            Check::NextInstallModeIs {
-                node: node.clone(),
-                mode: None,
-            },
-            Check::NothingClearedAtBoot { node: node.clone() },
-        ])
+        .and_when(kept(node))
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(set(member.seen.device.datanode)))
+}
+
+/// No boot of the node wipes its disk without asking.
+pub(super) fn kept(node: &NodeName) -> Vec<Check> {
+    vec![
+        Check::DatanodeEffective {
+            node: node.clone(),
+            value: true,
+        },
+        Check::NextInstallModeIs {
+            node: node.clone(),
+            mode: None,
+        },
+        Check::NothingClearedAtBoot { node: node.clone() },
+    ]
 }
 
 fn raise_category(cx: &Context, phase: Phase, category: &CategoryName) -> Unit {

@@ -6,6 +6,7 @@
 //! whether they were told of the members again: the article has them restarted with an empty
 //! `--etcd-servers` while no node has the role, and with static pods nobody has written down who mends it.
 
+use super::datanode::kept;
 use super::{Context, Member, id};
 use crate::names::{EtcdUrl, NodeName, UnitId};
 use crate::plan::{Action, Check, ClientEffect, Phase, PredictedHash, Undo, Unit};
@@ -31,7 +32,30 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
         units.extend([put, delete]);
     }
     units.extend(api_servers(cx));
+    let before: Vec<UnitId> = units.iter().map(|unit| unit.id.clone()).collect();
+    let kept = cx
+        .members
+        .iter()
+        .filter_map(|member| still_kept(cx, member));
+    units.extend(kept.map(|unit| before.iter().fold(unit, Unit::after)));
     units
+}
+
+/// The last look of a run: what Datanode has set may have been changed since.
+fn still_kept(cx: &Context, member: &Member) -> Option<Unit> {
+    let node = member.node();
+    let unit = || {
+        Unit::gate(
+            id(PHASE, Some(node), "kept"),
+            PHASE,
+            "no boot wipes it without asking",
+            "a FULL install that somebody has asked for meanwhile would wipe the restored data at the next boot",
+            kept(node),
+        )
+        .on(node)
+        .within(cx.spec.deadlines.quick_s)
+    };
+    (!member.seen.device.head_node).then(unit)
 }
 
 /// On the nodes where the plan saw one; nothing waits for them.

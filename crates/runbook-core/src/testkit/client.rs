@@ -133,7 +133,9 @@ impl State {
             }
         };
         bump_if(store, changed);
-        self.scars.verifies |= matches!(effect, ClientEffect::PutCanary { .. });
+        if let ClientEffect::DeleteCanary { key, .. } = effect {
+            self.scars.tidied.insert(key.clone());
+        }
         if changed {
             self.log(Some(at), logged);
         } else {

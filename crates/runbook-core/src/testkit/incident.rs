@@ -1,6 +1,6 @@
 //! What goes wrong beside the ports: by itself, or by the hands of a second operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub enum Incident {
     KeepsDisk(usize),
     /// A changed disk: it boots and is provisioned FULL, unless it is a data node.
     FullAgain(usize),
-    /// Connections to it are cut; what was sent goes on by itself.
+    /// Connections to it are cut, or the next one where there is none; what was sent goes on by itself.
     SshCut(usize),
     /// The shared storage goes away from it.
     MountLost(usize),
@@ -157,8 +157,8 @@ pub(super) struct Scars {
     pub(super) role_spool: Option<AbsPath>,
     /// No run has taken the role away yet: what starts for it is what the run has found.
     pub(super) before_stop: bool,
-    /// The run is at its last phase: it has written a canary key.
-    pub(super) verifies: bool,
+    /// The canary keys that were deleted again. With the last one only the run's last looks are left.
+    pub(super) tidied: BTreeSet<String>,
     nodes: BTreeMap<usize, Scar>,
 }
 
@@ -177,9 +177,11 @@ pub(super) struct Scar {
     pub(super) cut_short: bool,
     pub(super) hangs: bool,
     pub(super) keeps_disk: bool,
+    /// The connection of the next command is cut.
+    ssh_cut: bool,
     /// A guarded etcd was started by hand, and may still be failing.
     pub(super) etcd_by_hand: bool,
-    /// FULL was set when the run was at its last phase: its last look at this may have been before.
+    /// FULL was set when nothing but last looks was left of the run: the one at this may have been before.
     pub(super) behind: bool,
     /// What the run had restored there was wiped, and not by the run.
     pub(super) restored_lost: bool,
@@ -235,6 +237,12 @@ impl Scars {
         self.nodes.get(&at).is_some_and(lately)
     }
 
+    /// Whether the connection that is made now is to be cut.
+    pub(super) fn cuts(&mut self, at: usize) -> bool {
+        let scar = self.nodes.get_mut(&at);
+        scar.is_some_and(|scar| std::mem::take(&mut scar.ssh_cut))
+    }
+
     /// No etcd serves there any more: the next start is looked at anew.
     pub(super) fn stopped(&mut self, at: usize) {
         if let Some(scar) = self.nodes.get_mut(&at) {
@@ -282,7 +290,11 @@ impl State {
             I::Hangs(at) => !std::mem::replace(&mut self.scars.at(at).hangs, true),
             I::KeepsDisk(at) => !std::mem::replace(&mut self.scars.at(at).keeps_disk, true),
             I::FullAgain(at) => self.full_again(at),
-            I::SshCut(at) => self.cut_ssh(at),
+            I::SshCut(at) => {
+                let cut = self.cut_ssh(at);
+                self.scars.at(at).ssh_cut = !cut;
+                true
+            }
             I::MountLost(at) => {
                 let seen = self.nodes[at].snapshot != Sight::Missing;
                 self.nodes[at].snapshot = Sight::Missing;
@@ -362,20 +374,11 @@ impl State {
         if self.nodes[at].power == Power::Off || lost {
             return false;
         }
-        let there = |at: usize| self.is_settled(at) || self.scars.of(at).behind;
-        let behind = self.scars.verifies || (0..self.nodes.len()).all(there);
+        let behind = self.scars.tidied.len() == self.nodes.len();
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
         self.scars.at(at).behind = behind;
         self.reboots(at)
-    }
-
-    /// Whether the node is as a complete run leaves it.
-    fn is_settled(&self, at: usize) -> bool {
-        let node = &self.nodes[at];
-        let serves = matches!(node.etcd, Etcd::Serving(_, Data::Restored));
-        let protected = self.is_data_node(node) && self.records.mode[&node.name].is_none();
-        serves && protected && self.holds_role(at)
     }
 
     fn etcd_started(&mut self, at: usize) -> bool {

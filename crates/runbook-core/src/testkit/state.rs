@@ -478,7 +478,8 @@ impl State {
 
     /// Counts what a run may do once anew.
     pub(super) fn begins_a_run(&mut self) {
-        (self.proofs, self.scars.verifies) = (0, false);
+        self.proofs = 0;
+        self.scars.tidied.clear();
         for at in 0..self.nodes.len() {
             (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);
             self.nodes[at].restored = false;

@@ -13,6 +13,7 @@ use super::ports::lost;
 use super::state::{Happening, State};
 use super::time::Due;
 use crate::error::{AdapterError, Certainty};
+use crate::names::NodeName;
 use crate::plan::{Action, ToolEffect};
 use crate::ports::PortResult;
 
@@ -32,6 +33,17 @@ pub(super) enum Work {
     Action(Action),
     /// All at once; none when it is done.
     Errand(Option<Errand>),
+}
+
+impl Work {
+    /// The node whose ssh it goes through.
+    fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Action(Action::Node(effect)) => Some(effect.node()),
+            Self::Action(Action::Tool(ToolEffect::Restore(effect))) => Some(&effect.node),
+            _ => None,
+        }
+    }
 }
 
 pub(super) type Errand = Box<dyn FnOnce(&mut State) + Send>;
@@ -55,13 +67,15 @@ impl Request {
         let mut state = world.state();
         state.next_ticket += 1;
         let ticket = state.next_ticket;
+        let at = work.node().and_then(|node| state.index(node));
+        let cut = at.is_some_and(|at| state.scars.cuts(at));
         let entry = Ticket {
+            answer: cut.then(|| Err(lost("ssh"))),
             work,
             step: 0,
-            answer: None,
             waker: None,
             orphan: false,
-            cut: false,
+            cut,
         };
         state.tickets.insert(ticket, entry);
         let at = state.now + travels;
@@ -171,19 +185,15 @@ impl State {
         let name = &self.nodes[at].name;
         let (now, mut cut) = (self.now, false);
         for ticket in self.tickets.values_mut() {
-            let Work::Action(action) = &ticket.work else {
-                continue;
-            };
-            let to = match action {
-                Action::Node(effect) => effect.node(),
-                Action::Tool(ToolEffect::Restore(effect)) => &effect.node,
-                _ => continue,
-            };
-            if to != name || ticket.orphan || ticket.cut || ticket.answer.is_some() {
+            if ticket.work.node() != Some(name)
+                || ticket.orphan
+                || ticket.cut
+                || ticket.answer.is_some()
+            {
                 continue;
             }
             (ticket.cut, cut) = (true, true);
-            ticket.answer = Some(Err(lost(&action.to_string())));
+            ticket.answer = Some(Err(lost("ssh")));
             if let Some(waker) = ticket.waker.take() {
                 self.queue.push(now, Due::Wake(waker));
             }
