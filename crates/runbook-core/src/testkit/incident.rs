@@ -159,6 +159,8 @@ pub(super) struct Scars {
     pub(super) before_stop: bool,
     /// The canary keys that were deleted again. With the last one only the run's last looks are left.
     pub(super) tidied: BTreeSet<String>,
+    /// An etcd had begun empty there before the run did: its plan knows, and moves that aside.
+    pub(super) found_empty: BTreeSet<usize>,
     nodes: BTreeMap<usize, Scar>,
 }
 
@@ -209,6 +211,7 @@ impl Scar {
             boot_by_hand: self.boot_by_hand,
             cut_short: self.cut_short,
             behind: self.behind,
+            started_excused: self.started_excused,
             ..Self::default()
         }
     }

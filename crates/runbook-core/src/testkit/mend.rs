@@ -59,7 +59,7 @@ impl State {
             self.remember();
         }
         let spool = self.setup.spool.clone();
-        let empty = self.nodes[at].disk.tree(&spool).map(|tree| tree.data) == Some(Data::Empty);
+        let empty = self.began_empty(at) && !self.scars.found_empty.contains(&at);
         if empty || by_hand {
             self.nodes[at].etcd = Etcd::Stopped;
         }
@@ -67,6 +67,12 @@ impl State {
             self.nodes[at].disk.remove(&spool);
         }
         empty
+    }
+
+    /// Whether an etcd has made its own data on an empty disk.
+    pub(super) fn began_empty(&self, at: usize) -> bool {
+        let tree = self.nodes[at].disk.tree(&self.setup.spool);
+        tree.is_some_and(|tree| tree.data == Data::Empty)
     }
 
     /// What the run had set for a wipe that is still to come is set again.

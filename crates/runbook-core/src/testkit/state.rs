@@ -485,6 +485,8 @@ impl State {
             self.nodes[at].restored = false;
             self.scars.at(at).restored_lost = false;
         }
+        let nodes = 0..self.nodes.len();
+        self.scars.found_empty = nodes.filter(|at| self.began_empty(*at)).collect();
         if !self.log.is_empty() {
             self.log(None, Effect::AnotherRun);
         }
