@@ -168,6 +168,7 @@ fn effect(order: &Order) -> Option<ManagerEffect> {
             mode: match mode.as_str() {
                 "" => None,
                 "FULL" => Some(InstallMode::Full),
+                "SKIP" => Some(InstallMode::Skip),
                 _ => return None,
             },
         },

@@ -21,6 +21,13 @@ pub(super) enum Thing {
     Mark(Digest),
 }
 
+impl Thing {
+    /// A data directory with all of the snapshot.
+    pub(super) fn is_restored(&self) -> bool {
+        matches!(self, Self::Tree(tree) if tree.data == Data::Restored)
+    }
+}
+
 /// An etcd data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tree {

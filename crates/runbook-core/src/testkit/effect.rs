@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Incident;
 use crate::names::{CategoryName, NodeName};
 use crate::world::InstallMode;
 
@@ -86,7 +87,11 @@ pub enum Effect {
     /// The world: API servers took a store with less than the snapshot for what is wanted.
     WorkloadsEnded,
     /// Something that is none of the run's doing.
-    Incident(String),
+    Incident(Incident),
+    /// The operator put right what others had done to the node.
+    Mended,
+    /// Another run begins.
+    AnotherRun,
 }
 
 impl Effect {
@@ -107,6 +112,8 @@ impl Effect {
                 | Self::PowerLost
                 | Self::WorkloadsEnded
                 | Self::Incident(_)
+                | Self::Mended
+                | Self::AnotherRun
         )
     }
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::World;
 use super::disk::{Data, Thing};
 use super::effect::Effect;
-use super::state::{Etcd, Happening, Power, Sight, Stage, State};
+use super::state::{Etcd, Happening, Power, Sight, State};
 use crate::names::{AbsPath, RunId};
-use crate::spec::{DatanodeAgain, FullInstall};
+use crate::spec::DatanodeAgain;
 use crate::world::{InstallMode, InstallerStep};
 
 /// One incident; the number is the node's place.
@@ -103,6 +103,43 @@ impl Incident {
         }
     }
 
+    /// The node's place, where it is about one.
+    pub const fn node(self) -> Option<usize> {
+        match self {
+            Self::Reboots(at)
+            | Self::GoesDown(at)
+            | Self::Hangs(at)
+            | Self::KeepsDisk(at)
+            | Self::FullAgain(at)
+            | Self::SshCut(at)
+            | Self::MountLost(at)
+            | Self::EtcdStarted(at)
+            | Self::RoleGiven(at)
+            | Self::RoleTaken(at)
+            | Self::SpoolMoved(at)
+            | Self::GuardRemoved(at)
+            | Self::PowerCycled(at)
+            | Self::ModeCleared(at)
+            | Self::DatanodeSet(at) => Some(at),
+            Self::ManagerRestarts | Self::FailsOver | Self::ClockJumps(_) => None,
+        }
+    }
+
+    /// Whether it is somebody's hand or a failed disk: behind every other the same run comes to its end.
+    pub const fn may_leave_a_run_standing(self) -> bool {
+        !matches!(
+            self,
+            Self::Reboots(_)
+                | Self::GoesDown(_)
+                | Self::Hangs(_)
+                | Self::SshCut(_)
+                | Self::MountLost(_)
+                | Self::ManagerRestarts
+                | Self::FailsOver
+                | Self::ClockJumps(_)
+        )
+    }
+
     /// Its name without its node.
     pub fn kind(self) -> String {
         let text = format!("{self:?}");
@@ -122,11 +159,13 @@ pub(super) struct Scars {
     pub(super) before_stop: bool,
     /// The canary keys that were deleted again. With the last one only the run's last looks are left.
     pub(super) tidied: BTreeSet<String>,
+    /// An etcd had begun empty there before the run did: its plan knows, and moves that aside.
+    pub(super) found_empty: BTreeSet<usize>,
     nodes: BTreeMap<usize, Scar>,
 }
 
 /// What was done to one node, by nobody of ours.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, and they come in any combination"
@@ -146,15 +185,36 @@ pub(super) struct Scar {
     pub(super) etcd_by_hand: bool,
     /// FULL was set when nothing but last looks was left of the run: the one at this may have been before.
     pub(super) behind: bool,
-    /// The disk was wiped, and not by the run.
-    pub(super) disk_lost: bool,
+    /// What the run had restored there was wiped, and not by the run.
+    pub(super) restored_lost: bool,
     /// The etcd that serves was started before Stop, or for a role that is there by hand.
     pub(super) started_excused: bool,
-    role_taken: bool,
-    datanode_set: bool,
-    mode_cleared: bool,
-    moved: Option<AbsPath>,
-    guard: Option<RunId>,
+    pub(super) role_taken: bool,
+    pub(super) datanode_set: bool,
+    pub(super) mode_cleared: bool,
+    /// What stood at the spool path: moved away to there, or a guard that was removed; and when.
+    pub(super) moved: Option<AbsPath>,
+    pub(super) guard: Option<RunId>,
+    taken_at: Duration,
+}
+
+impl Scar {
+    /// What stood at the spool path was taken away by hand.
+    const fn is_taken(&self) -> bool {
+        self.moved.is_some() || self.guard.is_some()
+    }
+
+    /// What of it no hand puts right.
+    pub(super) fn lasting(&self) -> Self {
+        Self {
+            restored_lost: self.restored_lost,
+            boot_by_hand: self.boot_by_hand,
+            cut_short: self.cut_short,
+            behind: self.behind,
+            started_excused: self.started_excused,
+            ..Self::default()
+        }
+    }
 }
 
 impl Scars {
@@ -173,11 +233,11 @@ impl Scars {
         self.nodes.entry(at).or_default()
     }
 
-    /// Somebody's hand was at the role or the spool: as [`Scars::excuses`], and not what the run found.
-    pub(super) fn by_hand(&self, at: usize) -> bool {
-        let by_hand =
-            |scar: &Scar| scar.role_by_hand || scar.moved.is_some() || scar.guard.is_some();
-        self.nodes.get(&at).is_some_and(by_hand)
+    /// What stood at the spool path was taken away by hand, so lately that a run may have looked before.
+    pub(super) fn just_taken(&self, at: usize, now: Duration) -> bool {
+        const A_LOOK: Duration = Duration::from_secs(60);
+        let lately = |scar: &Scar| scar.is_taken() && now < scar.taken_at + A_LOOK;
+        self.nodes.get(&at).is_some_and(lately)
     }
 
     /// Whether the connection that is made now is to be cut.
@@ -196,10 +256,7 @@ impl Scars {
     /// The role is there by hand, or what stood at the spool path was taken away by hand: what starts
     /// on this node is then not the run's doing. Every other start is.
     pub(super) fn excuses(&self, at: usize) -> bool {
-        let by_hand = |scar: &Scar| {
-            let taken = scar.moved.is_some() || scar.guard.is_some();
-            scar.role_by_hand || taken || scar.started_excused
-        };
+        let by_hand = |scar: &Scar| scar.role_by_hand || scar.is_taken() || scar.started_excused;
         self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }
 }
@@ -210,7 +267,7 @@ impl World {
         let mut state = self.state();
         let happened = state.befall(incident);
         if happened {
-            state.log(None, Effect::Incident(format!("{incident:?}")));
+            state.log(incident.node(), Effect::Incident(incident));
         }
         happened
     }
@@ -218,31 +275,6 @@ impl World {
     /// Somebody changes the spool in the role.
     pub fn change_spool(&self, spool: AbsPath) {
         self.state().scars.role_spool = Some(spool);
-    }
-
-    /// What he does when he gives a run up: no installer is left asking, failed or about to wipe.
-    pub fn call_off(&self) {
-        let mut state = self.state();
-        for at in 0..state.nodes.len() {
-            let name = state.nodes[at].name.clone();
-            state.records.mode.insert(name, None);
-            state.scars.at(at).mode_cleared = false;
-            if state.nodes[at].asking || state.nodes[at].power == Power::Failed {
-                state.scars.at(at).boot_by_hand = true;
-                state.goes_down(at);
-                state.begin_boot(at, Stage::Booting);
-            }
-        }
-    }
-
-    /// What a careful operator does about a run that has halted: puts right what others did, and
-    /// brings up what hangs or is off. Never starts an etcd, never gives the role.
-    pub fn mend(&self) {
-        let mut state = self.state();
-        state.log(None, Effect::Incident("Mended".into()));
-        for at in 0..state.nodes.len() {
-            state.mend(at);
-        }
     }
 }
 
@@ -395,7 +427,8 @@ impl State {
         }
         let moved = node.disk.tree(&spool).is_some() && node.disk.rename(&spool, &to);
         if moved {
-            self.scars.at(at).moved = Some(to);
+            let scar = self.scars.at(at);
+            (scar.moved, scar.taken_at) = (Some(to), self.now);
         }
         moved
     }
@@ -409,64 +442,9 @@ impl State {
             return false;
         }
         self.nodes[at].disk.remove(&spool);
-        self.scars.at(at).guard = Some(run);
+        let scar = self.scars.at(at);
+        (scar.guard, scar.taken_at) = (Some(run), self.now);
         true
-    }
-
-    fn mend(&mut self, at: usize) {
-        let scar = std::mem::take(self.scars.at(at));
-        *self.scars.at(at) = Scar {
-            disk_lost: scar.disk_lost,
-            boot_by_hand: scar.boot_by_hand,
-            cut_short: scar.cut_short,
-            behind: scar.behind,
-            ..Scar::default()
-        };
-        let name = self.nodes[at].name.clone();
-        self.nodes[at].snapshot = Sight::Shared;
-        // With every member armed it is no harm, and the run may count on it.
-        let by_hand = scar.role_by_hand && !self.all_armed();
-        if by_hand && self.records.overlay.remove(&name) {
-            self.remember();
-        }
-        let planned = self.setup.spec.members[at].reprovision;
-        // A run that found the disk as if it had been wiped has restored it by now.
-        let restored =
-            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
-        let to_be_wiped = planned
-            && self.nodes[at].wipes_of_run == 0
-            && !self.nodes[at].disk.things().any(restored);
-        if scar.datanode_set && to_be_wiped {
-            self.records.datanode.insert(name.clone(), false);
-        }
-        if scar.mode_cleared && to_be_wiped {
-            self.records
-                .mode
-                .insert(name.clone(), Some(InstallMode::Full));
-        }
-        let spool = self.setup.spool.clone();
-        let empty = self.nodes[at].disk.tree(&spool).map(|tree| tree.data) == Some(Data::Empty);
-        if empty || by_hand {
-            self.nodes[at].etcd = Etcd::Stopped;
-        }
-        let disk = &mut self.nodes[at].disk;
-        if empty {
-            disk.remove(&spool);
-        }
-        let free = matches!(disk.at(&spool), None | Some(Thing::EmptyDirectory));
-        match (scar.guard, &scar.moved) {
-            (_, Some(moved)) if free && disk.tree(moved).is_some() => {
-                disk.rename(moved, &spool);
-            }
-            (Some(run), _) if free => disk.put(&spool, Thing::Guard(run)),
-            _ => {}
-        }
-        if scar.role_taken && self.all_armed() {
-            self.records.overlay.insert(name);
-            let epoch = self.nodes[at].epoch;
-            self.after(500, 8_000, Happening::Reconcile(at, epoch));
-        }
-        self.bring_up(at);
     }
 
     /// Whether the spec has no node hold restored data that is no data node.
@@ -479,61 +457,7 @@ impl State {
         tree.is_some_and(|tree| tree.data == Data::Restored)
     }
 
-    fn all_armed(&self) -> bool {
+    pub(super) fn all_armed(&self) -> bool {
         (0..self.nodes.len()).all(|at| self.is_armed(at))
-    }
-
-    /// A node that was off when the run was planned is left to it, unless it hangs.
-    fn bring_up(&mut self, at: usize) {
-        let waits = self.nodes[at].stuck;
-        let node = &self.nodes[at];
-        let failed = node.power == Power::Failed;
-        // It reboots what failed on its behalf.
-        let for_the_run = if failed {
-            node.wiped_in_boot
-        } else {
-            node.begins_off && node.wipes == 0 && !waits
-        };
-        if matches!(node.power, Power::Up { .. } | Power::GoingDown) || for_the_run {
-            return;
-        }
-        if node.power == Power::Off || failed || waits {
-            let (name, category) = (node.name.clone(), node.category.clone());
-            let full = self.records.mode[&name] == Some(InstallMode::Full);
-            let planned = self.setup.spec.members[at].reprovision && node.wipes_of_run == 0;
-            let confirms = self.setup.spec.full_install == FullInstall::Confirm;
-            if full && node.asking && planned && confirms {
-                // The run will answer.
-                return;
-            }
-            let waits = waits && full;
-            if waits && planned {
-                self.records.datanode.insert(name, false);
-                self.records.categories.insert(category, false);
-            } else if waits {
-                // What waits on the console for leave to wipe is not given it a second time.
-                self.records.mode.insert(name, None);
-            }
-            self.nodes[at].stuck = false;
-            self.scars.at(at).boot_by_hand = true;
-            self.goes_down(at);
-            self.begin_boot(at, Stage::Booting);
-        }
-    }
-
-    /// A run was told that an installer has given up: it is rebooted on its behalf.
-    pub(super) fn installs_again(&mut self, at: usize) {
-        if self.nodes[at].power == Power::Failed {
-            self.begin_boot(at, Stage::Down);
-        }
-    }
-
-    /// A run was told that FULL did not happen, and says how to make it happen.
-    pub(super) fn provision_by_hand(&mut self, at: usize) {
-        let name = self.nodes[at].name.clone();
-        self.records.mode.insert(name, Some(InstallMode::Full));
-        self.scars.at(at).boot_by_hand = true;
-        self.goes_down(at);
-        self.begin_boot(at, Stage::Booting);
     }
 }

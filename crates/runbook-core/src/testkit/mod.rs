@@ -29,6 +29,7 @@ mod faults;
 mod incident;
 mod lives;
 mod manager;
+mod mend;
 mod node;
 mod platter;
 mod ports;
@@ -48,7 +49,7 @@ use std::time::Duration;
 
 pub use build::{Builder, Found};
 pub use desk::{Desk, Luck};
-use disk::{Data, Thing};
+use disk::Thing;
 pub use effect::{Effect, Logged};
 pub use faults::{Fault, FaultKinds, Faults};
 pub use incident::Incident;
@@ -190,9 +191,19 @@ impl World {
     pub fn repeated(&self) -> Result<(), String> {
         let (mut seen, mut wipes) = (BTreeSet::new(), BTreeMap::new());
         for logged in self.log() {
-            // Behind somebody else's hand, a power cut or a failure it may be needed once more.
-            if let Effect::Incident(_) | Effect::PowerLost | Effect::RestoreFailed = logged.effect {
-                seen.clear();
+            // Behind somebody else's hand, a power cut or a failure it may be needed once more on that node.
+            match logged.effect {
+                Effect::Incident(Incident::ManagerRestarts | Incident::ClockJumps(_)) => {}
+                Effect::Incident(Incident::FailsOver) | Effect::AnotherRun => seen.clear(),
+                Effect::Incident(_)
+                | Effect::Mended
+                | Effect::PowerLost
+                | Effect::RestoreFailed => {
+                    seen.retain(|(node, ..): &(Option<_>, _, _)| {
+                        node.is_some() && *node != logged.node
+                    });
+                }
+                _ => {}
             }
             seen.retain(|(node, _, done): &(_, _, Effect)| {
                 *node != logged.node || !logged.effect.undoes(done)
@@ -212,11 +223,9 @@ impl World {
     /// The nodes that hold restored data and are no data nodes.
     pub fn exposed(&self) -> BTreeSet<NodeName> {
         let state = self.state();
-        let restored =
-            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
         let nodes = state.nodes.iter();
         nodes
-            .filter(|node| node.disk.things().any(restored) && !state.is_data_node(node))
+            .filter(|node| node.disk.things().any(Thing::is_restored) && !state.is_data_node(node))
             .map(|node| node.name.clone())
             .collect()
     }

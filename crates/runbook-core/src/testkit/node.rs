@@ -321,9 +321,9 @@ impl State {
     }
 
     fn moves(&mut self, at: usize, from: &AbsPath, to: &AbsPath, effect: Effect) -> PortResult<()> {
-        let by_hand = self.scars.of(at).etcd_by_hand || self.scars.by_hand(at);
-        let held = self.nodes[at].etcd != Etcd::Stopped && !by_hand;
-        if held {
+        let scar = self.scars.of(at);
+        let by_hand = scar.etcd_by_hand || scar.role_by_hand;
+        if self.nodes[at].etcd != Etcd::Stopped && !by_hand {
             self.broken(format!("{from} was moved while etcd was running"));
         }
         if !self.nodes[at].disk.rename(from, to) {

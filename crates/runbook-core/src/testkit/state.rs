@@ -182,11 +182,11 @@ pub(super) struct State {
     pub(super) orphans_land: bool,
     pub(super) log: Vec<Logged>,
     pub(super) violations: Vec<String>,
-    /// Proofs of the snapshot since the run began.
     pub(super) snapshot_lost: bool,
     pub(super) scars: Scars,
     /// Nobody tells the API servers of etcd any more.
     pub(super) etcd_servers_lost: bool,
+    /// Proofs of the snapshot since the run began.
     pub(super) proofs: u32,
     /// The software image of every node is locked.
     pub(super) image_locked: bool,
@@ -370,8 +370,9 @@ impl State {
         let (image_has_spool, spool) = (self.setup.image_has_spool, self.setup.spool.clone());
         let ours = !self.scars.of(at).boot_by_hand;
         self.watch_restored(at);
+        let restored = std::mem::take(&mut self.nodes[at].restored);
+        self.scars.at(at).restored_lost |= restored && !ours;
         let node = &mut self.nodes[at];
-        node.restored = false;
         node.disk.wipe();
         if node.snapshot == Sight::OwnDisk {
             node.snapshot = Sight::Missing;
@@ -482,10 +483,12 @@ impl State {
         for at in 0..self.nodes.len() {
             (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);
             self.nodes[at].restored = false;
-            self.scars.at(at).disk_lost = false;
+            self.scars.at(at).restored_lost = false;
         }
+        let nodes = 0..self.nodes.len();
+        self.scars.found_empty = nodes.filter(|at| self.began_empty(*at)).collect();
         if !self.log.is_empty() {
-            self.log(None, Effect::Incident("another run begins".into()));
+            self.log(None, Effect::AnotherRun);
         }
     }
 

@@ -138,6 +138,7 @@ impl State {
         node.disk
             .put(&effect.staging.join("complete"), Thing::Mark(db));
         node.restored = true;
+        self.scars.at(at).restored_lost = false;
         self.log(Some(at), Effect::RestoreDone);
     }
 }

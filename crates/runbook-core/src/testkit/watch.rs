@@ -14,7 +14,6 @@ impl State {
     pub(super) fn watch_wipe(&mut self, at: usize) {
         let name = self.nodes[at].name.clone();
         if self.scars.of(at).boot_by_hand {
-            self.scars.at(at).disk_lost = true;
             return;
         }
         if self.proofs == 0 {
@@ -25,7 +24,7 @@ impl State {
             self.broken(format!("{name} was wiped again"));
         }
         for other in 0..self.nodes.len() {
-            if self.scars.by_hand(other) {
+            if self.scars.of(other).role_by_hand {
                 continue;
             }
             let of = self.nodes[other].name.clone();
@@ -90,11 +89,9 @@ impl State {
     pub(super) fn watch_arm(&mut self, at: usize) {
         let spool = self.setup.spool.clone();
         let name = self.nodes[at].name.clone();
-        let restored =
-            |thing: &Thing| matches!(thing, Thing::Tree(tree) if tree.data == Data::Restored);
         let behind = (0..self.nodes.len()).find(|at| {
-            let staged = self.nodes[*at].disk.things().any(restored);
-            !staged && !self.scars.of(*at).disk_lost
+            let restored = self.nodes[*at].disk.things().any(Thing::is_restored);
+            !restored && !self.scars.of(*at).restored_lost
         });
         if let Some(behind) = behind {
             let behind = self.nodes[behind].name.clone();
@@ -111,7 +108,8 @@ impl State {
 
     /// The role goes to nobody who would start empty.
     pub(super) fn watch_role(&mut self, at: usize) {
-        if self.nodes[at].disk.tree(&self.setup.spool).is_none() && !self.scars.excuses(at) {
+        let taken = self.scars.just_taken(at, self.now);
+        if self.nodes[at].disk.tree(&self.setup.spool).is_none() && !taken {
             let name = self.nodes[at].name.clone();
             self.broken(format!("{name} got the role, and has no data"));
         }

@@ -6,8 +6,16 @@
 //! history byte for byte. The operator in it is a patient one: he resumes, heeds the hints, sometimes
 //! undoes, and gives a run up for a new plan only where somebody's hand or a failed disk was at it.
 //!
-//! The rules are looked at behind everything that happens ([`World::violations`]), behind every life
-//! (the journal), and at the end.
+//! The rules are looked at
+//! * where it happens (`watch.rs`): what serves, starts, is wiped, armed, or given the role;
+//! * behind every life (`audit.rs`): the journal has what was acknowledged, in the order of the phases, and
+//!   replays to the machine in memory;
+//! * when a life has ended (`operator.rs`): a halt says why, what is open and how to go on; a run that is
+//!   complete has left nothing that could wipe a node, and in a calm history every member serves;
+//! * at the end: every member serves, and no effect of a run happened twice ([`World::repeated`]).
+//!
+//! What is none of the run's doing is excused by what an incident has left on that node (`Scars` in
+//! `incident.rs`), until the operator puts it right (`mend.rs`), and by nothing else.
 
 mod draw;
 mod operator;
@@ -69,10 +77,26 @@ impl Script {
         self
     }
 
+    fn incidents(&self) -> impl Iterator<Item = Incident> {
+        let of_scene = |scene: &Scene| {
+            let during = scene.during.iter().map(|(_, incident)| *incident);
+            scene
+                .before
+                .clone()
+                .into_iter()
+                .chain(during.collect::<Vec<_>>())
+        };
+        self.lives.iter().flat_map(of_scene)
+    }
+
     /// Whether nothing but the ports, the program and its machine fails in it.
     fn is_calm(&self) -> bool {
-        let calm = |scene: &Scene| scene.before.is_empty() && scene.during.is_empty();
-        self.lives.iter().all(calm)
+        self.incidents().next().is_none()
+    }
+
+    /// Whether somebody's hand or a failed disk is in it: only behind these may a run stand for good.
+    fn may_leave_a_run_standing(&self) -> bool {
+        self.incidents().any(Incident::may_leave_a_run_standing)
     }
 }
 

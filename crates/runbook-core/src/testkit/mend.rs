@@ -1,0 +1,178 @@
+//! The hands of a careful operator: they put right what others did, and nothing more.
+
+use super::World;
+use super::disk::{Data, Thing};
+use super::effect::Effect;
+use super::incident::Scar;
+use super::state::{Etcd, Happening, Power, Sight, Stage, State};
+use crate::spec::FullInstall;
+use crate::world::InstallMode;
+
+impl World {
+    /// What he does when he gives a run up: no installer is left asking, failed or about to wipe.
+    pub fn call_off(&self) {
+        let mut state = self.state();
+        for at in 0..state.nodes.len() {
+            let name = state.nodes[at].name.clone();
+            state.records.mode.insert(name, None);
+            state.scars.at(at).mode_cleared = false;
+            if state.nodes[at].asking || state.nodes[at].power == Power::Failed {
+                state.reset_by_hand(at);
+            }
+        }
+    }
+
+    /// What he does about a run that has halted: puts right what others did, and brings up what hangs or
+    /// is off. Never starts an etcd, never gives the role to a member before every member is armed.
+    pub fn mend(&self) {
+        let mut state = self.state();
+        for at in 0..state.nodes.len() {
+            if state.mend(at) {
+                state.log(Some(at), Effect::Mended);
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether there was anything to put right.
+    fn mend(&mut self, at: usize) -> bool {
+        let scar = self.scars.of(at);
+        *self.scars.at(at) = scar.lasting();
+        self.nodes[at].snapshot = Sight::Shared;
+        let emptied = self.mend_role_and_etcd(at, &scar);
+        self.mend_flags(at, &scar);
+        self.mend_spool(at, &scar);
+        if scar.role_taken && self.all_armed() {
+            self.records.overlay.insert(self.nodes[at].name.clone());
+            let epoch = self.nodes[at].epoch;
+            self.after(500, 8_000, Happening::Reconcile(at, epoch));
+        }
+        self.bring_up(at) || emptied || scar != scar.lasting()
+    }
+
+    /// Takes away a role that was given by hand, and what an etcd has made for itself on an empty disk.
+    fn mend_role_and_etcd(&mut self, at: usize, scar: &Scar) -> bool {
+        // With every member armed it is no harm, and the run may count on it.
+        let by_hand = scar.role_by_hand && !self.all_armed();
+        if by_hand && self.records.overlay.remove(&self.nodes[at].name) {
+            self.remember();
+        }
+        let spool = self.setup.spool.clone();
+        let empty = self.began_empty(at) && !self.scars.found_empty.contains(&at);
+        if empty || by_hand {
+            self.nodes[at].etcd = Etcd::Stopped;
+        }
+        if empty {
+            self.nodes[at].disk.remove(&spool);
+        }
+        empty
+    }
+
+    /// Whether an etcd has made its own data on an empty disk.
+    pub(super) fn began_empty(&self, at: usize) -> bool {
+        let tree = self.nodes[at].disk.tree(&self.setup.spool);
+        tree.is_some_and(|tree| tree.data == Data::Empty)
+    }
+
+    /// What the run had set for a wipe that is still to come is set again.
+    fn mend_flags(&mut self, at: usize, scar: &Scar) {
+        let name = self.nodes[at].name.clone();
+        // A run that found the disk as if it had been wiped has restored it by now.
+        let restored = self.nodes[at].disk.things().any(Thing::is_restored);
+        if !self.is_to_be_wiped(at) || restored {
+            return;
+        }
+        if scar.datanode_set {
+            self.records.datanode.insert(name.clone(), false);
+        }
+        if scar.mode_cleared {
+            self.records.mode.insert(name, Some(InstallMode::Full));
+        }
+    }
+
+    fn mend_spool(&mut self, at: usize, scar: &Scar) {
+        let spool = self.setup.spool.clone();
+        let disk = &mut self.nodes[at].disk;
+        if !matches!(disk.at(&spool), None | Some(Thing::EmptyDirectory)) {
+            return;
+        }
+        match (scar.guard, &scar.moved) {
+            (_, Some(moved)) if disk.tree(moved).is_some() => {
+                disk.rename(moved, &spool);
+            }
+            (Some(run), _) => disk.put(&spool, Thing::Guard(run)),
+            _ => {}
+        }
+    }
+
+    /// The spec has the node provisioned anew, and no wipe has come yet.
+    fn is_to_be_wiped(&self, at: usize) -> bool {
+        self.setup.spec.members[at].reprovision && self.nodes[at].wipes_of_run == 0
+    }
+
+    /// Whether the node is booted. One that was off when the run was planned is left to it, unless it hangs.
+    fn bring_up(&mut self, at: usize) -> bool {
+        let waits = self.nodes[at].stuck;
+        let node = &self.nodes[at];
+        let failed = node.power == Power::Failed;
+        // It reboots what failed on its behalf.
+        let for_the_run = if failed {
+            node.wiped_in_boot
+        } else {
+            node.begins_off && node.wipes == 0 && !waits
+        };
+        let hangs_or_is_off = node.power == Power::Off || failed || waits;
+        let up = matches!(node.power, Power::Up { .. } | Power::GoingDown);
+        if up || for_the_run || !hangs_or_is_off {
+            return false;
+        }
+        let (name, category) = (node.name.clone(), node.category.clone());
+        let full = self.records.mode[&name] == Some(InstallMode::Full);
+        let planned = self.is_to_be_wiped(at);
+        let confirms = self.setup.spec.full_install == FullInstall::Confirm;
+        if full && self.nodes[at].asking && planned && confirms {
+            // The run will answer.
+            return false;
+        }
+        let waits = waits && full;
+        if waits && planned {
+            self.records.datanode.insert(name, false);
+            self.records.categories.insert(category, false);
+        } else if waits {
+            // What waits on the console for leave to wipe is not given it a second time.
+            self.records.mode.insert(name, None);
+        }
+        self.reset_by_hand(at);
+        true
+    }
+
+    fn reset_by_hand(&mut self, at: usize) {
+        self.scars.at(at).boot_by_hand = true;
+        self.goes_down(at);
+        self.begin_boot(at, Stage::Booting);
+    }
+
+    /// A run was told that an installer has given up: it is rebooted on its behalf.
+    pub(super) fn installs_again(&mut self, at: usize) {
+        if self.nodes[at].power == Power::Failed {
+            self.log(Some(at), Effect::Mended);
+            self.begin_boot(at, Stage::Down);
+        }
+    }
+
+    /// A run would wipe the node, and a boot of its own has used up the FULL that it had set.
+    pub(super) fn mark_by_hand(&mut self, at: usize) {
+        let name = self.nodes[at].name.clone();
+        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.log(Some(at), Effect::Mended);
+    }
+
+    /// A run was told that FULL did not happen, and says how to make it happen.
+    pub(super) fn provision_by_hand(&mut self, at: usize) {
+        let name = self.nodes[at].name.clone();
+        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.log(Some(at), Effect::Mended);
+        self.reset_by_hand(at);
+    }
+}
