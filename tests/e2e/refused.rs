@@ -17,7 +17,8 @@ fn a_disk_that_is_full_from_the_beginning() {
     let state = ["--state-dir", "/root/full"];
     let shell = |script: &str| cluster.on_head_runs("bash", &["-c", script]).done();
     let mut ends = Vec::new();
-    for pages in plan.len().div_ceil(4096)..plan.len().div_ceil(4096) + 12 {
+    let least = plan.len().div_ceil(4096);
+    for pages in (least..least + 12).step_by(2) {
         shell(&format!(
             "mkdir -p -m 0700 /root/full && mount -t tmpfs -o nr_blocks={pages},mode=0700 none /root/full"
         ));
