@@ -6,6 +6,39 @@ use serde_json::Value;
 
 use crate::harness::{Cluster, until};
 
+/// A disk that is full before the first record leaves no run that looks like a lost one.
+#[test]
+fn a_disk_that_is_full_from_the_beginning() {
+    let cluster = Cluster::of(1);
+    cluster.spec(|_| false, "");
+    let digest = cluster.plan();
+    let plan = cluster.on_head("/root/plan.json").metadata().expect("plan");
+    let run = ["run", "--plan", "/root/plan.json", "--approve", &digest];
+    let state = ["--state-dir", "/root/full"];
+    let shell = |script: &str| cluster.on_head_runs("bash", &["-c", script]).done();
+    let mut ends = Vec::new();
+    let least = plan.len().div_ceil(4096);
+    for pages in (least..least + 12).step_by(2) {
+        shell(&format!(
+            "mkdir -p -m 0700 /root/full && mount -t tmpfs -o nr_blocks={pages},mode=0700 none /root/full"
+        ));
+        let first = cluster.tool(&[&run[..], &state].concat());
+        ends.push(first.stderr.contains("quorum-answers"));
+        shell("mount -o remount,size=10m /root/full");
+        let status = cluster.tool(&[&["status"][..], &state].concat()).done();
+        // It never began, is over, or goes on.
+        let again = if status.stdout.contains("no open run") {
+            &run[..]
+        } else {
+            &["resume", "--yes"]
+        };
+        let again = cluster.tool(&[again, &state].concat());
+        again.refused("quorum-answers");
+        shell("umount /root/full");
+    }
+    assert!(ends.contains(&true) && ends.contains(&false), "{ends:?}");
+}
+
 /// `discover`, `plan` and `plan --probe` leave no trace: not with the cluster manager, not on a disk.
 #[test]
 fn a_dry_run_leaves_no_trace() {

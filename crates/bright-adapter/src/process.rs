@@ -43,14 +43,20 @@ impl Captured {
         self.head.extend_from_slice(&bytes[..room]);
         bytes = &bytes[room..];
         self.tail.extend_from_slice(bytes);
-        if self.tail.len() > self.half {
+        // Not with every piece: of a flood each would move all that is kept.
+        if self.tail.len() > self.half.saturating_mul(2) {
             self.tail.drain(..self.tail.len() - self.half);
         }
     }
 
+    /// The end, as far as it is kept.
+    fn tail(&self) -> &[u8] {
+        &self.tail[self.tail.len().saturating_sub(self.half)..]
+    }
+
     /// How many bytes are missing.
     fn cut(&self) -> u64 {
-        self.seen - (self.head.len() + self.tail.len()) as u64
+        self.seen - (self.head.len() + self.tail().len()) as u64
     }
 
     /// Head and tail; where bytes are missing between them, a line says so.
@@ -59,7 +65,7 @@ impl Captured {
         if self.cut() > 0 {
             bytes.extend(format!("\n… {} bytes cut …\n", self.cut()).bytes());
         }
-        bytes.extend(&self.tail);
+        bytes.extend(self.tail());
         bytes
     }
 }

@@ -614,6 +614,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Something has changed since the plan was made. Mend what the message says, then resume. Where a node has lost its disk once more after its restore began, abandon the run and make a new plan; the hint has its `allow`.",
     ),
     code(
+        "old-data-gone",
+        "Where an undo wants the old data back, an empty directory stands: the disk was wiped meanwhile, or somebody has made it.",
+        "Give the node no role: an empty etcd would start there. Where the old data lies beside it, remove the directory and resume; else abandon the undo and the run, and plan a restore.",
+    ),
+    code(
         "output",
         "Standard output cannot be written.",
         "Usually a full disk behind a redirection.",

@@ -93,7 +93,15 @@ impl Look<'_> {
     }
 
     fn etcd_stopped(&self) -> bool {
-        let mut stopped = false;
+        // An undo finds it stopped where it has a role to give back.
+        let given = |unit: &Unit| {
+            matches!(
+                &unit.act,
+                Some(Action::Manager(ManagerEffect::AssignRole { .. }))
+            )
+        };
+        let undo = matches!(self.plan.kind, PlanKind::Undo { .. });
+        let mut stopped = undo && self.plan.units.iter().any(given);
         for (effect, begun, done) in self.effects() {
             match effect {
                 ManagerEffect::UnassignRole { .. } if begun => stopped = true,

@@ -214,6 +214,11 @@ impl StateError {
 
 type Result<T> = std::result::Result<T, StateError>;
 
+/// A path by its own name: with a slash at its end a link would be followed.
+fn named(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
 /// The directory all runs of this head node are kept in.
 #[derive(Debug, Clone)]
 pub struct StateDir {
@@ -226,6 +231,7 @@ impl StateDir {
     /// # Errors
     /// [`StateError`] when it cannot be made, or when others could have changed it.
     pub fn open(root: &Path) -> Result<Self> {
+        let root = &named(root);
         make_directory(root)?;
         trusted_place(root)?;
         Ok(Self { root: root.into() })
@@ -236,6 +242,7 @@ impl StateDir {
     /// # Errors
     /// As [`StateDir::open`].
     pub fn existing(root: &Path) -> Result<Option<Self>> {
+        let root = &named(root);
         match fs::symlink_metadata(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StateError::io(root, "read")(error)),

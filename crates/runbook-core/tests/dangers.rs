@@ -125,7 +125,8 @@ fn a_node_that_asks_is_a_danger_until_it_was_answered() {
     let undo = Draft::undo(lives.plan(), lives.machine().unwrap(), run_id(2)).unwrap();
     let mut back = Lives::with_plan(&world, undo.seal(&world.ports()).unwrap());
     back.live(Mortal::halted(8));
-    assert_eq!(of(&back), [Danger::ToBeReset(vec![node("node001")])]);
+    let reset = Danger::ToBeReset(vec![node("node001")]);
+    assert_eq!(of(&back), [Danger::EtcdStopped, reset]);
     lives.live(Mortal::never());
     assert!(!of(&lives).contains(&asking));
 }

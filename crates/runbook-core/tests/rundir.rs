@@ -72,6 +72,31 @@ fn an_emptied_journal_is_no_run_that_never_began() {
     assert_eq!(code(&dir), "journal-missing");
 }
 
+/// The commands of a start that was refused do not tell of a journal that the next start has lost.
+#[test]
+fn a_plan_begun_again_has_lost_no_journal() {
+    let (_temp, state, plan, dir) = begun();
+    opened(&dir, &plan);
+    fs::write(dir.path().join("commands.log"), "a command\n").unwrap();
+    dir.close(
+        jiff::Timestamp::UNIX_EPOCH,
+        Outcome::Abandoned("refused".into()),
+    )
+    .unwrap();
+    let lock = state.lock(&plan.cluster, &actor()).unwrap();
+    state.create_run(&lock, &plan).unwrap();
+    assert!(matches!(dir.standing(), Standing::NeverBegan));
+    let old = dir.path().join("commands-1.log");
+    assert_eq!(fs::read_to_string(old).unwrap(), "a command\n");
+}
+
+#[test]
+fn a_journal_that_is_held_is_said_to_be() {
+    let (_temp, _state, _plan, dir) = begun();
+    let _held = dir.store().unwrap();
+    assert_eq!(dir.store().unwrap_err().code(), "run-locked");
+}
+
 /// Opening it for writing would wait for a reader.
 #[test]
 fn a_fifo_is_no_journal() {

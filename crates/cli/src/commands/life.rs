@@ -61,8 +61,9 @@ impl<'a> Session<'a> {
     /// Begins the plan's run, and works on it.
     pub(super) async fn begin(&self, plan: &SealedPlan, wired: &Wired) -> Result<Exit, Failure> {
         let (dir, store) = self.state.create_run(&self.lock, plan)?;
-        self.attach(&dir)?;
+        // The journal first: commands without it would look like a run whose journal is lost.
         let run = Run::begin(plan, &wired.ports, Box::new(store), self.by.clone())?;
+        self.attach(&dir)?;
         self.life(&dir, plan).go(run).await
     }
 
@@ -86,7 +87,7 @@ impl<'a> Session<'a> {
             let what = format!("{} cannot be written", path.display());
             Failure::new(Exit::Environment, "state-io", what)
                 .caused_by(&error)
-                .hint("see what the system says of it: space, permissions, the disk")
+                .hint("see what the system says of it: space, permissions, the disk; then resume")
         })
     }
 

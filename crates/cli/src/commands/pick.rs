@@ -50,11 +50,59 @@ pub(super) fn undo_of(dir: &RunDir) -> Option<RunId> {
     }
 }
 
-/// Every run that is the undo of this one.
-pub(super) fn undos_of(state: &StateDir, run: RunId) -> Result<Vec<RunDir>, Failure> {
+/// Every run that is the undo of this one, or may be: nothing else begins behind a run that is open, so one
+/// whose plan cannot be read counts.
+pub(super) fn undos_of(state: &StateDir, of: &RunDir) -> Result<Vec<RunDir>, Failure> {
     let mut runs = state.runs()?;
-    runs.retain(|dir| undo_of(dir) == Some(run));
+    runs.retain(|dir| match dir.plan() {
+        Ok(plan) => matches!(plan.kind, PlanKind::Undo { of: undone, .. } if undone == of.run),
+        Err(_) => dir.cluster == of.cluster && dir.run > of.run,
+    });
     Ok(runs)
+}
+
+/// The undo that has begun to take this run back: the run does not go forward any more.
+pub(super) fn begun_undo(state: &StateDir, of: &RunDir) -> Result<Option<RunDir>, Failure> {
+    let mut undos = undos_of(state, of)?;
+    undos.retain(|undo| match undo.standing() {
+        Standing::NeverBegan => false,
+        Standing::Over(Outcome::Abandoned(_), history) => !history.changed_nothing(),
+        _ => true,
+    });
+    // Of several the one that counts, whatever was given up before it or after.
+    Ok(undos.into_iter().max_by_key(|undo| match undo.standing() {
+        _ if has_undone(undo) => 2,
+        Standing::Open(_) | Standing::Unreadable(_) => 1,
+        _ => 0,
+    }))
+}
+
+/// Whether this undo is through, and knows whose it is.
+pub(super) fn has_undone(undo: &RunDir) -> bool {
+    undo_of(undo).is_some() && matches!(undo.standing(), Standing::Over(Outcome::Completed, _))
+}
+
+/// The way on with a run that this undo has begun to take back.
+pub(super) fn way_behind(undo: &RunDir, of: RunId) -> String {
+    match undo.standing() {
+        Standing::Unreadable(_) => way_out(undo),
+        Standing::Open(_) if open_record(undo).is_err() => way_out(undo),
+        Standing::Open(_) => format!("restore-runbook resume {}", undo.run),
+        // It was cut off between its own end and that of what it undoes.
+        _ if has_undone(undo) => format!("restore-runbook resume {of}"),
+        _ => format!("restore-runbook undo {of}"),
+    }
+}
+
+/// Why a run does not go on by itself.
+pub(super) fn being_undone(exit: Exit, undo: &RunDir, of: RunId) -> Failure {
+    let by = undo.run;
+    let what = match undo.plan() {
+        Ok(_) => format!("run {by} has begun to undo run {of}"),
+        Err(_) => format!("run {by} may have begun to undo run {of}: its plan cannot be read"),
+    };
+    let way = way_behind(undo, of);
+    Failure::new(exit, "run-being-undone", what).hint(format!("go on with that first: {way}"))
 }
 
 /// Refuses while any run is open on the cluster; nobody else works on it, the lock is held.
@@ -132,6 +180,7 @@ impl Record {
             working,
             place: dir.path().display().to_string(),
             remarks: heads::remarks(dir, &self.history),
+            undone: None,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `resume`: go on from the journal, after a halt, a kill or a power cut.
 
-use runbook_core::journal::Outcome;
 use runbook_core::rundir::{RunDir, Standing, StateDir};
 
 use super::life::{Session, close_undone};
@@ -35,29 +34,21 @@ fn undone_meanwhile(
     state: &StateDir,
     dir: &RunDir,
 ) -> Result<Option<Exit>, Failure> {
-    for undo in pick::undos_of(state, dir.run)? {
-        match undo.standing() {
-            Standing::Over(Outcome::Completed, _)
-                if matches!(dir.standing(), Standing::Open(_)) =>
-            {
-                // The undo was cut off between its own end and this.
-                close_undone(state, dir.run, undo.run)?;
-                cx.ui.note(&format!(
-                    "run {} was undone by run {}; it is closed now",
-                    dir.run, undo.run
-                ));
-                return Ok(Some(Exit::Done));
-            }
-            Standing::Over(_, history) if history.changed_nothing() => {}
-            Standing::NeverBegan => {}
-            _ => {
-                let what = format!("run {} has begun to undo run {}", undo.run, dir.run);
-                return Err(Failure::new(Exit::Conflict, "run-being-undone", what).hint(format!(
-                    "finish the undo with `restore-runbook resume {}`, or begin it again with `restore-runbook undo {}`",
-                    undo.run, dir.run
-                )));
-            }
-        }
+    // What any other run is, is said where it is opened.
+    if !matches!(dir.standing(), Standing::Open(_)) {
+        return Ok(None);
     }
-    Ok(None)
+    let Some(undo) = pick::begun_undo(state, dir)? else {
+        return Ok(None);
+    };
+    if !pick::has_undone(&undo) {
+        return Err(pick::being_undone(Exit::Conflict, &undo, dir.run));
+    }
+    // The undo was cut off between its own end and this.
+    close_undone(state, dir.run, undo.run)?;
+    cx.ui.note(&format!(
+        "run {} was undone by run {}; it is closed now",
+        dir.run, undo.run
+    ));
+    Ok(Some(Exit::Done))
 }

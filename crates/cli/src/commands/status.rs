@@ -102,7 +102,9 @@ fn one(state: &StateDir, dir: &RunDir) -> Result<(String, Value), Failure> {
         }
     };
     let record = Record::read(dir, history)?;
-    let standing = record.standing(dir, pick::worker(state, cluster)?);
+    let mut standing = record.standing(dir, pick::worker(state, cluster)?);
+    let undo = pick::begun_undo(state, dir)?;
+    standing.undone = undo.map(|undo| (undo.run, pick::way_behind(&undo, run)));
     Ok((standing.text(), standing.json()))
 }
 

@@ -300,7 +300,12 @@ fn a_damaged_run_hides_no_other_and_can_be_given_up() {
     let status = head.tool("status");
     assert_eq!(status.result, Ok(Exit::Record), "{status:?}");
     assert!(
-        status.stdout.contains(&format!("resume {run}")),
+        status.stdout.contains(&format!("undone by  run {undo}")),
+        "{}",
+        status.stdout
+    );
+    assert!(
+        !status.stdout.contains(&format!("resume {run}")),
         "{}",
         status.stdout
     );
@@ -408,9 +413,63 @@ fn a_half_done_undo_keeps_the_run_from_going_forward() {
         Exit::Conflict,
         "run-being-undone",
     );
+    // Nor does anybody say that it could, and etcd still is stopped.
+    let (shown, undo) = (head.tool("status").stdout, newest(&head));
+    assert!(!shown.contains(&format!("resume {original}")), "{shown}");
+    assert_eq!(
+        shown.matches(&format!("resume {undo}")).count(),
+        2,
+        "{shown}"
+    );
+    assert_eq!(shown.matches("etcd is stopped").count(), 2, "{shown}");
+    // Where nobody knows what the second run is, it is no other than the undo.
+    let plan = head.newest_run().join("plan.json");
+    let whole = text(&plan);
+    std::fs::write(&plan, &whole[..whole.len() - 5]).unwrap();
+    for line in ["resume --yes", "undo", "abandon --reason x"] {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let did = head.tool(&format!("{verb} {original} {rest}"));
+        let code = &did.result.as_ref().unwrap_err().code;
+        assert_eq!(code, "run-being-undone", "{did:?}");
+        let way = format!("abandon {undo} --damaged");
+        assert!(did.stderr.contains(&way), "{}", did.stderr);
+    }
+    std::fs::write(&plan, whole).unwrap();
     // Without a name the undo is meant.
     done(&head.tool("resume --yes"));
+    refused(
+        &head.tool(&format!("resume {original} --yes")),
+        Exit::Record,
+        "run-over",
+    );
     refused(&head.tool("resume --yes"), Exit::Locked, "run-none");
+    head.world.verdict().unwrap();
+}
+
+#[test]
+fn what_is_left_of_an_undo_without_its_plan_can_be_given_up_and_the_undo_begun_again() {
+    let head = three();
+    killed_behind(&head, "move-spool/node003/aside");
+    let original = newest(&head);
+    let digest = |shown: &Did| {
+        let mut words = shown.stderr.split_whitespace();
+        let digest = words.rfind(|w| w.starts_with("sha256:"));
+        digest.unwrap().to_owned()
+    };
+    let undo = format!("undo --approve {}", digest(&head.tool("undo")));
+    let begun = || newest(&head) != original && head.journal().contains("\"kind\":\"done\"");
+    assert!(head.killed_when(&undo, begun).is_none());
+    let lost = newest(&head);
+    std::fs::write(head.newest_run().join("plan.json"), "{").unwrap();
+    done(&head.tool(&format!("abandon {lost} --damaged --reason looked")));
+    refused(
+        &head.tool(&format!("resume {original} --yes")),
+        Exit::Conflict,
+        "run-being-undone",
+    );
+    let again = format!("undo {original}");
+    let again = format!("{again} --approve {}", digest(&head.tool(&again)));
+    done(&head.tool(&again));
     head.world.verdict().unwrap();
 }
 

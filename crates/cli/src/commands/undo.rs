@@ -44,15 +44,9 @@ fn plan(
 }
 
 pub(super) fn refuse_open_undo(state: &StateDir, of: &RunDir) -> Result<(), Failure> {
-    for undo in pick::undos_of(state, of.run)? {
+    for undo in pick::undos_of(state, of)? {
         if matches!(undo.standing(), Standing::Open(_) | Standing::Unreadable(_)) {
-            let what = format!("run {} is undoing run {} already", undo.run, of.run);
-            return Err(
-                Failure::new(Exit::Locked, "run-being-undone", what).hint(format!(
-                    "go on with it: restore-runbook resume {}",
-                    undo.run
-                )),
-            );
+            return Err(pick::being_undone(Exit::Locked, &undo, of.run));
         }
     }
     Ok(())
@@ -65,7 +59,7 @@ fn attempts(state: &StateDir, of: &RunDir) -> Result<usize, Failure> {
         Standing::GivenUp(_) => true,
         Standing::NeverBegan | Standing::Open(_) | Standing::Unreadable(_) => false,
     };
-    Ok(pick::undos_of(state, of.run)?
+    Ok(pick::undos_of(state, of)?
         .iter()
         .filter(|dir| given_up(dir))
         .count())

@@ -6,7 +6,7 @@ use runbook_core::danger::{Danger, dangers, past_no_return};
 use runbook_core::exposure::exposed;
 use runbook_core::journal::{Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
-use runbook_core::names::NodeName;
+use runbook_core::names::{NodeName, RunId};
 use runbook_core::plan::{Phase, PlanKind, SealedPlan, Unit};
 use serde_json::{Value, json};
 
@@ -82,6 +82,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) place: String,
     /// What is to be known of that place.
     pub(crate) remarks: Vec<String>,
+    /// The undo that has begun to take it back, and the way on with that one.
+    pub(crate) undone: Option<(RunId, String)>,
 }
 
 impl Standing<'_> {
@@ -120,6 +122,9 @@ impl Standing<'_> {
             (Some(_), _) => Vec::new(),
             (None, Some(_)) => {
                 vec!["wait for it; Ctrl-C where it runs halts it at the next safe place".into()]
+            }
+            (None, None) if self.undone.is_some() => {
+                self.undone.iter().map(|(_, way)| way.clone()).collect()
             }
             (None, None) => {
                 let mut ways = vec![format!("restore-runbook resume {run}")];
@@ -184,6 +189,9 @@ impl Standing<'_> {
         }
         if let Some(working) = &self.working {
             writeln!(page, "  works now  {}", clean_line(working)).ok();
+        }
+        if let (None, Some((undo, _))) = (self.history.outcome(), &self.undone) {
+            writeln!(page, "  undone by  run {undo}, as far as that has come").ok();
         }
         if let Some(Outcome::Abandoned(reason)) = self.history.outcome() {
             writeln!(page, "  given up   {}", clean_line(reason)).ok();

@@ -37,7 +37,11 @@ pub(super) fn staged(node: &NodeName, said: &str) -> PortResult<Staged> {
             db,
             content: content.to_owned(),
         });
-        made.ok_or_else(unclear)
+        made.ok_or_else(|| {
+            unclear().hint(format!(
+                "the file `complete` beside what was restored on {node} is not as this build writes it: find out who has changed it, then `abandon` the run and plan anew, which restores every member once more"
+            ))
+        })
     };
     match fact("Tree=").ok_or_else(unclear)? {
         "nothing" => Ok(Staged::Nothing),
@@ -236,6 +240,9 @@ mod tests {
         ] {
             let error = staged(&node(), said).unwrap_err();
             assert_eq!(error.code, "etcd-node-answer", "{said:?}");
+            let hint = error.hint.unwrap_or_default();
+            let mark = said.contains("ActiveState=inactive\n") && said.contains("Tree=");
+            assert_eq!(hint.contains("`abandon`"), mark, "{said:?}: {hint}");
         }
         assert!(digest(&node(), "Digest=xyz\n").is_err());
         assert!(digest(&node(), "").is_err());

@@ -161,10 +161,19 @@ pub(super) async fn spool_holds_data(
     spool: &AbsPath,
 ) -> PortResult<Finding> {
     let found = ports.nodes.spool(node, spool).await?;
-    Ok(holds_if(
-        found == SpoolState::Data,
-        format!("{spool} on {node}: {found}"),
-    ))
+    Ok(old_data(&found, format!("{spool} on {node}: {found}")))
+}
+
+/// The run leaves its guard there, or nothing: an empty directory is of a disk that was wiped, or somebody's.
+fn old_data(found: &SpoolState, seen: String) -> Finding {
+    if *found == SpoolState::EmptyDirectory {
+        return never(
+            "old-data-gone",
+            seen,
+            "an EMPTY etcd would start there: give the node no role. Where the old data still lies beside it, remove the directory and resume. Where its disk was wiped, `abandon` this undo and then the run, and restore from the snapshot with a new plan",
+        );
+    }
+    holds_if(*found == SpoolState::Data, seen)
 }
 
 pub(super) async fn disk_is_fresh(
@@ -239,4 +248,22 @@ pub(super) async fn api_server_told(
         seen = format!("NOT all of these are members: {seen}");
     }
     Ok(Holds(seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waiting for it would never end, and `resume` would wait again.
+    #[test]
+    fn old_data_is_not_waited_for_where_an_empty_directory_stands() {
+        let look = |found| old_data(&found, "seen".into());
+        let Finding::Never { code, hint, .. } = look(SpoolState::EmptyDirectory) else {
+            panic!("it is gone");
+        };
+        assert_eq!(code, "old-data-gone");
+        assert!(hint.contains("`abandon` this undo"), "{hint}");
+        assert!(matches!(look(SpoolState::Data), Holds(_)));
+        assert!(matches!(look(SpoolState::Absent), NotYet(_)));
+    }
 }

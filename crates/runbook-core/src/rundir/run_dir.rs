@@ -168,7 +168,14 @@ impl RunDir {
         let path = self.path.join(JOURNAL);
         let file = fs::symlink_metadata(&path).map_err(StateError::io(&path, "read"))?;
         trusted(&path, &file)?;
-        FileStore::open(&path).map_err(StateError::io(&path, "opened"))
+        FileStore::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => StateError::Locked {
+                cluster: self.cluster.clone(),
+                holder: None,
+                elsewhere: false,
+            },
+            _ => StateError::io(&path, "opened")(error),
+        })
     }
 
     /// Ends the run for good, as undone or abandoned, without this build having to know its plan.
@@ -213,7 +220,7 @@ impl RunDir {
         };
         let journal = self.path.join(JOURNAL);
         if fs::symlink_metadata(&journal).is_ok() {
-            let aside = self.free_name("journal-damaged")?;
+            let aside = self.free_name("journal-damaged", "jsonl")?;
             fs::rename(&journal, &aside).map_err(StateError::io(&journal, "set aside"))?;
         }
         let record = GivenUp {
@@ -254,18 +261,26 @@ impl RunDir {
         if self.plan()?.digest() != plan.digest() {
             return Err(exists());
         }
+        // The old commands go first: beside an empty journal they would tell of a lost one.
+        let commands = self.path.join(COMMANDS);
+        if fs::symlink_metadata(&commands).is_ok() {
+            let aside = self.free_name("commands", "log")?;
+            fs::rename(&commands, &aside)
+                .and_then(|()| sync_directory(&aside))
+                .map_err(StateError::io(&commands, "set aside"))?;
+        }
         // The old journal gets a second name before an empty one takes its place: at no moment is
         // there none.
         let journal = self.path.join(JOURNAL);
-        let aside = self.free_name("journal")?;
+        let aside = self.free_name("journal", "jsonl")?;
         fs::hard_link(&journal, &aside).map_err(StateError::io(&journal, "set aside"))?;
         write_atomically(&journal, b"", true)
     }
 
     /// A name with a number that nothing has yet.
-    fn free_name(&self, stem: &str) -> Result<PathBuf> {
+    fn free_name(&self, stem: &str, kind: &str) -> Result<PathBuf> {
         (1..=MOST_STARTS)
-            .map(|n| self.path.join(format!("{stem}-{n}.jsonl")))
+            .map(|n| self.path.join(format!("{stem}-{n}.{kind}")))
             .find(|path| fs::symlink_metadata(path).is_err())
             .ok_or(StateError::RunExists { run: self.run })
     }
