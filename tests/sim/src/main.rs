@@ -31,7 +31,7 @@ struct Args {
     /// What the run asks the world through.
     #[arg(long, value_enum, default_value_t)]
     through: Through,
-    /// Prints one history, byte for byte.
+    /// Prints one history, byte for byte, and its script.
     #[arg(long)]
     show: bool,
     /// Goes on behind a seed that breaks a rule, and only counts them.
@@ -52,8 +52,10 @@ struct Sum {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.show {
-        let history = args.through.play(&args.through.draw(args.from));
+        let script = args.through.draw(args.from);
+        let history = args.through.play(&script);
         println!("{}\n{:?}", history.text(), history.broken);
+        println!("{}", serde_json::to_string(&script).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
     let jobs = args
