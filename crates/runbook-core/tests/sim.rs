@@ -2,11 +2,8 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-
 use runbook_core::testkit::Incident;
-use runbook_core::testkit::sim::{Scene, Script, shrink, simulate};
+use runbook_core::testkit::sim::{Scene, Script, each_seed, shrink, simulate};
 
 fn is_well(script: &Script) {
     let history = simulate(script);
@@ -17,25 +14,12 @@ fn is_well(script: &Script) {
 }
 
 fn are_well(seeds: std::ops::Range<u64>) {
-    let next = AtomicU64::new(seeds.start);
-    let play = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let script = Script::draw(seed);
-            if let Some(rule) = simulate(&script).broken {
-                let breaks = |script: &Script| simulate(script).broken.is_some();
-                is_well(&shrink(&script, breaks));
-                panic!("seed {seed}: {rule}");
-            }
-        }
-    };
-    let jobs = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(play);
+    each_seed(seeds, |seed| {
+        let script = Script::draw(seed);
+        if let Some(rule) = simulate(&script).broken {
+            let breaks = |script: &Script| simulate(script).broken.is_some();
+            is_well(&shrink(&script, breaks));
+            panic!("seed {seed}: {rule}");
         }
     });
 }

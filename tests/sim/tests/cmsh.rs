@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use bright_adapter::programs::Finished;
 use runbook_core::testkit::Fault;
-use runbook_core::testkit::sim::{Script, shrink};
+use runbook_core::testkit::sim::{Script, each_seed, shrink};
 use sim::{Through, play_behind};
 
 const CMSH: Through = Through::Cmsh;
@@ -31,29 +29,16 @@ fn kept_histories() {
 /// `make sim THROUGH=cmsh SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
 #[test]
 fn some_seeds() {
-    let (next, had) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()));
-    let play = || {
-        let mut own = BTreeSet::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= 400 {
-                break;
-            }
-            let script = CMSH.draw(seed);
-            let history = CMSH.play(&script);
-            if let Some(rule) = history.broken {
-                is_well(&shrink(&script, |s| CMSH.play(s).broken.is_some()));
-                panic!("seed {seed}: {rule}");
-            }
-            own.extend(history.had.into_keys());
+    let had = Mutex::new(BTreeSet::new());
+    each_seed(0..400, |seed| {
+        let script = CMSH.draw(seed);
+        let history = CMSH.play(&script);
+        if let Some(rule) = history.broken {
+            is_well(&shrink(&script, |s| CMSH.play(s).broken.is_some()));
+            panic!("seed {seed}: {rule}");
         }
+        let own = history.had.into_keys();
         had.lock().expect("nobody panics with it").extend(own);
-    };
-    let jobs = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(play);
-        }
     });
     let had = had.into_inner().expect("nobody panics with it");
     let faults = Fault::ALL.map(|kind| format!("fault {kind:?}"));

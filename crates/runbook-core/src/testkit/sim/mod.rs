@@ -22,6 +22,9 @@ mod operator;
 mod shrink;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -145,4 +148,24 @@ pub fn simulate_through(script: &Script, ports: &dyn Fn(&World, usize) -> Ports)
         world,
         journals,
     }
+}
+
+/// Calls `play` with each seed, on every core at once.
+pub fn each_seed(seeds: Range<u64>, play: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let plays = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            play(seed);
+        }
+    };
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(plays);
+        }
+    });
 }
