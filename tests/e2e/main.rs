@@ -11,6 +11,7 @@ mod backup;
 mod doctor;
 mod failover;
 mod harness;
+mod host_keys;
 mod installer;
 mod interrupted;
 mod refused;

@@ -135,7 +135,7 @@ pub enum Color {
 pub enum HostKeyPolicy {
     /// The known keys, always: right where provisioning brings a node's keys back
     Strict,
-    /// A node this run has wiped may show up with a new key, once; it is kept with the run
+    /// A node this run has wiped may show up with a new key, once for each wipe; it is kept with the run
     ReplaceAfterWipe,
 }
 

@@ -1031,11 +1031,11 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "ssh-host-key",
         "The node's host key is not the known one.",
-        "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe; else find out who answers there.",
+        "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe: it takes one new key for each wipe of this run. Else find out who answers there.",
     ),
     code(
         "ssh-known-hosts",
-        "The note of the nodes that a run has wiped cannot be read or written.",
+        "That a node is wiped next, and may come back with another host key, cannot be noted.",
         "It lies in the run's directory. See what the system says of it: space, permissions, the disk; then resume.",
     ),
     code(

@@ -1,6 +1,6 @@
 //! How to reach the nodes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a node's host key is held against.
@@ -13,10 +13,10 @@ pub enum HostKeys {
     /// The known keys, always. Right where provisioning brings a node's keys back.
     Strict,
     /// The known keys; but a node that this run has wiped, and marked with
-    /// [`Ssh::expect_new_key`](crate::Ssh::expect_new_key), may show up with a new one, once. It is
-    /// written to this file, which belongs to the run; the user's own known hosts stay as they are.
+    /// [`Ssh::expect_new_key`](crate::Ssh::expect_new_key), may show up with a new one, once for each
+    /// wipe. It is written to a file of the run's own; the user's known hosts stay as they are.
     ReplaceAfterWipe {
-        /// The run's own file of known hosts.
+        /// Where the new keys are kept: a file for each node, with this path, a dot and the node's name.
         run_known_hosts: PathBuf,
     },
 }
@@ -68,8 +68,9 @@ impl Default for SshConfig {
 }
 
 impl SshConfig {
-    /// The arguments before the destination.
-    pub(super) fn arguments(&self, new_key: bool, socket: Option<&str>) -> Vec<String> {
+    /// The arguments before the destination. `new_key` names the file that alone says, or is to say,
+    /// which key the node has.
+    pub(super) fn arguments(&self, new_key: Option<&Path>, socket: Option<&Path>) -> Vec<String> {
         let mut args: Vec<String> = Vec::new();
         if let Some(file) = &self.config_file {
             args.extend(["-F".into(), file.to_string_lossy().into_owned()]);
@@ -87,20 +88,20 @@ impl SshConfig {
         option("ServerAliveCountMax=3".into());
         // Never a change to the user's known hosts, not even a well-meant one.
         option("UpdateHostKeys=no".into());
-        if let (HostKeys::ReplaceAfterWipe { run_known_hosts }, true) = (&self.host_keys, new_key) {
+        if let Some(file) = new_key {
             option("StrictHostKeyChecking=accept-new".into());
-            option(format!("UserKnownHostsFile={}", run_known_hosts.display()));
+            option(format!("UserKnownHostsFile={}", literal(file)));
             option("GlobalKnownHostsFile=/dev/null".into());
             option("CheckHostIP=no".into());
         } else {
             option("StrictHostKeyChecking=yes".into());
             if let Some(file) = &self.known_hosts {
-                option(format!("UserKnownHostsFile={}", file.display()));
+                option(format!("UserKnownHostsFile={}", literal(file)));
             }
         }
         if let Some(socket) = socket {
             option("ControlMaster=auto".into());
-            option(format!("ControlPath={socket}"));
+            option(format!("ControlPath={}", literal(socket)));
             option("ControlPersist=60".into());
         } else {
             option("ControlMaster=no".into());
@@ -111,6 +112,12 @@ impl SshConfig {
     }
 }
 
+/// A path as ssh takes it as it is: unquoted it would end at a blank, and a percent sign is ssh's own.
+pub(super) fn literal(path: &Path) -> String {
+    let path = path.to_string_lossy().replace('%', "%%");
+    format!("\"{}\"", path.replace('\\', r"\\").replace('"', "\\\""))
+}
+
 fn seconds(time: Duration) -> u64 {
     time.as_secs().max(1)
 }
@@ -119,29 +126,29 @@ fn seconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn line(config: &SshConfig, new_key: bool) -> String {
-        config.arguments(new_key, Some("/run/x/0")).join(" ")
+    fn line(config: &SshConfig, new_key: Option<&str>) -> String {
+        let socket = Some(Path::new("/run/x/0"));
+        config.arguments(new_key.map(Path::new), socket).join(" ")
     }
 
     #[test]
-    fn keys_are_checked_unless_the_run_wiped_the_node() {
+    fn keys_are_checked_with_or_without_a_new_one() {
         let mut config = SshConfig::default();
-        assert!(line(&config, true).contains("StrictHostKeyChecking=yes"));
-        config.host_keys = HostKeys::ReplaceAfterWipe {
-            run_known_hosts: "/runs/1/known_hosts".into(),
-        };
-        assert!(line(&config, false).contains("StrictHostKeyChecking=yes"));
-        let wiped = line(&config, true);
+        config.known_hosts = Some("/root/my hosts".into());
+        let known = line(&config, None);
+        assert!(known.contains("StrictHostKeyChecking=yes"));
+        assert!(known.contains("UserKnownHostsFile=\"/root/my hosts\""));
+        let wiped = line(&config, Some("/runs/50%/known_hosts.node001"));
         assert!(wiped.contains("StrictHostKeyChecking=accept-new"));
-        assert!(wiped.contains("UserKnownHostsFile=/runs/1/known_hosts"));
-        assert!(!wiped.contains("StrictHostKeyChecking=no"));
+        assert!(wiped.contains("UserKnownHostsFile=\"/runs/50%%/known_hosts.node001\""));
+        assert!(!wiped.contains("StrictHostKeyChecking=no") && !wiped.contains("my hosts"));
     }
 
     #[test]
     fn own_options_come_last_where_they_weaken_nothing() {
         let mut config = SshConfig::default();
         config.options.push("StrictHostKeyChecking=no".into());
-        let text = line(&config, false);
+        let text = line(&config, None);
         let (yes, no) = (text.find("Checking=yes"), text.find("Checking=no"));
         assert!(yes.is_some() && yes < no);
     }

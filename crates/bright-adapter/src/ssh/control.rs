@@ -23,10 +23,28 @@ const BIND_SUFFIX_BYTES: usize = 17;
 /// Room for `/` and a socket's number.
 const NAME_BYTES: usize = 7;
 
-/// The sockets, and which nodes have a new key.
+/// Which host key a node is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// The one that was known before the run.
+    Known,
+    /// The one it came up with after the run had it wiped.
+    New,
+}
+
+impl Key {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Known => Self::New,
+            Self::New => Self::Known,
+        }
+    }
+}
+
+/// The sockets, and which nodes have shown a new key.
 #[derive(Debug, Default)]
 struct State {
-    /// The number of a node's socket; another one once its key may be new.
+    /// The number of a node's socket; another one after each connection.
     numbers: BTreeMap<NodeName, usize>,
     used: usize,
     new_keys: BTreeSet<NodeName>,
@@ -76,13 +94,22 @@ impl Control {
         self.state().numbers.keys().cloned().collect()
     }
 
-    /// Notes that a node may have a new key; says whether that is news.
-    pub(super) fn expect_new_key(&self, node: &NodeName) -> bool {
-        self.state().new_keys.insert(node.clone())
+    /// The key to try first.
+    pub(super) fn key(&self, node: &NodeName) -> Key {
+        if self.state().new_keys.contains(node) {
+            Key::New
+        } else {
+            Key::Known
+        }
     }
 
-    pub(super) fn may_have_new_key(&self, node: &NodeName) -> bool {
-        self.state().new_keys.contains(node)
+    /// Notes the key to try first from now on.
+    pub(super) fn go_by(&self, node: &NodeName, key: Key) {
+        let mut state = self.state();
+        match key {
+            Key::Known => state.new_keys.remove(node),
+            Key::New => state.new_keys.insert(node.clone()),
+        };
     }
 }
 

@@ -3,9 +3,9 @@
 mod classify;
 mod config;
 mod control;
-mod wiped;
+mod new_keys;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,9 @@ use runbook_core::plan::Command;
 use runbook_core::ports::{CommandLog, Output, PortResult, Shell};
 
 use self::classify::{Broken, classify};
+use self::config::literal;
 pub use self::config::{HostKeys, SshConfig};
-use self::control::Control;
+use self::control::{Control, Key};
 use crate::codes;
 use crate::process::{Failure, Finished, Job, logged};
 use crate::text::shown;
@@ -47,15 +48,9 @@ impl Ssh {
     /// A shell; no connection is made yet.
     ///
     /// # Errors
-    /// `ssh-control-dir` when the directory for shared connections cannot be used; `ssh-known-hosts`
-    /// when the note of the nodes this run has wiped cannot be read.
+    /// `ssh-control-dir` when the directory for shared connections cannot be used.
     pub fn new(config: SshConfig, log: Arc<dyn CommandLog>) -> PortResult<Self> {
         let control = Control::new(config.control_path_dir.as_deref())?;
-        if let HostKeys::ReplaceAfterWipe { run_known_hosts } = &config.host_keys {
-            for node in wiped::noted(run_known_hosts)? {
-                control.expect_new_key(&node);
-            }
-        }
         Ok(Self {
             config,
             control,
@@ -63,26 +58,35 @@ impl Ssh {
         })
     }
 
-    /// Notes that this run has had the node wiped, and that it may answer with a new host key.
+    /// Notes that the node is wiped next, and that it may answer with a new host key then.
     ///
-    /// Only [`HostKeys::ReplaceAfterWipe`] makes use of it. It is noted beside the run's own known hosts,
-    /// so that a later life of the run knows: a key accepted before is in the run's own file then, and no
-    /// other one is taken. [`Cmsh::telling`](crate::Cmsh::telling) calls this before a node is wiped.
+    /// Only [`HostKeys::ReplaceAfterWipe`] makes use of it. The note lies with the run, so that a later
+    /// life, or another head node, knows. The known key stays good: the old system answers with it until
+    /// it goes down, and its key is not taken for a new one. Whatever other key the node shows next is
+    /// kept, and no further one is taken until it is wiped again.
+    /// [`Cmsh::telling`](crate::Cmsh::telling) calls this before a node is wiped.
     ///
     /// # Errors
     /// `ssh-known-hosts` when it cannot be noted.
     pub async fn expect_new_key(&self, node: &NodeName) -> PortResult<()> {
-        let HostKeys::ReplaceAfterWipe { run_known_hosts } = &self.config.host_keys else {
-            return Ok(());
-        };
-        if self.control.may_have_new_key(node) {
-            return Ok(());
-        }
-        wiped::note(run_known_hosts, node)?;
-        if self.control.expect_new_key(node) {
+        if let HostKeys::ReplaceAfterWipe { run_known_hosts } = &self.config.host_keys {
+            new_keys::expect(run_known_hosts, node)?;
+            self.control.go_by(node, Key::Known);
             self.disconnect(node).await;
         }
         Ok(())
+    }
+
+    /// The file for the node's new key, if this run has had it wiped.
+    fn new_key(&self, node: &NodeName) -> Option<PathBuf> {
+        match &self.config.host_keys {
+            HostKeys::ReplaceAfterWipe { run_known_hosts }
+                if new_keys::is_expected(run_known_hosts, node) =>
+            {
+                Some(new_keys::file(run_known_hosts, node))
+            }
+            _ => None,
+        }
     }
 
     /// Ends the shared connection to a node, if there is one.
@@ -110,7 +114,7 @@ impl Ssh {
     }
 
     /// The arguments of ssh for a command.
-    fn arguments(&self, node: &NodeName, remote: &[String]) -> PortResult<Vec<String>> {
+    fn arguments(&self, node: &NodeName, key: Key, remote: &[String]) -> PortResult<Vec<String>> {
         let remote = shlex::try_join(remote.iter().map(String::as_str)).map_err(|error| {
             let what = format!("a command for {node} holds a NUL byte");
             AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what)
@@ -118,44 +122,58 @@ impl Ssh {
                 .caused_by(error)
         })?;
         let socket = self.control.socket(node);
-        // A percent sign in ControlPath would be ssh's own.
-        let socket = socket.map(|path| path.to_string_lossy().replace('%', "%%"));
-        let new_key = self.control.may_have_new_key(node);
-        let mut args = self.config.arguments(new_key, socket.as_deref());
+        let new_key = self.new_key(node).filter(|_| key == Key::New);
+        let mut args = self.config.arguments(new_key.as_deref(), socket.as_deref());
         args.extend([format!("root@{node}"), "--".into(), remote]);
         Ok(args)
     }
 
     async fn run(&self, node: &NodeName, remote: &[String], effect: bool) -> PortResult<Output> {
-        let mut retried = false;
+        let (mut reconnected, mut key) = (false, self.control.key(node));
+        let first = key;
         loop {
-            let args = self.arguments(node, remote)?;
-            let job = Job {
-                program: &self.config.program,
-                args: &args,
-                timeout: self.config.command_timeout,
-                output_limit: self.config.output_limit,
-            };
-            let command = Command::on_node(node, remote.iter().map(String::as_str));
-            let done = logged(&*self.log, command, effect, job.run())
-                .await
-                .map_err(|failure| self.failed(node, failure, effect))?;
+            let done = self.once(node, key, remote, effect).await?;
             if let Some(status) = done.status.filter(|status| *status != SSH_FAILED) {
+                self.control.go_by(node, key);
                 return Ok(Output {
                     status,
                     stdout: done.stdout,
                     stderr: done.stderr,
                 });
             }
-            let broken = classify(&done.err(), done.stdout.is_empty());
-            if broken == Broken::StaleMaster && !retried {
+            match classify(&done.err(), done.stdout.is_empty()) {
                 // The node has been reset since: the command never started, a fresh connection may.
-                retried = true;
-                self.disconnect(node).await;
-                continue;
+                Broken::StaleMaster if !reconnected => {
+                    reconnected = true;
+                    self.disconnect(node).await;
+                }
+                // Wiped by this run, it has its old key or a new one: the command never started.
+                Broken::HostKey if key == first && self.new_key(node).is_some() => {
+                    key = key.other();
+                }
+                broken => return Err(self.broken(node, broken, &done, effect)),
             }
-            return Err(self.broken(node, broken, &done, effect));
         }
+    }
+
+    async fn once(
+        &self,
+        node: &NodeName,
+        key: Key,
+        remote: &[String],
+        effect: bool,
+    ) -> PortResult<Finished> {
+        let args = self.arguments(node, key, remote)?;
+        let job = Job {
+            program: &self.config.program,
+            args: &args,
+            timeout: self.config.command_timeout,
+            output_limit: self.config.output_limit,
+        };
+        let command = Command::on_node(node, remote.iter().map(String::as_str));
+        logged(&*self.log, command, effect, job.run())
+            .await
+            .map_err(|failure| self.failed(node, failure, effect))
     }
 
     fn failed(&self, node: &NodeName, failure: Failure, effect: bool) -> AdapterError {
@@ -212,24 +230,23 @@ impl Ssh {
     }
 
     fn host_key_hint(&self, node: &NodeName) -> String {
-        let known = |file: &Path| format!(" -f {}", file.display());
-        let file = match &self.config.host_keys {
-            HostKeys::ReplaceAfterWipe { run_known_hosts }
-                if self.control.may_have_new_key(node) =>
-            {
-                known(run_known_hosts)
-            }
-            _ => self
-                .config
-                .known_hosts
-                .as_deref()
-                .map_or_else(String::new, known),
-        };
+        let compare = format!(
+            "compare its key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) \
+             with what `ssh-keyscan {node} | ssh-keygen -lf -` prints here"
+        );
+        if let Some(file) = self.new_key(node) {
+            let file = file.display();
+            return format!(
+                "it has neither the key known before nor the one it came up with after this run had it \
+                 wiped. Has it been provisioned once more? Then {compare}; where they are the same, \
+                 `ssh-keygen -R {node} -f {file}`, and resume: the key it shows then is taken"
+            );
+        }
+        let file = self.config.known_hosts.as_deref();
+        let file = file.map_or_else(String::new, |file| format!(" -f {}", file.display()));
         format!(
-            "a node that has been provisioned anew may have a new key. Compare it on the node's \
-             console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) with what \
-             `ssh-keyscan {node} | ssh-keygen -lf -` prints here; where they are the same, \
-             `ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume"
+            "a node that has been provisioned anew may have a new key: {compare}; where they are the \
+             same, `ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume"
         )
     }
 }
@@ -259,8 +276,7 @@ const fn uncertain(effect: bool) -> Certainty {
 }
 
 fn goodbye(socket: &Path, node: &NodeName) -> Vec<String> {
-    let path = socket.to_string_lossy().replace('%', "%%");
-    let path = format!("ControlPath={path}");
+    let path = format!("ControlPath={}", literal(socket));
     let destination = format!("root@{node}");
     // No configuration file: the socket alone says which connection is meant.
     ["-F", "/dev/null", "-o", &path, "-O", "exit", &destination]

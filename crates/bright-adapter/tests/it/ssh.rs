@@ -162,52 +162,69 @@ async fn a_dead_master_is_replaced_once() {
     assert_ne!(socket(&calls[0]), socket(&calls[2]));
 }
 
+/// A node that shows another key than the known one.
+const OTHER_KEY: &str = "case \"$*\" in *Checking=yes*) \
+                         echo 'Host key verification failed.' >&2; exit 255;; esac";
+
+fn replacing(mut config: SshConfig, run_dir: &Path) -> SshConfig {
+    config.host_keys = HostKeys::ReplaceAfterWipe {
+        run_known_hosts: run_dir.join("known_hosts"),
+    };
+    config
+}
+
 #[tokio::test]
 async fn only_a_wiped_node_may_have_a_new_key() {
     let dir = TempDir::new().unwrap();
-    let mut config = fake(dir.path(), "");
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: dir.path().join("known_hosts"),
-    };
+    let config = replacing(fake(dir.path(), OTHER_KEY), dir.path());
+    let argv = words(&["true"]);
     let first = Ssh::new(config.clone(), Arc::new(Log::default())).unwrap();
     first.expect_new_key(&node("node001")).await.unwrap();
     drop(first);
     // A later life of the run: nobody has to tell it again.
     let ssh = Ssh::new(config, Arc::new(Log::default())).unwrap();
-    for name in ["node001", "node002"] {
-        ssh.query(&node(name), &words(&["true"])).await.unwrap();
+    for _ in 0..2 {
+        ssh.query(&node("node001"), &argv).await.unwrap();
     }
+    let refused = ssh.query(&node("node002"), &argv).await.unwrap_err();
+    assert_eq!(refused.code, codes::SSH_HOST_KEY);
     let calls = calls(&dir);
-    assert!(calls[0].contains("StrictHostKeyChecking=accept-new"));
-    assert!(calls[0].contains("UpdateHostKeys=no"));
-    assert!(calls[1].contains("StrictHostKeyChecking=yes"));
-    assert!(!calls.join(" ").contains("StrictHostKeyChecking=no"));
+    let of = |call: &String| {
+        assert!(call.contains("UpdateHostKeys=no"));
+        assert!(!call.contains("StrictHostKeyChecking=no"));
+        (
+            call.contains("StrictHostKeyChecking=accept-new"),
+            call.contains("root@node001"),
+        )
+    };
+    let of: Vec<_> = calls.iter().map(of).collect();
+    assert_eq!(
+        of,
+        [(false, true), (true, true), (true, true), (false, false)]
+    );
+    let file = format!(
+        "UserKnownHostsFile=\"{}/known_hosts.node001\"",
+        dir.path().display()
+    );
+    assert!(calls[1].contains(&file), "{}", calls[1]);
 }
 
 /// What a run knows of new keys lies in its directory, and goes to another head node with it.
 #[tokio::test]
 async fn the_other_head_knows_which_nodes_were_wiped() {
     let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let file = "known_hosts";
-    let mut config = fake(dir.path(), "");
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: dir.path().join(file),
-    };
+    let config = replacing(fake(dir.path(), OTHER_KEY), dir.path());
     let first = Ssh::new(config, Arc::new(Log::default())).unwrap();
     first.expect_new_key(&node("node001")).await.unwrap();
-    let note = "known_hosts.wiped";
+    let note = "known_hosts.node001";
     std::fs::copy(dir.path().join(note), other.path().join(note)).unwrap();
-    let mut config = fake(other.path(), "");
-    let known = other.path().join(file);
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: known.clone(),
-    };
+    let config = replacing(fake(other.path(), OTHER_KEY), other.path());
     // The first one, with its sockets, is somewhere else, and may be there for ever.
     let second = Ssh::new(config, Arc::new(Log::default())).unwrap();
     let argv = words(&["true"]);
     second.query(&node("node001"), &argv).await.unwrap();
-    let call = &calls(&other)[0];
-    assert!(call.contains(&format!("UserKnownHostsFile={}", known.display())));
+    let call = &calls(&other)[1];
+    assert!(call.contains(other.path().join(note).to_str().unwrap()));
     assert!(calls(&dir).is_empty());
 }
 

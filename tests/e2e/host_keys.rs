@@ -1,0 +1,171 @@
+//! Host keys of nodes that are wiped, with real sshd and ssh: the known key stays good, one new key is
+//! taken for each wipe, and no other.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bright_adapter::{HostKeys, Ssh, SshConfig};
+use runbook_core::error::AdapterError;
+use runbook_core::names::NodeName;
+use runbook_core::ports::{NoLog, Shell as _};
+use tempfile::TempDir;
+
+/// A node: what it shows as its key changes with each of its systems.
+struct Wiped {
+    dir: TempDir,
+    port: u16,
+    sshd: Option<Child>,
+}
+
+impl Wiped {
+    /// With a key for whoever may come in, and no system yet.
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        let node = Self {
+            dir,
+            port,
+            sshd: None,
+        };
+        node.keygen("user");
+        let user = node.path("user");
+        let config = ["node001", "node002"].map(|name| {
+            format!(
+                "Host {name}\nHostName 127.0.0.1\nPort {port}\nHostKeyAlias {name}\n\
+                 IdentityFile {user}\nIdentitiesOnly yes\n"
+            )
+        });
+        let config = config.concat();
+        fs::write(node.dir.path().join("ssh_config"), config).unwrap();
+        node
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn keygen(&self, name: &str) {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &self.path(name)]);
+        assert!(keygen.status().unwrap().success());
+    }
+
+    /// Comes up with this key, which is made when it is a new one.
+    fn comes_up_with(&mut self, key: &str) {
+        self.goes_down();
+        if !Path::new(&self.path(key)).exists() {
+            self.keygen(key);
+        }
+        // Where systemd has not made it, sshd wants it to be there.
+        fs::create_dir_all("/run/sshd").unwrap();
+        let mut sshd = Command::new("/usr/sbin/sshd");
+        sshd.args(["-D", "-e", "-f", "/dev/null", "-h", &self.path(key)]);
+        for option in [
+            format!("Port={}", self.port),
+            "ListenAddress=127.0.0.1".into(),
+            "PidFile=none".into(),
+            "StrictModes=no".into(),
+            "UsePAM=no".into(),
+            format!("AuthorizedKeysFile={}", self.path("user.pub")),
+        ] {
+            sshd.args(["-o", &option]);
+        }
+        sshd.stderr(File::create(self.path("sshd.log")).unwrap());
+        self.sshd = Some(sshd.stdin(Stdio::null()).spawn().unwrap());
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.sshd.as_mut().unwrap().try_wait().unwrap();
+            let said = fs::read_to_string(self.path("sshd.log")).unwrap();
+            assert!(ended.is_none(), "{said}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn goes_down(&mut self) {
+        if let Some(mut sshd) = self.sshd.take() {
+            sshd.kill().unwrap();
+            sshd.wait().unwrap();
+        }
+    }
+
+    /// A life of the run.
+    fn life(&self) -> Ssh {
+        let mut config = SshConfig::default();
+        config.config_file = Some(self.path("ssh_config").into());
+        config.known_hosts = Some(self.path("known").into());
+        config.control_path_dir = Some(self.path("c").into());
+        config.host_keys = HostKeys::ReplaceAfterWipe {
+            run_known_hosts: self.path("run of today").into(),
+        };
+        Ssh::new(config, Arc::new(NoLog)).unwrap()
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.goes_down();
+    }
+}
+
+/// What comes of a question to the node: nothing, or the error's code.
+async fn asked(ssh: &Ssh, node: &NodeName) -> Result<(), (&'static str, String)> {
+    // As a reset would: no connection outlives a system.
+    ssh.disconnect(node).await;
+    let output = ssh.query(node, &["true".into()]).await;
+    let told = |error: AdapterError| (error.code, error.hint.unwrap());
+    assert_eq!(output.map_err(told)?.status, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_new_key_for_each_wipe() {
+    let mut host = Wiped::new();
+    host.comes_up_with("old");
+    let known = fs::read_to_string(host.path("old.pub")).unwrap();
+    fs::write(host.path("known"), format!("node001,node002 {known}")).unwrap();
+    let [node, other] = ["node001", "node002"].map(|name| NodeName::new(name).unwrap());
+    let ssh = host.life();
+    asked(&ssh, &node).await.unwrap();
+
+    // The old system lingers, and its key is not taken for the new one.
+    ssh.expect_new_key(&node).await.unwrap();
+    asked(&ssh, &node).await.unwrap();
+    host.comes_up_with("first");
+    asked(&ssh, &node).await.unwrap();
+    assert_eq!(asked(&ssh, &other).await.unwrap_err().0, "ssh-host-key");
+
+    // Taken once: nobody else can stand in, in this life or the next.
+    host.comes_up_with("second");
+    for ssh in [&ssh, &host.life()] {
+        let (code, hint) = asked(ssh, &node).await.unwrap_err();
+        assert_eq!(code, "ssh-host-key");
+        let file = host.path("run of today.node001");
+        assert!(
+            hint.contains(&format!("ssh-keygen -R node001 -f {file}")),
+            "{hint}"
+        );
+    }
+
+    // Wiped again, while the system before it is still up; it takes a while to come back.
+    host.comes_up_with("first");
+    ssh.expect_new_key(&node).await.unwrap();
+    host.goes_down();
+    assert_eq!(asked(&ssh, &node).await.unwrap_err().0, "ssh-unreachable");
+    host.comes_up_with("second");
+    asked(&ssh, &node).await.unwrap();
+    let next = host.life();
+    asked(&next, &node).await.unwrap();
+
+    // With its old disk it is still the node that was known.
+    host.comes_up_with("old");
+    asked(&next, &node).await.unwrap();
+    host.comes_up_with("second");
+    asked(&next, &node).await.unwrap();
+    let known_then = fs::read_to_string(host.path("known")).unwrap();
+    assert_eq!(known_then, format!("node001,node002 {known}"));
+}
