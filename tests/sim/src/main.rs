@@ -1,5 +1,9 @@
 //! Plays many seeds of the simulator, on every core, and says what was in them.
-#![expect(clippy::print_stdout, reason = "this is a program")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program"
+)]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -15,6 +19,9 @@ use sim::Through;
 /// A history is many small pieces, and every core makes them at once.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// After so many seeds a long run says how far it is.
+const SIGN_OF_LIFE: u64 = 250_000;
 
 /// Plays seeds of the simulator.
 #[derive(Parser)]
@@ -87,6 +94,10 @@ fn play(args: &Args, next: &AtomicU64, stop: &AtomicBool) -> Sum {
         if seed >= args.from + args.seeds {
             break;
         }
+        let before = seed - args.from;
+        if before > 0 && before.is_multiple_of(SIGN_OF_LIFE) {
+            eprintln!("{before} seeds begun");
+        }
         let history = args.through.play(&args.through.draw(seed));
         sum.lives += u64::from(history.lives);
         sum.most_lives = sum.most_lives.max(history.lives);
@@ -96,6 +107,7 @@ fn play(args: &Args, next: &AtomicU64, stop: &AtomicBool) -> Sum {
         }
         if let Some(rule) = history.broken {
             stop.store(true, Ordering::Relaxed);
+            eprintln!("seed {seed}: {rule}");
             sum.broken.entry(kind(&rule)).or_default().push(seed);
         }
     }
