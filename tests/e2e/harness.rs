@@ -410,7 +410,8 @@ pub(crate) fn sha256(path: &Path) -> String {
         .to_owned()
 }
 
-/// A counting semaphore: as many labs at once as the machine can bear.
+/// A counting semaphore: as many labs at once as the machine can bear. Most of the time each waits for boots,
+/// elections and polls, so one more than there are cores.
 struct Slots {
     free: std::sync::Mutex<usize>,
     given: std::sync::Condvar,
@@ -420,7 +421,7 @@ impl Default for Slots {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(2, usize::from);
         Self {
-            free: cores.saturating_sub(1).max(1).into(),
+            free: (cores + 1).into(),
             given: std::sync::Condvar::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Host keys of nodes that are wiped, with real sshd and ssh: the known key stays good, one new key is
 //! taken for each wipe, and no other.
+#![expect(clippy::unwrap_used, reason = "a test: what fails says so itself")]
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,8 @@
 //! Undo, up to the point of no return.
 
-use crate::harness::{Cluster, Ran, halt, until};
+use std::io::{BufRead as _, BufReader, Read as _};
+
+use crate::harness::{Cluster, halt, until};
 
 fn interrupted_after(cluster: &Cluster, unit: &str) {
     let digest = cluster.plan();
@@ -90,15 +92,23 @@ fn a_node_at_its_installers_question_comes_back() {
             .any(|unit| unit.ends_with("/confirm"))
     );
 
-    let life = cluster.start(&["undo", "--approve", &undo_digest(&cluster)]);
+    let mut life = cluster.start(&["undo", "--approve", &undo_digest(&cluster)]);
+    let mut said = BufReader::new(life.stderr.take().expect("stderr"));
+    let hint = said.by_ref().lines().map_while(Result::ok);
+    let mut hint = hint.skip_while(|line| !line.contains("power -n NODE reset"));
+    assert!(
+        hint.next().is_some(),
+        "it ends, and says nothing of a reset"
+    );
     let mode = format!("device; get {node} nextinstallmode");
-    until("its disk is kept", || cluster.cmsh(&mode).contains("SKIP"));
+    assert!(cluster.cmsh(&mode).contains("SKIP"));
     let status = cluster.tool(&["status"]).done();
     assert!(status.stdout.contains("in the installer"), "{status}");
     cluster.cmsh(&format!("device; power -n {node} reset"));
-    let undone = Ran::new(&["undo"], &life.wait_with_output().expect("it ends")).done();
-    assert!(undone.stderr.contains("power -n NODE reset"), "{undone}");
-    assert!(undone.stderr.contains("not taken back"), "{undone}");
+    let mut undone = String::new();
+    said.read_to_string(&mut undone).expect("text");
+    assert!(life.wait().expect("it ends").success(), "{undone}");
+    assert!(undone.contains("not taken back"), "{undone}");
     until("etcd is back", || cluster.lab.etcd().healthy().is_ok());
     assert_eq!(cluster.cmsh(&mode).trim(), "");
     cluster.everything_is_back();

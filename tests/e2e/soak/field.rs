@@ -21,6 +21,8 @@ pub(super) struct Field<'a> {
     faults: Vec<(Fault, State)>,
     story: Vec<String>,
     begun: Instant,
+    /// The nodes whose button was pressed: a request of the cluster manager can get lost.
+    on: Vec<Node>,
 }
 
 /// Where a fault is.
@@ -42,6 +44,8 @@ enum State {
 pub(super) enum Blow {
     Kill,
     Interrupt,
+    /// Its head node, with everything on it.
+    HeadDies,
 }
 
 impl<'a> Field<'a> {
@@ -54,6 +58,7 @@ impl<'a> Field<'a> {
             active: Head::First,
             story: Vec::new(),
             begun: Instant::now(),
+            on: Vec::new(),
         };
         field.set_scenario();
         field
@@ -137,6 +142,7 @@ impl<'a> Field<'a> {
         match fault.what {
             What::Kill => Some(Blow::Kill),
             What::Interrupt => Some(Blow::Interrupt),
+            What::Failover { dies: true } => Some(Blow::HeadDies),
             _ => None,
         }
     }
@@ -204,16 +210,36 @@ impl<'a> Field<'a> {
         all.lines().find(of_node).unwrap_or_default().to_owned()
     }
 
+    pub(super) fn has_power(&self, node: Node) -> bool {
+        self.hook(&["power-status", &node.name()])
+    }
+
     /// By its own button; through its installer, as every boot goes.
-    pub(super) fn power_on(&self, node: Node) {
-        if !self.hook(&["power-status", &node.name()]) {
+    fn power_on(&mut self, node: Node) {
+        self.on.push(node);
+        if !self.has_power(node) {
             self.cmsh(&format!("device; power -n {node} on"));
         }
     }
 
+    /// Whether the button of a node that is off was pressed before; then it is once more.
+    pub(super) fn power_on_again(&mut self, node: Node) -> bool {
+        let pressed = self.on.contains(&node);
+        if pressed {
+            self.power_on(node);
+        }
+        pressed
+    }
+
+    /// It stays off from now on.
+    pub(super) fn power_off(&mut self, node: Node) {
+        self.on.retain(|on| *on != node);
+        self.cmsh(&format!("device; power -n {node} off"));
+    }
+
     /// A node that is in its installer begins anew; one that is off has nothing to lose.
     fn lose_power(&self, node: Node) -> bool {
-        if self.hook(&["power-status", &node.name()]) {
+        if self.has_power(node) {
             return self.hook(&["power-fail", &node.name()]);
         }
         let status = self.status(node);
@@ -227,7 +253,7 @@ impl<'a> Field<'a> {
     /// Only while the role is away from all: a node that comes up with it and a new disk has an empty etcd.
     fn lose_disk(&self, node: Node) -> bool {
         let given_back = || self.journal().contains("\"unit\":\"reassign/");
-        self.hook(&["power-status", &node.name()])
+        self.has_power(node)
             && !given_back()
             && self.hook(&["power-fail", &node.name()])
             && !given_back()

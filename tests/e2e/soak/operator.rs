@@ -62,13 +62,17 @@ impl<'a> Operator<'a> {
                     None => continue,
                 }
             };
-            let (ran, interrupted) = self.life(&args);
+            let (ran, blows) = self.life(&args);
             self.field.cluster.nobody_saw_less();
+            let dealt = |blow| blows.contains(&blow);
             match ran.code {
                 Some(0) => break,
                 // There was no time for a word.
-                None => {}
-                Some(_) if interrupted && codes(&ran).is_empty() => {}
+                None => assert!(
+                    dealt(Blow::Kill) || dealt(Blow::HeadDies),
+                    "it died by itself: {ran}"
+                ),
+                Some(_) if dealt(Blow::Interrupt) && codes(&ran).is_empty() => {}
                 Some(_) => self.heed(&ran),
             }
         }
@@ -175,15 +179,15 @@ impl<'a> Operator<'a> {
         std::fs::write(self.on_head(SPEC), text).expect("spec");
     }
 
-    /// One life of the tool, with everything that befalls it; whether it was asked to halt.
-    fn life(&mut self, args: &[String]) -> (Ran, bool) {
+    /// One life of the tool, with everything that befalls it, and what of that was dealt to itself.
+    fn life(&mut self, args: &[String]) -> (Ran, Vec<Blow>) {
         self.lives += 1;
         let mut said = tempfile::tempfile().expect("a file");
         let mut command = self.command(args);
         command.stdout(Stdio::null());
         command.stderr(said.try_clone().expect("a file"));
         let mut life = command.spawn().expect("the tool starts");
-        let (begun, mut interrupted) = (Instant::now(), false);
+        let (begun, mut blows) = (Instant::now(), Vec::new());
         let status = loop {
             if let Some(status) = life.try_wait().expect("wait") {
                 break status;
@@ -194,7 +198,7 @@ impl<'a> Operator<'a> {
             }
             let journal = self.field.journal();
             if let Some(dealt) = self.field.befall(&journal) {
-                interrupted |= dealt == Blow::Interrupt;
+                blows.push(dealt);
                 deal(&mut life, dealt);
             }
             thread::sleep(Duration::from_millis(15));
@@ -209,7 +213,7 @@ impl<'a> Operator<'a> {
         let what = &args[0];
         self.field
             .note(format!("{what}: {:?} {}", ran.code, codes(&ran).join(" ")));
-        (ran, interrupted)
+        (ran, blows)
     }
 
     /// Does what the tool says.
@@ -266,7 +270,7 @@ impl<'a> Operator<'a> {
                         waits = Some(status);
                     }
                 } else if status.contains("DOWN") {
-                    if self.field.hook(&["power-status", &node.name()]) {
+                    if self.field.has_power(node) || self.field.power_on_again(node) {
                         waits = Some(status);
                     }
                 } else if !status.contains("UP") || !self.field.hook(&["ssh-ok", &node.name()]) {
@@ -303,7 +307,8 @@ impl<'a> Operator<'a> {
             self.by_hand(node, &again);
         }
         if has("node-came-up") && self.field.schedule.lost.contains(&node) {
-            self.by_hand(node, &format!("device; power -n {node} off"));
+            self.field.note(format!("by hand ({node}): off"));
+            self.field.power_off(node);
         }
     }
 
@@ -332,6 +337,8 @@ impl<'a> Operator<'a> {
 fn deal(life: &mut Child, blow: Blow) {
     match blow {
         Blow::Kill => drop(life.kill()),
+        // It has gone with its head.
+        Blow::HeadDies => {}
         Blow::Interrupt => {
             let pid = life.id().to_string();
             drop(Command::new("kill").args(["-INT", &pid]).status());

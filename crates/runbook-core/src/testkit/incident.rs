@@ -159,8 +159,11 @@ pub(super) struct Scars {
     pub(super) before_stop: bool,
     /// The canary keys that were deleted again. With the last one only the run's last looks are left.
     pub(super) tidied: BTreeSet<String>,
-    /// An etcd had begun empty there before the run did: its plan knows, and moves that aside.
+    /// An etcd had begun empty there before the run did: its plan knows, and moves that aside, or gives it
+    /// back.
     pub(super) found_empty: BTreeSet<usize>,
+    /// An etcd had begun empty there before a run took the role away: an undo gives that back.
+    pub(super) empty_at_stop: BTreeSet<usize>,
     nodes: BTreeMap<usize, Scar>,
 }
 

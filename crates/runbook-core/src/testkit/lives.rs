@@ -13,7 +13,7 @@ use super::{NoPlan, World, actor, run_id};
 use crate::event::{EventSink, NoEvents};
 use crate::journal::{FileStore, JournalError, JournalStore, Outcome};
 use crate::machine::Machine;
-use crate::plan::SealedPlan;
+use crate::plan::{PlanKind, SealedPlan};
 use crate::ports::Ports;
 use crate::run::{Run, RunEnd, RunError};
 
@@ -143,8 +143,10 @@ impl Lives {
 
     /// A run of any plan; one plan can be shared by many worlds that began alike.
     pub fn with_plan(world: &World, plan: impl Into<Arc<SealedPlan>>) -> Self {
-        world.state().begins_a_run();
-        Self::new(world, plan.into(), 0, Platter::default(), Arc::default())
+        let plan = plan.into();
+        let undo = matches!(plan.kind, PlanKind::Undo { .. });
+        world.state().begins_a_run(undo);
+        Self::new(world, plan, 0, Platter::default(), Arc::default())
     }
 
     fn new(

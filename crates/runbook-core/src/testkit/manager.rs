@@ -284,6 +284,7 @@ impl State {
                 }
                 if self.nodes[at].power == Power::Off {
                     self.log(Some(at), Effect::PoweredOn);
+                    self.nodes[at].powered_on = true;
                     self.power_on(at);
                 } else {
                     self.resent(Some(at), effect.to_string());
@@ -304,6 +305,9 @@ impl State {
 
     fn set_role(&mut self, nodes: &[NodeName], given: bool) -> PortResult<()> {
         self.remember();
+        if !given && self.scars.before_stop {
+            self.scars.empty_at_stop = self.empty_begun();
+        }
         for node in nodes {
             let at = self.known(node)?;
             let changed = if given {

@@ -1,5 +1,7 @@
 //! The hands of a careful operator: they put right what others did, and nothing more.
 
+use std::collections::BTreeSet;
+
 use super::World;
 use super::disk::{Data, Thing};
 use super::effect::Effect;
@@ -75,6 +77,12 @@ impl State {
         tree.is_some_and(|tree| tree.data == Data::Empty)
     }
 
+    /// The nodes on which one has.
+    pub(super) fn empty_begun(&self) -> BTreeSet<usize> {
+        let nodes = 0..self.nodes.len();
+        nodes.filter(|at| self.began_empty(*at)).collect()
+    }
+
     /// What the run had set for a wipe that is still to come is set again.
     fn mend_flags(&mut self, at: usize, scar: &Scar) {
         let name = self.nodes[at].name.clone();
@@ -117,10 +125,13 @@ impl State {
         let node = &self.nodes[at];
         let failed = node.power == Power::Failed;
         // It reboots what failed on its behalf.
+        let confirms = self.setup.spec.full_install == FullInstall::Confirm;
+        // The run that answers a question does not send the node there twice.
+        let went_down_again = node.powered_on && confirms && node.power == Power::Off;
         let for_the_run = if failed {
             node.wiped_in_boot
         } else {
-            node.begins_off && node.wipes == 0 && !waits
+            node.begins_off && node.wipes == 0 && !waits && !went_down_again
         };
         let hangs_or_is_off = node.power == Power::Off || failed || waits;
         let up = matches!(node.power, Power::Up { .. } | Power::GoingDown);
@@ -130,7 +141,6 @@ impl State {
         let (name, category) = (node.name.clone(), node.category.clone());
         let full = self.records.mode[&name] == Some(InstallMode::Full);
         let planned = self.is_to_be_wiped(at);
-        let confirms = self.setup.spec.full_install == FullInstall::Confirm;
         if full && self.nodes[at].asking && planned && confirms {
             // The run will answer.
             return false;

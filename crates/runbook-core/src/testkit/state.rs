@@ -86,6 +86,8 @@ pub(super) struct NodeState {
     pub(super) restored: bool,
     /// It was off when the world began.
     pub(super) begins_off: bool,
+    /// A run has powered it on.
+    pub(super) powered_on: bool,
     /// It was a data node by itself when the world began.
     pub(super) begins_datanode: bool,
     /// Its boot has come to a stand.
@@ -385,6 +387,7 @@ impl State {
         if image_has_spool {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
+        self.scars.empty_at_stop.remove(&at);
         self.log(Some(at), Effect::Wiped);
         self.watch_wipe(at);
     }
@@ -436,8 +439,11 @@ impl State {
         if self.nodes[at].limited {
             return self.log(Some(at), Effect::EtcdRefuses);
         }
-        self.watch_start(at);
-        self.scars.at(at).started_excused = self.scars.excuses(at);
+        let as_found = self.began_empty(at) && self.scars.empty_at_stop.contains(&at);
+        if !as_found {
+            self.watch_start(at);
+        }
+        self.scars.at(at).started_excused = as_found || self.scars.excuses(at);
         let node = &mut self.nodes[at];
         match node.disk.at(&spool) {
             None | Some(Thing::EmptyDirectory) => {
@@ -477,7 +483,7 @@ impl State {
     }
 
     /// Counts what a run may do once anew.
-    pub(super) fn begins_a_run(&mut self) {
+    pub(super) fn begins_a_run(&mut self, undo: bool) {
         self.proofs = 0;
         self.scars.tidied.clear();
         for at in 0..self.nodes.len() {
@@ -485,8 +491,11 @@ impl State {
             self.nodes[at].restored = false;
             self.scars.at(at).restored_lost = false;
         }
-        let nodes = 0..self.nodes.len();
-        self.scars.found_empty = nodes.filter(|at| self.began_empty(*at)).collect();
+        self.scars.found_empty = if undo {
+            self.scars.empty_at_stop.clone()
+        } else {
+            self.empty_begun()
+        };
         if !self.log.is_empty() {
             self.log(None, Effect::AnotherRun);
         }
