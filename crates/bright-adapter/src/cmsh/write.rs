@@ -52,22 +52,36 @@ impl Cmsh {
                 self.expect_new_key(node).await?;
                 self.confirm(node, effect).await
             }
-            ManagerEffect::SetDatanode { .. }
-            | ManagerEffect::SetCategoryDatanode { .. }
-            | ManagerEffect::SetNextInstallMode { .. } => self.write_and_read(effect).await,
+            ManagerEffect::SetNextInstallMode { node, mode } => {
+                // From then on any boot wipes it, also one that nobody asked for.
+                if *mode == Some(InstallMode::Full) {
+                    self.tell_of_wipe(node).await?;
+                }
+                self.write_and_read(effect).await
+            }
+            ManagerEffect::SetDatanode { .. } | ManagerEffect::SetCategoryDatanode { .. } => {
+                self.write_and_read(effect).await
+            }
         }
     }
 
     /// A node that is about to be wiped may come back with another host key.
     async fn expect_new_key(&self, node: &NodeName) -> PortResult<()> {
-        let Some(shell) = &self.told else {
+        if self.told.is_none() {
             return Ok(());
-        };
+        }
         let next = self.device_row(node).await?.next_install_mode()?;
         if next == Some(InstallMode::Full) {
-            shell.expect_new_key(node).await?;
+            self.tell_of_wipe(node).await?;
         }
         Ok(())
+    }
+
+    async fn tell_of_wipe(&self, node: &NodeName) -> PortResult<()> {
+        match &self.told {
+            Some(shell) => shell.expect_new_key(node).await,
+            None => Ok(()),
+        }
     }
 
     /// Those of the nodes that the overlay lists, or those that it does not.

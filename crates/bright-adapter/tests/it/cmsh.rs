@@ -502,6 +502,16 @@ async fn a_node_that_is_about_to_be_wiped_may_come_back_with_a_new_key() {
     // Only node002 has FULL as its next install mode.
     let noted = |name: &str| known_hosts.with_extension(name).exists();
     assert!(noted("node002") && !noted("node001"));
+
+    // From when it is told to be wiped at its next boot, whoever asks for that one; and before it is told.
+    for (mode, expected) in [(None, false), (Some(InstallMode::Full), true)] {
+        let node = node("node001");
+        let effect = ManagerEffect::SetNextInstallMode { node, mode };
+        // This cmsh does nothing about it.
+        let done = fake.cmsh.perform(&permit(), &effect).await;
+        assert_eq!(done.is_err(), expected);
+        assert_eq!(noted("node001"), expected);
+    }
 }
 
 /// A head node made of answers: no program is run, no file read.

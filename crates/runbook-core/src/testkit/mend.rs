@@ -86,9 +86,7 @@ impl State {
     /// What the run had set for a wipe that is still to come is set again.
     fn mend_flags(&mut self, at: usize, scar: &Scar) {
         let name = self.nodes[at].name.clone();
-        // A run that found the disk as if it had been wiped has restored it by now.
-        let restored = self.nodes[at].disk.things().any(Thing::is_restored);
-        if !self.is_to_be_wiped(at) || restored {
+        if !self.is_to_be_wiped(at) {
             return;
         }
         if scar.datanode_set {
@@ -114,9 +112,12 @@ impl State {
         }
     }
 
-    /// The spec has the node provisioned anew, and no wipe has come yet.
+    /// The spec has the node provisioned anew, and no wipe has come yet; nor did the run find the disk as if it
+    /// had been wiped, and has restored it.
     fn is_to_be_wiped(&self, at: usize) -> bool {
-        self.setup.spec.members[at].reprovision && self.nodes[at].wipes_of_run == 0
+        let planned = self.setup.spec.members[at].reprovision;
+        let node = &self.nodes[at];
+        planned && node.wipes_of_run == 0 && !node.disk.things().any(Thing::is_restored)
     }
 
     /// Whether the node is booted. One that was off when the run was planned is left to it, unless it hangs.
