@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::{InFlight, Incident, Life, Lives, Mortal, NoPlan, World, run_id};
+use super::super::{
+    Effect, InFlight, Incident, Life, Lives, Logged, Mortal, NoPlan, World, run_id,
+};
 use super::Script;
 use crate::event::{Failure, NoEvents};
 use crate::journal::JournalError;
-use crate::names::{RunId, UnitId};
+use crate::names::{NodeName, RunId, UnitId};
 use crate::plan::{Draft, SealedPlan};
 use crate::ports::Ports;
 use crate::run::{HEAD_CHANGED, RunEnd, RunError};
@@ -39,6 +41,8 @@ enum Came {
     Through,
     /// It was taken back.
     Back,
+    /// It cannot be taken back: a disk that holds what it would give back was wiped meanwhile.
+    Lost,
     /// It cannot go on.
     Stands,
 }
@@ -303,10 +307,23 @@ impl<'a> Operator<'a> {
             }
             let failures = says_how_to_go_on(back.last(), Mortal::never())?.to_vec();
             self.heeds(&failures);
+            if failures.iter().any(|failure| self.is_lost(failure)) {
+                came = Came::Lost;
+                break;
+            }
             self.follows(&mut back, &failures);
         }
         self.journals.push(back.journal());
         Ok(Some(came))
+    }
+
+    /// Whether the old data is gone as this says, and with the disk: the hint is to give up the undo, and the run.
+    fn is_lost(&self, (unit, failure): &(UnitId, Failure)) -> bool {
+        let of_unit = |node: &NodeName| unit.as_str().contains(node.as_str());
+        let wiped = |logged: &Logged| {
+            logged.effect == Effect::Wiped && logged.node.as_ref().is_some_and(of_unit)
+        };
+        failure.code == "old-data-gone" && self.world.log().iter().any(wiped)
     }
 
     /// Gives the run up, and restores with a new plan that takes its guards over.
