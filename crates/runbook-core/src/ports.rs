@@ -80,6 +80,10 @@ pub trait ClusterManager: Send + Sync {
     async fn provisioning(&self) -> PortResult<Provisioning>;
 }
 
+/// The code of an undo that finds the old data gone; for [`NodeEffect::ReturnSpool`] an adapter's too, where
+/// it lies neither aside nor at the spool path.
+pub const OLD_DATA_GONE: &str = "old-data-gone";
+
 /// The nodes, over ssh.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]

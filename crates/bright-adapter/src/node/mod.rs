@@ -12,7 +12,7 @@ use runbook_core::journal::Permit;
 use runbook_core::names::{AbsPath, NodeName, Owner, ServiceName};
 use runbook_core::plan::{Command, NodeEffect};
 use runbook_core::platform::ApiServer;
-use runbook_core::ports::{Node, Output, PortResult, Shell};
+use runbook_core::ports::{Node, OLD_DATA_GONE, Output, PortResult, Shell};
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 use self::questions::Read;
@@ -205,6 +205,15 @@ fn no_answer(error: &AdapterError) -> bool {
 
 fn failed(effect: &NodeEffect, output: &Output) -> AdapterError {
     let (node, said) = (effect.node(), said(output));
+    if let (NodeEffect::ReturnSpool { aside, .. }, scripts::NOTHING_THERE) = (effect, output.status)
+    {
+        let what = format!("{node} refused: {said}");
+        return AdapterError::new(OLD_DATA_GONE, Certainty::Refused, what).hint(format!(
+            "give the node no role: an EMPTY etcd would start there. Where the old data still lies on it, move \
+             it to {aside} and resume. Where its disk was wiped, `abandon` this undo and then the run, and \
+             restore from the snapshot with a new plan"
+        ));
+    }
     if scripts::REFUSALS.contains(&output.status) {
         let what = format!("{node} refused: {said}");
         return AdapterError::new(codes::NODE_CONFLICT, Certainty::Refused, what).hint(format!(

@@ -14,6 +14,9 @@ pub(crate) const GUARD_MARK: &str = "restore-runbook guard";
 /// Exit statuses with which a script refuses.
 pub(crate) const REFUSALS: std::ops::RangeInclusive<i32> = 80..=89;
 
+/// The one of them for what is to be moved and is nowhere.
+pub(super) const NOTHING_THERE: i32 = 85;
+
 /// Looking at a path. An error that is no "not there" must not pass for it: a stale mount, a dying disk.
 pub(crate) const LOOK: &str = r#"
 refuse() { echo "$2" >&2; exit "$1"; }
@@ -129,7 +132,7 @@ move "$staged" "$spool""#;
 
 const RETURN_SPOOL: &str = r#"
 if ! there "$aside"; then
-  real_dir "$spool" || refuse 85 "there is no old data at $aside"
+  real_dir "$spool" || refuse 85 "there is old data neither at $aside nor at $spool"
   exit 0
 fi
 real_dir "$aside" || refuse 80 "$aside is no directory"

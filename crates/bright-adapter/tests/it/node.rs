@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bright_adapter::{SshNode, codes};
 use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
 use runbook_core::plan::NodeEffect;
-use runbook_core::ports::{Node, PortResult};
+use runbook_core::ports::{Node, OLD_DATA_GONE, PortResult};
 use runbook_core::world::SpoolState;
 use tempfile::TempDir;
 
@@ -392,10 +392,18 @@ async fn return_spool_undoes_set_aside() {
     disk.data("etcd.old", "old");
     disk.data("etcd", "another");
     disk.refused(&disk.return_spool()).await;
-    disk.refused(&Disk::new().return_spool()).await;
-    let disk = Disk::new();
-    disk.guard("etcd");
-    disk.refused(&disk.return_spool()).await;
+    // Somebody has moved it; or the disk was wiped meanwhile.
+    for guarded in [true, false] {
+        let disk = Disk::new();
+        if guarded {
+            disk.guard("etcd");
+        }
+        let before = disk.tree();
+        let gone = disk.does(&disk.return_spool()).await.unwrap_err();
+        assert_eq!(gone.code, OLD_DATA_GONE, "{}", gone.chain());
+        assert!(gone.hint.unwrap().contains("`abandon` this undo"));
+        assert_eq!(disk.tree(), before);
+    }
 }
 
 /// The script is cut before each of its commands in turn, then run whole: a crash anywhere.

@@ -4,7 +4,7 @@ use super::Finding::{self, Holds, NotYet};
 use super::{holds_if, never};
 use crate::digest::Digest;
 use crate::names::{AbsPath, EtcdUrl, NodeName, Owner, RunId, ServiceName};
-use crate::ports::{PortResult, Ports};
+use crate::ports::{OLD_DATA_GONE, PortResult, Ports};
 use crate::world::{ServiceState, SpoolState};
 
 /// Free inodes: a restored tree has a handful of entries, and this leaves room.
@@ -168,7 +168,7 @@ pub(super) async fn spool_holds_data(
 fn old_data(found: &SpoolState, seen: String) -> Finding {
     if *found == SpoolState::EmptyDirectory {
         return never(
-            "old-data-gone",
+            OLD_DATA_GONE,
             seen,
             "an EMPTY etcd would start there: give the node no role. Where the old data still lies beside it, remove the directory and resume. Where its disk was wiped, `abandon` this undo and then the run, and restore from the snapshot with a new plan",
         );

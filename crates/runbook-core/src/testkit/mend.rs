@@ -176,6 +176,8 @@ impl State {
     pub(super) fn mark_by_hand(&mut self, at: usize) {
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
+        // It is to be installed once more.
+        self.nodes[at].installs = 0;
         self.log(Some(at), Effect::Mended);
     }
 

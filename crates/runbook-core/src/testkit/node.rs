@@ -13,7 +13,7 @@ use crate::journal::Permit;
 use crate::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
 use crate::plan::{Action, Command, NodeEffect};
 use crate::platform::{ApiServer, MANIFEST};
-use crate::ports::{Node, PortResult};
+use crate::ports::{Node, OLD_DATA_GONE, PortResult};
 use crate::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 #[async_trait]
@@ -297,6 +297,7 @@ impl State {
                 self.resent(Some(at), "unguard".into());
                 Ok(Finished)
             }
+            None if !ready => Err(refused(OLD_DATA_GONE, format!("nothing lies at {by}"))),
             _ => Err(refused(
                 "not-the-guard",
                 format!("{spool} is not as expected"),

@@ -11,7 +11,7 @@ use crate::event::{Failure, NoEvents};
 use crate::journal::JournalError;
 use crate::names::{NodeName, RunId, UnitId};
 use crate::plan::{Draft, SealedPlan};
-use crate::ports::Ports;
+use crate::ports::{OLD_DATA_GONE, Ports};
 use crate::run::{HEAD_CHANGED, RunEnd, RunError};
 
 /// The code of a check that does not hold on a head node that is not the active one.
@@ -323,7 +323,7 @@ impl<'a> Operator<'a> {
         let wiped = |logged: &Logged| {
             logged.effect == Effect::Wiped && logged.node.as_ref().is_some_and(of_unit)
         };
-        failure.code == "old-data-gone" && self.world.log().iter().any(wiped)
+        failure.code == OLD_DATA_GONE && self.world.log().iter().any(wiped)
     }
 
     /// Gives the run up, and restores with a new plan that takes its guards over.
