@@ -133,8 +133,10 @@ mod tests {
 
     #[test]
     fn keys_are_checked_with_or_without_a_new_one() {
-        let mut config = SshConfig::default();
-        config.known_hosts = Some("/root/my hosts".into());
+        let config = SshConfig {
+            known_hosts: Some("/root/my hosts".into()),
+            ..SshConfig::default()
+        };
         let known = line(&config, None);
         assert!(known.contains("StrictHostKeyChecking=yes"));
         assert!(known.contains("UserKnownHostsFile=\"/root/my hosts\""));
