@@ -22,6 +22,8 @@ SHELL := /bin/bash
 # rustup installs here; setup may just have done so.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
+# The lab's tests wait more than they work.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
 MUTANTS_VERSION := 27.1.0

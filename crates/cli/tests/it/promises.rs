@@ -1,4 +1,5 @@
-//! SAFETY.md names the tests that hold its promises: every one of them is there.
+//! What the pages say of the tests holds: SAFETY.md names those that hold its promises, docs/mutants.md those
+//! that notice when a safeguard is gone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,4 +56,25 @@ fn every_test_that_safety_names_is_there() {
         seen += 1;
     }
     assert!(seen > 80, "{seen}");
+}
+
+#[test]
+fn every_mutant_is_in_the_table() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/mutants.md")).unwrap();
+    let rows = page.lines().filter(|line| line.ends_with("` |"));
+    let cells = rows.map(|row| row.split(" | ").collect::<Vec<_>>());
+    let ends = |row: Vec<&str>| {
+        let name = row[0].trim_start_matches("| ").to_owned();
+        (name, row[2].trim_matches(['`', ' ', '|']).to_owned())
+    };
+    let told: BTreeMap<_, _> = cells.map(ends).collect();
+    let patches = fs::read_dir(root.join("tests/mutants")).unwrap().flatten();
+    let first_line = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let tests = text.lines().next()?.strip_prefix("killed by: ")?;
+        Some((path.file_stem()?.to_str()?.to_owned(), tests.to_owned()))
+    };
+    let patches = patches.map(|entry| first_line(entry.path()).expect("tests that kill it"));
+    assert_eq!(told, patches.collect());
 }
