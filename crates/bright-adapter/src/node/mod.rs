@@ -205,23 +205,43 @@ fn no_answer(error: &AdapterError) -> bool {
 
 fn failed(effect: &NodeEffect, output: &Output) -> AdapterError {
     let (node, said) = (effect.node(), said(output));
-    if let (NodeEffect::ReturnSpool { aside, .. }, scripts::NOTHING_THERE) = (effect, output.status)
-    {
-        let what = format!("{node} refused: {said}");
-        return AdapterError::new(OLD_DATA_GONE, Certainty::Refused, what).hint(format!(
-            "give the node no role: an EMPTY etcd would start there. Where the old data still lies on it, move \
-             it to {aside} and resume. Where its disk was wiped, `abandon` this undo and then the run, and \
-             restore from the snapshot with a new plan"
-        ));
-    }
     if scripts::REFUSALS.contains(&output.status) {
+        let (code, hint) = refused(effect, output.status);
         let what = format!("{node} refused: {said}");
-        return AdapterError::new(codes::NODE_CONFLICT, Certainty::Refused, what).hint(format!(
-            "nothing there was overwritten; look at {node} and find out who else works on it"
-        ));
+        return AdapterError::new(code, Certainty::Refused, what).hint(hint);
     }
     let status = output.status;
     let what = format!("a step on {node} ended with exit status {status}: {said}");
     AdapterError::new(codes::NODE_FAILED, Certainty::Unknown, what)
         .hint("the step can be run again: it goes on where it stopped")
+}
+
+/// The code of a refusal, and the way on.
+fn refused(effect: &NodeEffect, status: i32) -> (&'static str, String) {
+    let node = effect.node();
+    match effect {
+        NodeEffect::SetAside { spool, run, .. } if status == scripts::NOTHING_THERE => (
+            codes::NODE_CONFLICT,
+            format!(
+                "the old data has gone from {node} since the plan was made. Where somebody has moved it, put it \
+                 back to {spool} and resume. Where it went with its disk, resuming does not help: \
+                 `restore-runbook abandon {run} --reason TEXT`, and make a new plan, whose spec says \
+                 `allow: {{guards: {{{run}: \"<reason>\"}}}}`"
+            ),
+        ),
+        NodeEffect::ReturnSpool { aside, .. } if status == scripts::NOTHING_THERE => (
+            OLD_DATA_GONE,
+            format!(
+                "give the node no role: an EMPTY etcd would start there. Where the old data still lies on it, move \
+                 it to {aside} and resume. Where its disk was wiped, `abandon` this undo and then the run, and \
+                 restore from the snapshot with a new plan"
+            ),
+        ),
+        _ => (
+            codes::NODE_CONFLICT,
+            format!(
+                "nothing there was overwritten; look at {node} and find out who else works on it"
+            ),
+        ),
+    }
 }

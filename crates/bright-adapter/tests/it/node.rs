@@ -233,6 +233,11 @@ async fn set_aside_refuses_what_it_cannot_explain() {
         case(&disk);
         disk.refused(&disk.set_aside()).await;
     }
+    // Its disk was lost since the plan was made: this run has no way on, and says so.
+    let disk = Disk::new();
+    let gone = disk.does(&disk.set_aside()).await.unwrap_err();
+    assert_eq!(gone.code, codes::NODE_CONFLICT);
+    assert!(gone.hint.unwrap().contains("abandon"));
 }
 
 #[tokio::test]
