@@ -24,7 +24,7 @@ pub const JOURNAL_FORMAT: Format = Format { major: 1, minor: 0 };
 pub const LINE_LIMIT_BYTES: usize = 64 * 1024;
 
 /// The `prev` of the first line.
-const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 const PREFIX: &[u8] = b"{\"hash\":\"";
 const HEX: usize = 64;

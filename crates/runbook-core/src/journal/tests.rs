@@ -257,6 +257,44 @@ fn a_newer_minor_version_is_readable_but_not_writable() {
     );
 }
 
+/// A line as written, with an entry that this build does not know.
+fn strange_line(before: Option<&Record>) -> Vec<u8> {
+    let prev = before.map_or(record::GENESIS, |record| &record.hash);
+    let seq = before.map_or(0, |record| record.seq + 1);
+    let covered = format!(
+        r#","prev":"{prev}","seq":{seq},"at":"2027-01-01T00:00:00Z","entry":{{"kind":"dreamt"}}}}"#
+    );
+    let hash = Digest::of(covered.as_bytes()).hex();
+    format!("{{\"hash\":\"{hash}\"{covered}\n").into_bytes()
+}
+
+/// A later build of the same major version may write what this one does not know; nobody else may.
+#[test]
+fn a_strange_entry_is_read_only_where_a_newer_build_wrote() {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let with_one = |minor: u32| {
+        let store = MemoryStore::default();
+        let format = Format {
+            minor,
+            ..JOURNAL_FORMAT
+        };
+        Journal::begin(Box::new(store.clone()), at, opened(format)).unwrap();
+        let begun = read(&store.bytes()).unwrap();
+        [store.bytes(), strange_line(begun.records.last())].concat()
+    };
+    let newer = read(&with_one(JOURNAL_FORMAT.minor + 1)).unwrap();
+    assert_eq!(newer.records[1].entry, Entry::Unknown);
+    let Err(JournalError::Damaged { line, .. }) = read(&with_one(JOURNAL_FORMAT.minor)) else {
+        panic!("it is damaged");
+    };
+    assert_eq!(line, 2);
+    // Where not even the first line is known, it is no journal of this tool, or a much newer one.
+    assert_eq!(
+        read(&strange_line(None)).unwrap_err().code(),
+        "journal-foreign"
+    );
+}
+
 #[test]
 fn another_major_version_is_refused() {
     let store = MemoryStore::default();
