@@ -482,7 +482,6 @@ impl Builder {
             wiped_by_run: false,
             restored: false,
             begins_off: found == Found::Off,
-            powered_on: false,
             begins_datanode: self.datanode,
             stuck: false,
         }

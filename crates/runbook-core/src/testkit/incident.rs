@@ -162,8 +162,10 @@ pub(super) struct Scars {
     /// An etcd had begun empty there before the run did: its plan knows, and moves that aside, or gives it
     /// back.
     pub(super) found_empty: BTreeSet<usize>,
-    /// An etcd had begun empty there before a run took the role away: an undo gives that back.
+    /// An etcd had begun empty there before the run took the role away.
     pub(super) empty_at_stop: BTreeSet<usize>,
+    /// The same, of the run that is being undone: the undo gives that back.
+    pub(super) given_back: BTreeSet<usize>,
     nodes: BTreeMap<usize, Scar>,
 }
 

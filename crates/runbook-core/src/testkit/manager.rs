@@ -284,7 +284,6 @@ impl State {
                 }
                 if self.nodes[at].power == Power::Off {
                     self.log(Some(at), Effect::PoweredOn);
-                    self.nodes[at].powered_on = true;
                     self.power_on(at);
                 } else {
                     self.resent(Some(at), effect.to_string());

@@ -126,13 +126,10 @@ impl State {
         let node = &self.nodes[at];
         let failed = node.power == Power::Failed;
         // It reboots what failed on its behalf.
-        let confirms = self.setup.spec.full_install == FullInstall::Confirm;
-        // The run that answers a question does not send the node there twice.
-        let went_down_again = node.powered_on && confirms && node.power == Power::Off;
         let for_the_run = if failed {
             node.wiped_in_boot
         } else {
-            node.begins_off && node.wipes == 0 && !waits && !went_down_again
+            node.begins_off && node.wipes == 0 && !waits
         };
         let hangs_or_is_off = node.power == Power::Off || failed || waits;
         let up = matches!(node.power, Power::Up { .. } | Power::GoingDown);
@@ -142,6 +139,7 @@ impl State {
         let (name, category) = (node.name.clone(), node.category.clone());
         let full = self.records.mode[&name] == Some(InstallMode::Full);
         let planned = self.is_to_be_wiped(at);
+        let confirms = self.setup.spec.full_install == FullInstall::Confirm;
         if full && self.nodes[at].asking && planned && confirms {
             // The run will answer.
             return false;
@@ -164,6 +162,14 @@ impl State {
         self.begin_boot(at, Stage::Booting);
     }
 
+    /// A run was told that a node has left its installer, and asks for its button.
+    pub(super) fn press_button(&mut self, at: usize) {
+        if self.nodes[at].power == Power::Off {
+            self.log(Some(at), Effect::Mended);
+            self.reset_by_hand(at);
+        }
+    }
+
     /// A run was told that an installer has given up: it is rebooted on its behalf.
     pub(super) fn installs_again(&mut self, at: usize) {
         if self.nodes[at].power == Power::Failed {
@@ -176,8 +182,10 @@ impl State {
     pub(super) fn mark_by_hand(&mut self, at: usize) {
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
-        // It is to be installed once more.
-        self.nodes[at].installs = 0;
+        // Of a node that is off a run cannot see that its disk is fresh: it is installed once more.
+        if self.nodes[at].power == Power::Off {
+            self.nodes[at].installs = 0;
+        }
         self.log(Some(at), Effect::Mended);
     }
 

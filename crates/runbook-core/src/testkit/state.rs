@@ -86,8 +86,6 @@ pub(super) struct NodeState {
     pub(super) restored: bool,
     /// It was off when the world began.
     pub(super) begins_off: bool,
-    /// A run has powered it on.
-    pub(super) powered_on: bool,
     /// It was a data node by itself when the world began.
     pub(super) begins_datanode: bool,
     /// Its boot has come to a stand.
@@ -388,6 +386,7 @@ impl State {
             node.disk.put(&spool, Thing::EmptyDirectory);
         }
         self.scars.empty_at_stop.remove(&at);
+        self.scars.given_back.remove(&at);
         self.log(Some(at), Effect::Wiped);
         self.watch_wipe(at);
     }
@@ -439,7 +438,7 @@ impl State {
         if self.nodes[at].limited {
             return self.log(Some(at), Effect::EtcdRefuses);
         }
-        let as_found = self.began_empty(at) && self.scars.empty_at_stop.contains(&at);
+        let as_found = self.began_empty(at) && self.scars.given_back.contains(&at);
         if !as_found {
             self.watch_start(at);
         }
@@ -491,11 +490,14 @@ impl State {
             self.nodes[at].restored = false;
             self.scars.at(at).restored_lost = false;
         }
-        self.scars.found_empty = if undo {
-            self.scars.empty_at_stop.clone()
+        if undo {
+            self.scars.given_back = std::mem::take(&mut self.scars.empty_at_stop);
+            self.scars.found_empty = self.scars.given_back.clone();
         } else {
-            self.empty_begun()
-        };
+            self.scars.given_back.clear();
+            self.scars.empty_at_stop.clear();
+            self.scars.found_empty = self.empty_begun();
+        }
         if !self.log.is_empty() {
             self.log(None, Effect::AnotherRun);
         }

@@ -232,6 +232,7 @@ impl<'a> Operator<'a> {
                 "disk-not-wiped" => state.provision_by_hand(at),
                 "not-safe" if failure.seen.contains("nextinstallmode") => state.mark_by_hand(at),
                 "installer-failed" => state.installs_again(at),
+                "installer-left" => state.press_button(at),
                 "node-came-up" => state.power_off(at),
                 _ => {}
             }
@@ -320,10 +321,15 @@ impl<'a> Operator<'a> {
     /// Whether the old data is gone as this says, and with the disk: the hint is to give up the undo, and the run.
     fn is_lost(&self, (unit, failure): &(UnitId, Failure)) -> bool {
         let of_unit = |node: &NodeName| unit.as_str().contains(node.as_str());
-        let wiped = |logged: &Logged| {
+        let wiped = |logged: &&Logged| {
             logged.effect == Effect::Wiped && logged.node.as_ref().is_some_and(of_unit)
         };
-        failure.code == OLD_DATA_GONE && self.world.log().iter().any(wiped)
+        let log = self.world.log();
+        let begun = |logged: &Logged| logged.effect == Effect::AnotherRun;
+        // Since the run began that is taken back, and not by the run itself: it would not be.
+        let mut runs = log.rsplit(begun);
+        let since = runs.next().into_iter().chain(runs.next()).flatten();
+        !self.script.is_calm() && failure.code == OLD_DATA_GONE && since.filter(wiped).count() > 0
     }
 
     /// Gives the run up, and restores with a new plan that takes its guards over.
