@@ -59,6 +59,11 @@ impl Wiped {
 
     /// Comes up with this key, which is made when it is a new one.
     fn comes_up_with(&mut self, key: &str) {
+        self.comes_up(key, "user.pub");
+    }
+
+    /// Lets in whom this file names.
+    fn comes_up(&mut self, key: &str, lets_in: &str) {
         self.goes_down();
         if !Path::new(&self.path(key)).exists() {
             self.keygen(key);
@@ -73,18 +78,28 @@ impl Wiped {
             "PidFile=none".into(),
             "StrictModes=no".into(),
             "UsePAM=no".into(),
-            format!("AuthorizedKeysFile={}", self.path("user.pub")),
+            format!("AuthorizedKeysFile={}", self.path(lets_in)),
         ] {
             sshd.args(["-o", &option]);
         }
         sshd.stderr(File::create(self.path("sshd.log")).unwrap());
         self.sshd = Some(sshd.stdin(Stdio::null()).spawn().unwrap());
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.sshd.as_mut().unwrap().try_wait().unwrap();
-            let said = fs::read_to_string(self.path("sshd.log")).unwrap();
-            assert!(ended.is_none(), "{said}");
+            self.is_up();
             thread::sleep(Duration::from_millis(10));
         }
+        self.is_up();
+    }
+
+    fn is_up(&mut self) {
+        let ended = self.sshd.as_mut().unwrap().try_wait().unwrap();
+        let said = fs::read_to_string(self.path("sshd.log")).unwrap();
+        assert!(ended.is_none(), "{said}");
+    }
+
+    /// What the run has written of the node.
+    fn kept(&self) -> String {
+        fs::read_to_string(self.path("run of today.node001")).unwrap()
     }
 
     fn goes_down(&mut self) {
@@ -100,9 +115,8 @@ impl Wiped {
         config.config_file = Some(self.path("ssh_config").into());
         config.known_hosts = Some(self.path("known").into());
         config.control_path_dir = Some(self.path("c").into());
-        config.host_keys = HostKeys::ReplaceAfterWipe {
-            run_known_hosts: self.path("run of today").into(),
-        };
+        config.host_keys = HostKeys::ReplaceAfterWipe;
+        config.run_known_hosts = Some(self.path("run of today").into());
         Ssh::new(config, Arc::new(NoLog)).unwrap()
     }
 }
@@ -133,31 +147,33 @@ async fn one_new_key_for_each_wipe() {
     let ssh = host.life();
     asked(&ssh, &node).await.unwrap();
 
-    // The old system lingers, and its key is not taken for the new one.
+    // The old system lingers, and its key is not taken for the new one; nor is that of somebody who lets
+    // nobody in, as an installer may.
     ssh.expect_new_key(&node).await.unwrap();
     asked(&ssh, &node).await.unwrap();
-    host.comes_up_with("first");
+    host.comes_up("first", "nobody.pub");
+    assert_eq!(asked(&ssh, &node).await.unwrap_err().0, "ssh-denied");
+    assert!(!host.kept().contains("ssh-ed25519"));
+    host.comes_up_with("second");
     asked(&ssh, &node).await.unwrap();
     assert_eq!(asked(&ssh, &other).await.unwrap_err().0, "ssh-host-key");
 
     // Taken once: nobody else can stand in, in this life or the next.
-    host.comes_up_with("second");
+    host.comes_up_with("third");
     for ssh in [&ssh, &host.life()] {
         let (code, hint) = asked(ssh, &node).await.unwrap_err();
         assert_eq!(code, "ssh-host-key");
         let file = host.path("run of today.node001");
-        assert!(
-            hint.contains(&format!("ssh-keygen -R node001 -f {file}")),
-            "{hint}"
-        );
+        assert!(hint.contains(&format!("`: > \"{file}\"`")), "{hint}");
     }
 
-    // Wiped again, while the system before it is still up; it takes a while to come back.
-    host.comes_up_with("first");
+    // Wiped again: the system before lingers, goes down, and the next one may bring a key of its own.
+    host.comes_up_with("second");
     ssh.expect_new_key(&node).await.unwrap();
+    asked(&ssh, &node).await.unwrap();
     host.goes_down();
     assert_eq!(asked(&ssh, &node).await.unwrap_err().0, "ssh-unreachable");
-    host.comes_up_with("second");
+    host.comes_up_with("third");
     asked(&ssh, &node).await.unwrap();
     let next = host.life();
     asked(&next, &node).await.unwrap();
@@ -165,8 +181,29 @@ async fn one_new_key_for_each_wipe() {
     // With its old disk it is still the node that was known.
     host.comes_up_with("old");
     asked(&next, &node).await.unwrap();
-    host.comes_up_with("second");
+    host.comes_up_with("third");
     asked(&next, &node).await.unwrap();
     let known_then = fs::read_to_string(host.path("known")).unwrap();
     assert_eq!(known_then, format!("node001,node002 {known}"));
+
+    // What the hint says, typed.
+    host.comes_up_with("fourth");
+    assert_eq!(asked(&next, &node).await.unwrap_err().0, "ssh-host-key");
+    fs::write(host.path("run of today.node001"), "").unwrap();
+    asked(&next, &node).await.unwrap();
+}
+
+/// A key that the site has declared stolen is no new key.
+#[tokio::test]
+async fn a_revoked_key_is_not_taken() {
+    let mut host = Wiped::new();
+    host.comes_up_with("stolen");
+    let key = fs::read_to_string(host.path("stolen.pub")).unwrap();
+    fs::write(host.path("known"), format!("@revoked * {key}")).unwrap();
+    let (ssh, node) = (host.life(), NodeName::new("node001").unwrap());
+    ssh.expect_new_key(&node).await.unwrap();
+    let (code, hint) = asked(&ssh, &node).await.unwrap_err();
+    assert_eq!(code, "ssh-host-key");
+    assert!(hint.contains("wrong hands"), "{hint}");
+    assert!(!host.kept().contains("ssh-ed25519"));
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bright_adapter::{HostKeys, Ssh, SshConfig};
+use bright_adapter::{Ssh, SshConfig};
 use runbook_core::event::NoEvents;
 use runbook_core::journal::{JournalStore, MemoryStore};
 use runbook_core::names::NodeName;
@@ -121,9 +121,7 @@ fn every_write() {
     );
     run_dir.give_up(&lock, at, actor(), "lost").unwrap();
     let mut config = SshConfig::default();
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: dir.join("known_hosts"),
-    };
+    config.run_known_hosts = Some(dir.join("known_hosts"));
     let ssh = Ssh::new(config, Arc::new(NoLog)).unwrap();
     let node = NodeName::new("node001").unwrap();
     let refused = full(3, || now(ssh.expect_new_key(&node)));

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bright_adapter::bundle::Bundle;
-use bright_adapter::{HostKeys, Ssh, SshConfig};
+use bright_adapter::{Ssh, SshConfig};
 use runbook_core::names::NodeName;
 use runbook_core::plan::SealedPlan;
 use runbook_core::ports::NoLog;
@@ -46,9 +46,7 @@ fn begun(state: &StateDir) -> (SealedPlan, RunDir) {
 
 fn wiped(dir: &Path) -> Result<(), runbook_core::error::AdapterError> {
     let mut config = SshConfig::default();
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: dir.join("known_hosts"),
-    };
+    config.run_known_hosts = Some(dir.join("known_hosts"));
     let ssh = Ssh::new(config, Arc::new(NoLog))?;
     now(ssh.expect_new_key(&NodeName::new("node001").unwrap()))
 }

@@ -63,7 +63,7 @@ pub struct Purpose<'a> {
     pub cluster: &'a ClusterLabel,
     /// Whether etcd itself will be asked.
     pub asks_etcd: bool,
-    /// Where the run keeps its own files, if there is one.
+    /// Where the run notes which nodes it has wiped, if there is one.
     pub run_dir: Option<&'a Path>,
     /// Takes note of every command.
     pub log: Arc<dyn CommandLog>,
@@ -161,13 +161,11 @@ fn ssh(options: &Global, purpose: &Purpose<'_>) -> SshConfig {
     let mut config = SshConfig::default();
     config.config_file.clone_from(&options.ssh_config);
     config.control_path_dir = control_path_dir();
-    config.host_keys = match (options.host_keys, purpose.run_dir) {
-        (HostKeyPolicy::ReplaceAfterWipe, Some(dir)) => HostKeys::ReplaceAfterWipe {
-            run_known_hosts: dir.join("known_hosts"),
-        },
-        // Before there is a run nothing has been wiped.
-        _ => HostKeys::Strict,
+    config.host_keys = match options.host_keys {
+        HostKeyPolicy::Strict => HostKeys::Strict,
+        HostKeyPolicy::ReplaceAfterWipe => HostKeys::ReplaceAfterWipe,
     };
+    config.run_known_hosts = purpose.run_dir.map(|dir| dir.join("known_hosts"));
     config
 }
 

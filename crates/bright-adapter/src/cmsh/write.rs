@@ -56,8 +56,11 @@ impl Cmsh {
                 // From then on any boot wipes it, also one that nobody asked for.
                 if *mode == Some(InstallMode::Full) {
                     self.tell_of_wipe(node).await?;
+                    return self.write_and_read(effect).await;
                 }
-                self.write_and_read(effect).await
+                self.write_and_read(effect).await?;
+                let told = self.told.as_ref();
+                told.map_or(Ok(()), |shell| shell.expect_no_new_key(node))
             }
             ManagerEffect::SetDatanode { .. } | ManagerEffect::SetCategoryDatanode { .. } => {
                 self.write_and_read(effect).await

@@ -10,6 +10,8 @@ pub(super) enum Broken {
     Unreachable,
     /// The host key is not the known one: the command was never started.
     HostKey,
+    /// The host key is one that must not be believed: the command was never started.
+    Revoked,
     /// The node lets nobody in: the command was never started.
     Denied,
     /// The shared connection was dead: the command was never started.
@@ -24,6 +26,8 @@ const HOST_KEY: [&str; 4] = [
     "No ED25519 host key is known for ",
     "No RSA host key is known for ",
 ];
+
+const REVOKED: [&str; 2] = ["REVOKED HOST KEY DETECTED!", " is marked as revoked"];
 
 const UNREACHABLE: [&str; 7] = [
     "ssh: connect to host ",
@@ -59,6 +63,11 @@ pub(super) fn classify(stderr: &str, silent: bool) -> Broken {
         .any(|line| line.contains(": Permission denied (") && line.ends_with(")."));
     if !silent {
         Broken::Lost
+    } else if lines
+        .iter()
+        .any(|line| REVOKED.iter().any(|word| line.contains(word)))
+    {
+        Broken::Revoked
     } else if any(&HOST_KEY) {
         Broken::HostKey
     } else if denied {
@@ -102,6 +111,8 @@ mod tests {
         assert_eq!(of(changed), Broken::HostKey);
         let unknown = "No ED25519 host key is known for node001 and you have requested strict checking.\r\nHost key verification failed.\r\n";
         assert_eq!(of(unknown), Broken::HostKey);
+        let revoked = "@@@@\n@       WARNING: REVOKED HOST KEY DETECTED!               @\n@@@@\nThe ED25519 host key for node001 is marked as revoked.\nHost key verification failed.";
+        assert_eq!(of(revoked), Broken::Revoked);
         assert_eq!(
             of("root@node001: Permission denied (publickey,password)."),
             Broken::Denied

@@ -12,13 +12,21 @@ use std::time::Duration;
 pub enum HostKeys {
     /// The known keys, always. Right where provisioning brings a node's keys back.
     Strict,
-    /// The known keys; but a node that this run has wiped, and marked with
-    /// [`Ssh::expect_new_key`](crate::Ssh::expect_new_key), may show up with a new one, once for each
-    /// wipe. It is written to a file of the run's own; the user's known hosts stay as they are.
-    ReplaceAfterWipe {
-        /// Where the new keys are kept: a file for each node, with this path, a dot and the node's name.
-        run_known_hosts: PathBuf,
-    },
+    /// The known keys; but a node that this run has wiped may show up with a new one, once for each wipe.
+    /// It is kept below [`SshConfig::run_known_hosts`], once it has let root in; the user's known hosts stay
+    /// as they are.
+    ReplaceAfterWipe,
+}
+
+/// Against what a connection holds the node's key.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// The known hosts, the user's and the system's.
+    Known,
+    /// The new keys that the run has taken.
+    Own(Vec<PathBuf>),
+    /// None: whichever it shows is written to this file.
+    First(PathBuf),
 }
 
 /// How to run `ssh`.
@@ -36,6 +44,9 @@ pub struct SshConfig {
     pub known_hosts: Option<PathBuf>,
     /// What a host key is held against.
     pub host_keys: HostKeys,
+    /// Where the run notes which nodes it has wiped, whatever `host_keys` says of their new keys: a later
+    /// life may say otherwise. One or two files for each, with this path, a dot and the node's name.
+    pub run_known_hosts: Option<PathBuf>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How often a silent connection is asked for a sign of life. After the third question without
@@ -58,6 +69,7 @@ impl Default for SshConfig {
             options: Vec::new(),
             known_hosts: None,
             host_keys: HostKeys::Strict,
+            run_known_hosts: None,
             connect_timeout: Duration::from_secs(10),
             alive_interval: Duration::from_secs(5),
             command_timeout: Duration::from_secs(600),
@@ -68,9 +80,8 @@ impl Default for SshConfig {
 }
 
 impl SshConfig {
-    /// The arguments before the destination. `new_key` names the file that alone says, or is to say,
-    /// which key the node has.
-    pub(super) fn arguments(&self, new_key: Option<&Path>, socket: Option<&Path>) -> Vec<String> {
+    /// The arguments before the destination.
+    pub(super) fn arguments(&self, trust: &Trust, socket: Option<&Path>) -> Vec<String> {
         let mut args: Vec<String> = Vec::new();
         if let Some(file) = &self.config_file {
             args.extend(["-F".into(), file.to_string_lossy().into_owned()]);
@@ -79,6 +90,8 @@ impl SshConfig {
         args.extend(["-T", "-x", "-a"].map(String::from));
         let mut option = |text: String| args.extend(["-o".to_owned(), text]);
         option("BatchMode=yes".into());
+        // What went wrong is read from what ssh says.
+        option("LogLevel=INFO".into());
         option("ForwardAgent=no".into());
         option(format!("ConnectTimeout={}", seconds(self.connect_timeout)));
         option(format!(
@@ -88,20 +101,36 @@ impl SshConfig {
         option("ServerAliveCountMax=3".into());
         // Never a change to the user's known hosts, not even a well-meant one.
         option("UpdateHostKeys=no".into());
-        if let Some(file) = new_key {
-            option("StrictHostKeyChecking=accept-new".into());
-            option(format!("UserKnownHostsFile={}", literal(file)));
-            option("GlobalKnownHostsFile=/dev/null".into());
-            option("CheckHostIP=no".into());
-        } else {
-            option("StrictHostKeyChecking=yes".into());
-            if let Some(file) = &self.known_hosts {
-                option(format!("UserKnownHostsFile={}", literal(file)));
+        let own = |files: &[PathBuf]| {
+            let files: Vec<_> = files.iter().map(|file| quoted(file)).collect();
+            [
+                format!("UserKnownHostsFile={}", files.join(" ")),
+                "GlobalKnownHostsFile=/dev/null".into(),
+                "CheckHostIP=no".into(),
+                "HashKnownHosts=no".into(),
+            ]
+        };
+        match trust {
+            Trust::Known => {
+                option("StrictHostKeyChecking=yes".into());
+                if let Some(file) = &self.known_hosts {
+                    option(format!("UserKnownHostsFile={}", quoted(file)));
+                }
+            }
+            Trust::Own(files) => {
+                option("StrictHostKeyChecking=yes".into());
+                own(files).into_iter().for_each(&mut option);
+            }
+            Trust::First(file) => {
+                option("StrictHostKeyChecking=accept-new".into());
+                own(std::slice::from_ref(file))
+                    .into_iter()
+                    .for_each(&mut option);
             }
         }
         if let Some(socket) = socket {
             option("ControlMaster=auto".into());
-            option(format!("ControlPath={}", literal(socket)));
+            option(format!("ControlPath={}", quoted(socket)));
             option("ControlPersist=60".into());
         } else {
             option("ControlMaster=no".into());
@@ -112,10 +141,17 @@ impl SshConfig {
     }
 }
 
-/// A path as ssh takes it as it is: unquoted it would end at a blank, and a percent sign is ssh's own.
-pub(super) fn literal(path: &Path) -> String {
-    let path = path.to_string_lossy().replace('%', "%%");
-    format!("\"{}\"", path.replace('\\', r"\\").replace('"', "\\\""))
+/// A path as ssh takes it: unquoted it would end at a blank.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
+}
+
+/// Whether every ssh takes a quoted path as it stands. From 8.4 on percent signs and `${}` in the names of
+/// known hosts are ssh's own, from 8.7 on backslashes; what is written for one of them another misreads, and
+/// then goes by a file that is not there.
+pub(super) fn is_plain(path: &Path) -> bool {
+    let own = |c: char| c.is_control() || "%\"\\$".contains(c);
+    path.to_str().is_some_and(|path| !path.contains(own))
 }
 
 fn seconds(time: Duration) -> u64 {
@@ -126,31 +162,44 @@ fn seconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn line(config: &SshConfig, new_key: Option<&str>) -> String {
-        let socket = Some(Path::new("/run/x/0"));
-        config.arguments(new_key.map(Path::new), socket).join(" ")
+    fn line(config: &SshConfig, trust: &Trust) -> String {
+        config
+            .arguments(trust, Some(Path::new("/run/x/0")))
+            .join(" ")
     }
 
     #[test]
-    fn keys_are_checked_with_or_without_a_new_one() {
+    fn keys_are_always_checked() {
         let config = SshConfig {
             known_hosts: Some("/root/my hosts".into()),
             ..SshConfig::default()
         };
-        let known = line(&config, None);
+        let known = line(&config, &Trust::Known);
         assert!(known.contains("StrictHostKeyChecking=yes"));
         assert!(known.contains("UserKnownHostsFile=\"/root/my hosts\""));
-        let wiped = line(&config, Some("/runs/50%/known_hosts.node001"));
-        assert!(wiped.contains("StrictHostKeyChecking=accept-new"));
-        assert!(wiped.contains("UserKnownHostsFile=\"/runs/50%%/known_hosts.node001\""));
-        assert!(!wiped.contains("StrictHostKeyChecking=no") && !wiped.contains("my hosts"));
+        let own = line(&config, &Trust::Own(vec!["/a b".into(), "/c".into()]));
+        assert!(own.contains("StrictHostKeyChecking=yes"));
+        assert!(
+            own.contains("UserKnownHostsFile=\"/a b\" \"/c\" -o GlobalKnownHostsFile=/dev/null")
+        );
+        let first = line(&config, &Trust::First("/shown".into()));
+        assert!(first.contains("StrictHostKeyChecking=accept-new"));
+        assert!(first.contains("UserKnownHostsFile=\"/shown\"") && !first.contains("my hosts"));
+    }
+
+    #[test]
+    fn paths_that_one_ssh_or_another_would_misread_are_known() {
+        for path in ["/a%b", "/a\"b", "/a\\b", "/${HOME}/b", "/a\nb"] {
+            assert!(!is_plain(Path::new(path)), "{path}");
+        }
+        assert!(is_plain(Path::new("/state of today/runs")));
     }
 
     #[test]
     fn own_options_come_last_where_they_weaken_nothing() {
         let mut config = SshConfig::default();
         config.options.push("StrictHostKeyChecking=no".into());
-        let text = line(&config, None);
+        let text = line(&config, &Trust::Known);
         let (yes, no) = (text.find("Checking=yes"), text.find("Checking=no"));
         assert!(yes.is_some() && yes < no);
     }

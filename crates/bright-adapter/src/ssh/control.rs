@@ -12,6 +12,7 @@ use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
 use tempfile::TempDir;
 
+use super::config::is_plain;
 use crate::codes;
 
 /// The longest path of a Unix socket, its final NUL included.
@@ -22,24 +23,6 @@ const BIND_SUFFIX_BYTES: usize = 17;
 
 /// Room for `/` and a socket's number.
 const NAME_BYTES: usize = 7;
-
-/// Which host key a node is held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
-    /// The one that was known before the run.
-    Known,
-    /// The one it came up with after the run had it wiped.
-    New,
-}
-
-impl Key {
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Known => Self::New,
-            Self::New => Self::Known,
-        }
-    }
-}
 
 /// The sockets, and which nodes have shown a new key.
 #[derive(Debug, Default)]
@@ -94,22 +77,19 @@ impl Control {
         self.state().numbers.keys().cloned().collect()
     }
 
-    /// The key to try first.
-    pub(super) fn key(&self, node: &NodeName) -> Key {
-        if self.state().new_keys.contains(node) {
-            Key::New
-        } else {
-            Key::Known
-        }
+    /// Whether the node was last known by a key of the run's own.
+    pub(super) fn has_new_key(&self, node: &NodeName) -> bool {
+        self.state().new_keys.contains(node)
     }
 
-    /// Notes the key to try first from now on.
-    pub(super) fn go_by(&self, node: &NodeName, key: Key) {
+    /// Notes by which kind of key it was known.
+    pub(super) fn known_by(&self, node: &NodeName, new_key: bool) {
         let mut state = self.state();
-        match key {
-            Key::Known => state.new_keys.remove(node),
-            Key::New => state.new_keys.insert(node.clone()),
-        };
+        if new_key {
+            state.new_keys.insert(node.clone());
+        } else {
+            state.new_keys.remove(node);
+        }
     }
 }
 
@@ -141,6 +121,9 @@ fn private_dir(parent: &Path) -> PortResult<TempDir> {
         ));
     }
     let longest = dir.path().as_os_str().len() + NAME_BYTES + BIND_SUFFIX_BYTES + 1;
+    if !is_plain(parent) {
+        return Err(refused(parent, "ssh would misread its path"));
+    }
     if longest > SOCKET_PATH_BYTES {
         return Err(refused(parent, "its path is too long for a socket"));
     }

@@ -5,7 +5,7 @@ mod config;
 mod control;
 mod new_keys;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use runbook_core::plan::Command;
 use runbook_core::ports::{CommandLog, Output, PortResult, Shell};
 
 use self::classify::{Broken, classify};
-use self::config::literal;
 pub use self::config::{HostKeys, SshConfig};
-use self::control::{Control, Key};
+use self::config::{Trust, is_plain, quoted};
+use self::control::Control;
+use self::new_keys::NewKeys;
 use crate::codes;
 use crate::process::{Failure, Finished, Job, logged};
 use crate::text::shown;
@@ -36,6 +37,8 @@ pub struct Ssh {
     config: SshConfig,
     control: Control,
     log: Arc<dyn CommandLog>,
+    /// One new key at a time is looked at.
+    meets: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Ssh {
@@ -48,45 +51,66 @@ impl Ssh {
     /// A shell; no connection is made yet.
     ///
     /// # Errors
-    /// `ssh-control-dir` when the directory for shared connections cannot be used.
+    /// `ssh-control-dir` when the directory for shared connections cannot be used; `ssh-known-hosts` for a
+    /// path of known hosts that ssh would misread.
     pub fn new(config: SshConfig, log: Arc<dyn CommandLog>) -> PortResult<Self> {
-        let control = Control::new(config.control_path_dir.as_deref())?;
+        let own = config.run_known_hosts.as_ref();
+        let own = own.filter(|_| config.host_keys == HostKeys::ReplaceAfterWipe);
+        for path in own.into_iter().chain(&config.known_hosts) {
+            if !is_plain(path) {
+                let what = format!(
+                    "ssh would misread the path {}",
+                    shown(&path.to_string_lossy())
+                );
+                return Err(
+                    AdapterError::new(codes::SSH_KNOWN_HOSTS, Certainty::Refused, what)
+                        .hint("use one without control characters and without % \" \\ $"),
+                );
+            }
+        }
         Ok(Self {
+            control: Control::new(config.control_path_dir.as_deref())?,
             config,
-            control,
             log,
+            meets: tokio::sync::Mutex::default(),
         })
     }
 
     /// Notes that the node is wiped next, and that it may answer with a new host key then.
     ///
-    /// Only [`HostKeys::ReplaceAfterWipe`] makes use of it. The note lies with the run, so that a later
-    /// life, or another head node, knows. The known key stays good: the old system answers with it until
-    /// it goes down, and its key is not taken for a new one. Whatever other key the node shows next is
-    /// kept, and no further one is taken until it is wiped again.
+    /// It is noted below [`SshConfig::run_known_hosts`], if there is such a place, so that a later life, or
+    /// another head node, knows. With [`HostKeys::ReplaceAfterWipe`] the next key that is none of the known
+    /// ones, and whose system lets root in, is kept there; no further one is taken until the node is wiped
+    /// again. The keys known so far stay good: a system answers with its own until it has gone down.
     /// [`Cmsh::telling`](crate::Cmsh::telling) calls this before a node is wiped.
     ///
     /// # Errors
     /// `ssh-known-hosts` when it cannot be noted.
     pub async fn expect_new_key(&self, node: &NodeName) -> PortResult<()> {
-        if let HostKeys::ReplaceAfterWipe { run_known_hosts } = &self.config.host_keys {
-            new_keys::expect(run_known_hosts, node)?;
-            self.control.go_by(node, Key::Known);
+        if let Some(keys) = self.new_keys(node) {
+            keys.expect()?;
             self.disconnect(node).await;
         }
         Ok(())
     }
 
-    /// The file for the node's new key, if this run has had it wiped.
-    fn new_key(&self, node: &NodeName) -> Option<PathBuf> {
-        match &self.config.host_keys {
-            HostKeys::ReplaceAfterWipe { run_known_hosts }
-                if new_keys::is_expected(run_known_hosts, node) =>
-            {
-                Some(new_keys::file(run_known_hosts, node))
-            }
-            _ => None,
-        }
+    /// Notes that the node is not wiped after all. A new key that it has shown meanwhile stays good.
+    ///
+    /// # Errors
+    /// `ssh-known-hosts` when the note cannot be taken back.
+    pub fn expect_no_new_key(&self, node: &NodeName) -> PortResult<()> {
+        self.new_keys(node).map_or(Ok(()), |keys| keys.withdraw())
+    }
+
+    fn new_keys(&self, node: &NodeName) -> Option<NewKeys> {
+        let place = self.config.run_known_hosts.as_deref()?;
+        Some(NewKeys::of(place, node))
+    }
+
+    /// The same, where a key in them counts.
+    fn own_keys(&self, node: &NodeName) -> Option<NewKeys> {
+        let counts = self.config.host_keys == HostKeys::ReplaceAfterWipe;
+        self.new_keys(node).filter(|keys| counts && keys.is_noted())
     }
 
     /// Ends the shared connection to a node, if there is one.
@@ -114,27 +138,36 @@ impl Ssh {
     }
 
     /// The arguments of ssh for a command.
-    fn arguments(&self, node: &NodeName, key: Key, remote: &[String]) -> PortResult<Vec<String>> {
+    fn arguments(
+        &self,
+        node: &NodeName,
+        trust: &Trust,
+        remote: &[String],
+    ) -> PortResult<Vec<String>> {
         let remote = shlex::try_join(remote.iter().map(String::as_str)).map_err(|error| {
             let what = format!("a command for {node} holds a NUL byte");
             AdapterError::new(codes::EFFECT_REFUSED, Certainty::Refused, what)
                 .hint("this is a fault of the program that made the plan: please report it")
                 .caused_by(error)
         })?;
-        let socket = self.control.socket(node);
-        let new_key = self.new_key(node).filter(|_| key == Key::New);
-        let mut args = self.config.arguments(new_key.as_deref(), socket.as_deref());
+        // Nothing shares the connection of a key that is not kept yet.
+        let socket = match trust {
+            Trust::First(_) => None,
+            Trust::Known | Trust::Own(_) => self.control.socket(node),
+        };
+        let mut args = self.config.arguments(trust, socket.as_deref());
         args.extend([format!("root@{node}"), "--".into(), remote]);
         Ok(args)
     }
 
     async fn run(&self, node: &NodeName, remote: &[String], effect: bool) -> PortResult<Output> {
-        let (mut reconnected, mut key) = (false, self.control.key(node));
-        let first = key;
+        let (mut reconnected, mut met) = (false, false);
+        let mut tries = self.trusts(node)?;
         loop {
-            let done = self.once(node, key, remote, effect).await?;
+            let trust = tries.last().unwrap_or(&Trust::Known);
+            let done = self.once(node, trust, remote, effect).await?;
             if let Some(status) = done.status.filter(|status| *status != SSH_FAILED) {
-                self.control.go_by(node, key);
+                self.control.known_by(node, matches!(trust, Trust::Own(_)));
                 return Ok(Output {
                     status,
                     stdout: done.stdout,
@@ -147,23 +180,61 @@ impl Ssh {
                     reconnected = true;
                     self.disconnect(node).await;
                 }
-                // Wiped by this run, it has its old key or a new one: the command never started.
-                Broken::HostKey if key == first && self.new_key(node).is_some() => {
-                    key = key.other();
+                // Of the keys that are trusted it has another one: the command never started.
+                Broken::HostKey if tries.len() > 1 => drop(tries.pop()),
+                Broken::HostKey if !met => {
+                    met = true;
+                    match self.meet(node).await? {
+                        Some(own) => tries = vec![own],
+                        None => return Err(self.broken(node, Broken::HostKey, &done, effect)),
+                    }
                 }
                 broken => return Err(self.broken(node, broken, &done, effect)),
             }
         }
     }
 
+    /// Against what a connection may hold the node's key; the last one is the likeliest.
+    fn trusts(&self, node: &NodeName) -> PortResult<Vec<Trust>> {
+        let held = self.own_keys(node).map(|keys| keys.held()).transpose()?;
+        let held = held.filter(|files| !files.is_empty());
+        let mut trusts = vec![Trust::Known];
+        if let Some(files) = held {
+            let at = usize::from(self.control.has_new_key(node));
+            trusts.insert(at, Trust::Own(files));
+        }
+        Ok(trusts)
+    }
+
+    /// Takes a node's new key, if one is awaited, once it is seen that its system lets root in: ssh would
+    /// write down whichever key it meets first, and go on where it cannot.
+    async fn meet(&self, node: &NodeName) -> PortResult<Option<Trust>> {
+        let Some(keys) = self.own_keys(node) else {
+            return Ok(None);
+        };
+        let _one = self.meets.lock().await;
+        if keys.is_awaited()? {
+            let trust = Trust::First(keys.to_be_shown()?.into());
+            let nothing = ["true".to_owned()];
+            let done = self.once(node, &trust, &nothing, false).await?;
+            if done.status == Some(SSH_FAILED) || done.status.is_none() {
+                let broken = classify(&done.err(), done.stdout.is_empty());
+                return Err(self.broken(node, broken, &done, false));
+            }
+            keys.keep()?;
+        }
+        let held = keys.held()?;
+        Ok((!held.is_empty()).then_some(Trust::Own(held)))
+    }
+
     async fn once(
         &self,
         node: &NodeName,
-        key: Key,
+        trust: &Trust,
         remote: &[String],
         effect: bool,
     ) -> PortResult<Finished> {
-        let args = self.arguments(node, key, remote)?;
+        let args = self.arguments(node, trust, remote)?;
         let job = Job {
             program: &self.config.program,
             args: &args,
@@ -214,6 +285,12 @@ impl Ssh {
                 AdapterError::new(codes::SSH_HOST_KEY, Certainty::Refused, what)
                     .hint(self.host_key_hint(node))
             }
+            Broken::Revoked => {
+                let what = format!("{node} shows a host key that is marked as revoked: {said}");
+                AdapterError::new(codes::SSH_HOST_KEY, Certainty::Refused, what).hint(
+                    "somebody has declared this key to be in wrong hands: believe nothing that answers there until you know who it is",
+                )
+            }
             Broken::Denied => {
                 let what = format!("{node} does not let root in: {said}");
                 AdapterError::new(codes::SSH_DENIED, Certainty::Refused, what).hint(format!(
@@ -230,24 +307,29 @@ impl Ssh {
     }
 
     fn host_key_hint(&self, node: &NodeName) -> String {
-        let compare = format!(
-            "compare its key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) \
-             with what `ssh-keyscan {node} | ssh-keygen -lf -` prints here"
+        let same = format!(
+            "compare its key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) with what \
+             `ssh-keyscan {node} | ssh-keygen -lf -` prints here; where they are the same,"
         );
-        if let Some(file) = self.new_key(node) {
-            let file = file.display();
+        let file = self.config.known_hosts.as_deref();
+        let file = file.map_or_else(String::new, |file| format!(" -f {}", quoted(file)));
+        let by_hand =
+            format!("`ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume");
+        if let Some(keys) = self.own_keys(node) {
             return format!(
                 "it has neither the key known before nor the one it came up with after this run had it \
-                 wiped. Has it been provisioned once more? Then {compare}; where they are the same, \
-                 `ssh-keygen -R {node} -f {file}`, and resume: the key it shows then is taken"
+                 wiped. Has it been provisioned once more? Then {same} `: > {}` and resume: the key it \
+                 shows then is taken",
+                quoted(keys.file())
             );
         }
-        let file = self.config.known_hosts.as_deref();
-        let file = file.map_or_else(String::new, |file| format!(" -f {}", file.display()));
-        format!(
-            "a node that has been provisioned anew may have a new key: {compare}; where they are the \
-             same, `ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume"
-        )
+        if self.new_keys(node).is_some_and(|keys| keys.is_noted()) {
+            return format!(
+                "this run has had it wiped, and its provisioning has not brought its key back: {same} \
+                 resume with `--host-keys replace-after-wipe`, which takes it for this run; or {by_hand}"
+            );
+        }
+        format!("a node that has been provisioned anew may have a new key: {same} {by_hand}")
     }
 }
 
@@ -276,7 +358,7 @@ const fn uncertain(effect: bool) -> Certainty {
 }
 
 fn goodbye(socket: &Path, node: &NodeName) -> Vec<String> {
-    let path = format!("ControlPath={}", literal(socket));
+    let path = format!("ControlPath={}", quoted(socket));
     let destination = format!("root@{node}");
     // No configuration file: the socket alone says which connection is meant.
     ["-F", "/dev/null", "-o", &path, "-O", "exit", &destination]

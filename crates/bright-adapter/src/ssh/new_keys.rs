@@ -1,36 +1,146 @@
-//! The host keys of the nodes that a run has had wiped: for each a file of known hosts that belongs to
-//! the run. That it is there says that the node may have a new key.
+//! The host keys of the nodes that a run has had wiped: files of known hosts that belong to the run. That a
+//! node's is there says that the run wipes it; without a key in it, that the next one is taken. Beside it the
+//! keys from before a further wipe are kept.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
-use runbook_core::rundir::write_atomically;
+use runbook_core::rundir::{read_private, write_atomically};
 
 use crate::codes;
 
-/// Where the new key of a node is kept.
-pub(super) fn file(run_known_hosts: &Path, node: &NodeName) -> PathBuf {
-    let mut path = run_known_hosts.as_os_str().to_owned();
-    path.push(format!(".{node}"));
-    path.into()
+/// Far more than the keys of one node.
+const LIMIT_BYTES: u64 = 64 * 1024;
+
+/// What a run knows of the keys of one node.
+#[derive(Debug)]
+pub(super) struct NewKeys {
+    /// The newest key, or none yet.
+    newest: PathBuf,
+    /// Those before it: a system that is wiped once more may linger.
+    earlier: PathBuf,
+    /// One that nobody trusts yet.
+    shown: PathBuf,
 }
 
-/// Whether the node may have a new key. A link or a pipe in the file's place is no note of ours.
-pub(super) fn is_expected(run_known_hosts: &Path, node: &NodeName) -> bool {
-    let meta = std::fs::symlink_metadata(file(run_known_hosts, node));
-    meta.is_ok_and(|meta| meta.is_file())
+impl NewKeys {
+    pub(super) fn of(run_known_hosts: &Path, node: &NodeName) -> Self {
+        let with = |end: &str| {
+            let mut path = run_known_hosts.as_os_str().to_owned();
+            path.push(format!(".{node}{end}"));
+            path.into()
+        };
+        Self {
+            newest: with(""),
+            // No name of a node holds a tilde.
+            earlier: with("~earlier"),
+            shown: with("~shown"),
+        }
+    }
+
+    /// Where a key is looked for, and where one goes when it is taken.
+    pub(super) fn file(&self) -> &Path {
+        &self.newest
+    }
+
+    /// Whether the run has had the node wiped. A link or a pipe in the file's place is no note of ours.
+    pub(super) fn is_noted(&self) -> bool {
+        is_there(&self.newest)
+    }
+
+    /// The files with keys in them.
+    pub(super) fn held(&self) -> PortResult<Vec<PathBuf>> {
+        let mut held = Vec::new();
+        for file in [&self.newest, &self.earlier] {
+            if !keys(file)?.is_empty() {
+                held.push(file.clone());
+            }
+        }
+        Ok(held)
+    }
+
+    /// Whether the next key is taken.
+    pub(super) fn is_awaited(&self) -> PortResult<bool> {
+        Ok(self.is_noted() && keys(&self.newest)?.is_empty())
+    }
+
+    /// Notes, durably, that the node is wiped next.
+    pub(super) fn expect(&self) -> PortResult<()> {
+        if self.is_awaited()? {
+            return Ok(());
+        }
+        let shown = keys(&self.newest)?;
+        if !shown.is_empty() {
+            // First: cut off behind it, nothing is lost.
+            let earlier = keys(&self.earlier)? + &shown;
+            write(&self.earlier, &earlier)?;
+        }
+        write(&self.newest, "")
+    }
+
+    /// It is not wiped after all.
+    pub(super) fn withdraw(&self) -> PortResult<()> {
+        if !self.is_awaited()? {
+            return Ok(());
+        }
+        std::fs::remove_file(&self.newest).map_err(|error| failed(&self.newest, "removed", error))
+    }
+
+    /// Where ssh is to write the key that a node shows; nothing is there.
+    pub(super) fn to_be_shown(&self) -> PortResult<&Path> {
+        match std::fs::remove_file(&self.shown) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed(&self.shown, "removed", error))
+            }
+            _ => Ok(&self.shown),
+        }
+    }
+
+    /// Keeps that key, durably. ssh goes on also where it could not write it.
+    pub(super) fn keep(&self) -> PortResult<()> {
+        let shown = keys(&self.shown)?;
+        if shown.is_empty() {
+            let lost = io::Error::other("ssh has not written the key of the node there");
+            return Err(failed(&self.shown, "used", lost));
+        }
+        write(&self.newest, &shown)?;
+        self.to_be_shown().map(drop)
+    }
 }
 
-/// Notes, durably, that a node is wiped next. The new key that it had before, if any, counts no more.
-pub(super) fn expect(run_known_hosts: &Path, node: &NodeName) -> PortResult<()> {
-    let path = file(run_known_hosts, node);
-    let text = format!("# The host key of {node} since this run had it wiped.\n");
-    write_atomically(&path, text.as_bytes(), true).map_err(|error| {
-        let what = format!("{} cannot be written", path.display());
-        AdapterError::new(codes::SSH_KNOWN_HOSTS, Certainty::Refused, what)
-            .hint("see what the system says of it: space, permissions, the disk; then resume")
-            .caused_by(error)
-    })
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+/// The lines with keys.
+fn keys(path: &Path) -> PortResult<String> {
+    if !is_there(path) {
+        return Ok(String::new());
+    }
+    let bytes = read_private(path, LIMIT_BYTES).map_err(|error| failed(path, "read", error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let is_key = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    // A line without an end is one whose writing was cut off.
+    let whole = text
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'));
+    Ok(whole.filter(is_key).collect())
+}
+
+fn write(path: &Path, keys: &str) -> PortResult<()> {
+    let text = format!(
+        "# Of a node that this run had wiped; without a key the next one is taken.\n{keys}"
+    );
+    write_atomically(path, text.as_bytes(), true).map_err(|error| failed(path, "written", error))
+}
+
+fn failed(path: &Path, what: &str, error: impl Error + Send + Sync + 'static) -> AdapterError {
+    let what = format!("{} cannot be {what}", path.display());
+    AdapterError::new(codes::SSH_KNOWN_HOSTS, Certainty::Refused, what)
+        .hint("see what the system says of it: space, permissions, the disk; then resume")
+        .caused_by(error)
 }

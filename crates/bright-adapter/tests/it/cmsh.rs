@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bright_adapter::programs::{Call, Failure, Finished, Programs};
-use bright_adapter::{Cmsh, CmshConfig, HostKeys, Ssh, SshConfig, codes};
+use bright_adapter::{Cmsh, CmshConfig, Ssh, SshConfig, codes};
 use runbook_core::error::Certainty;
 use runbook_core::names::{CategoryName, OverlayName};
 use runbook_core::plan::ManagerEffect;
@@ -490,9 +490,7 @@ async fn a_node_that_is_about_to_be_wiped_may_come_back_with_a_new_key() {
         Fake::answering(r#""device; reboot node002") echo "node002: Reboot in progress ...";;"#);
     let known_hosts = fake.dir.path().join("known_hosts");
     let mut config = SshConfig::default();
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: known_hosts.clone(),
-    };
+    config.run_known_hosts = Some(known_hosts.clone());
     let ssh = Arc::new(Ssh::new(config, Arc::new(Log::default())).unwrap());
     fake.cmsh = fake.cmsh.telling(ssh);
     for name in ["node001", "node002"] {
@@ -504,10 +502,10 @@ async fn a_node_that_is_about_to_be_wiped_may_come_back_with_a_new_key() {
     assert!(noted("node002") && !noted("node001"));
 
     // From when it is told to be wiped at its next boot, whoever asks for that one; and before it is told.
-    for (mode, expected) in [(None, false), (Some(InstallMode::Full), true)] {
+    // This cmsh does nothing about it: its node001 has no mode, and stays so.
+    for (mode, expected) in [(Some(InstallMode::Full), true), (None, false)] {
         let node = node("node001");
         let effect = ManagerEffect::SetNextInstallMode { node, mode };
-        // This cmsh does nothing about it.
         let done = fake.cmsh.perform(&permit(), &effect).await;
         assert_eq!(done.is_err(), expected);
         assert_eq!(noted("node001"), expected);

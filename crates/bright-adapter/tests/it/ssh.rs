@@ -162,51 +162,114 @@ async fn a_dead_master_is_replaced_once() {
     assert_ne!(socket(&calls[0]), socket(&calls[2]));
 }
 
-/// A node that shows another key than the known one.
-const OTHER_KEY: &str = "case \"$*\" in *Checking=yes*) \
-                         echo 'Host key verification failed.' >&2; exit 255;; esac";
+/// A node that shows another key than the known one: it is met only where it is written down.
+const OTHER_KEY: &str = "case \"$*\" in\n\
+    *Checking=accept-new*) f=${*#*UserKnownHostsFile=\\\"}; echo 'node001 ssh-ed25519 x' >\"${f%%\\\"*}\";;\n\
+    *known_hosts.node001*) ;;\n\
+    *) echo 'Host key verification failed.' >&2; exit 255;; esac";
 
 fn replacing(mut config: SshConfig, run_dir: &Path) -> SshConfig {
-    config.host_keys = HostKeys::ReplaceAfterWipe {
-        run_known_hosts: run_dir.join("known_hosts"),
-    };
+    config.host_keys = HostKeys::ReplaceAfterWipe;
+    config.run_known_hosts = Some(run_dir.join("known_hosts"));
     config
 }
 
 #[tokio::test]
 async fn only_a_wiped_node_may_have_a_new_key() {
     let dir = TempDir::new().unwrap();
-    let config = replacing(fake(dir.path(), OTHER_KEY), dir.path());
-    let argv = words(&["true"]);
-    let first = Ssh::new(config.clone(), Arc::new(Log::default())).unwrap();
-    first.expect_new_key(&node("node001")).await.unwrap();
-    drop(first);
-    // A later life of the run: nobody has to tell it again.
+    let mut config = replacing(fake(dir.path(), OTHER_KEY), dir.path());
+    let argv = words(&["echo", "x"]);
+    // It is noted in any life, and counts where it is asked for.
+    config.host_keys = HostKeys::Strict;
+    let strict = Ssh::new(config.clone(), Arc::new(Log::default())).unwrap();
+    strict.expect_new_key(&node("node001")).await.unwrap();
+    let refused = strict.query(&node("node001"), &argv).await.unwrap_err();
+    assert!(
+        refused
+            .hint
+            .unwrap()
+            .contains("--host-keys replace-after-wipe")
+    );
+    drop(strict);
+    config.host_keys = HostKeys::ReplaceAfterWipe;
     let ssh = Ssh::new(config, Arc::new(Log::default())).unwrap();
     for _ in 0..2 {
-        ssh.query(&node("node001"), &argv).await.unwrap();
+        let output = ssh.query(&node("node001"), &argv).await.unwrap();
+        assert_eq!(output.stdout, b"x\n");
     }
     let refused = ssh.query(&node("node002"), &argv).await.unwrap_err();
     assert_eq!(refused.code, codes::SSH_HOST_KEY);
-    let calls = calls(&dir);
     let of = |call: &String| {
         assert!(call.contains("UpdateHostKeys=no"));
         assert!(!call.contains("StrictHostKeyChecking=no"));
+        let own = format!("\"{}/known_hosts.node001\"", dir.path().display());
+        let last = call.rsplit(' ').next().unwrap().to_owned();
         (
-            call.contains("StrictHostKeyChecking=accept-new"),
-            call.contains("root@node001"),
+            call.contains("StrictHostKeyChecking=yes"),
+            call.contains(&own),
+            last,
         )
     };
-    let of: Vec<_> = calls.iter().map(of).collect();
-    assert_eq!(
-        of,
-        [(false, true), (true, true), (true, true), (false, false)]
+    let of: Vec<_> = calls(&dir).iter().map(of).collect();
+    let of: Vec<_> = of
+        .iter()
+        .map(|(yes, own, last)| (*yes, *own, &**last))
+        .collect();
+    let wanted = [
+        (true, false, "x"),
+        (true, false, "x"),
+        // Met with nothing at stake, kept, and only then believed.
+        (false, false, "true"),
+        (true, true, "x"),
+        (true, true, "x"),
+        (true, false, "x"),
+    ];
+    assert_eq!(of, wanted);
+}
+
+/// Where it cannot be kept it is not gone by.
+#[tokio::test]
+async fn a_new_key_that_ssh_could_not_write_down_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let lost =
+        "case \"$*\" in *Checking=yes*) echo 'Host key verification failed.' >&2; exit 255;; esac";
+    let ssh = replacing(fake(dir.path(), lost), dir.path());
+    let ssh = Ssh::new(ssh, Arc::new(Log::default())).unwrap();
+    ssh.expect_new_key(&node("node001")).await.unwrap();
+    let error = ssh
+        .effect(&permit(), &node("node001"), &words(&["touch", "x"]))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, codes::SSH_KNOWN_HOSTS);
+    assert!(
+        !calls(&dir)
+            .iter()
+            .any(|call| call.contains("accept-new") && call.contains("touch"))
     );
-    let file = format!(
-        "UserKnownHostsFile=\"{}/known_hosts.node001\"",
-        dir.path().display()
-    );
-    assert!(calls[1].contains(&file), "{}", calls[1]);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_never_a_new_one() {
+    let dir = TempDir::new().unwrap();
+    let revoked = "printf '@@@\\n@       WARNING: REVOKED HOST KEY DETECTED!               @\\n@@@\\n\
+                   Host key verification failed.\\n' >&2; exit 255";
+    let ssh = replacing(fake(dir.path(), revoked), dir.path());
+    let ssh = Ssh::new(ssh, Arc::new(Log::default())).unwrap();
+    ssh.expect_new_key(&node("node001")).await.unwrap();
+    let error = ssh
+        .query(&node("node001"), &words(&["true"]))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, codes::SSH_HOST_KEY);
+    assert!(error.what.contains("revoked"), "{error}");
+    assert_eq!(calls(&dir).len(), 1);
+}
+
+#[test]
+fn a_place_that_ssh_would_misread_is_refused() {
+    let config = replacing(SshConfig::default(), Path::new("/state/50%"));
+    let refused = Ssh::new(config, Arc::new(Log::default())).unwrap_err();
+    assert_eq!(refused.code, codes::SSH_KNOWN_HOSTS);
 }
 
 /// What a run knows of new keys lies in its directory, and goes to another head node with it.
@@ -223,8 +286,8 @@ async fn the_other_head_knows_which_nodes_were_wiped() {
     let second = Ssh::new(config, Arc::new(Log::default())).unwrap();
     let argv = words(&["true"]);
     second.query(&node("node001"), &argv).await.unwrap();
-    let call = &calls(&other)[1];
-    assert!(call.contains(other.path().join(note).to_str().unwrap()));
+    let kept = std::fs::read_to_string(other.path().join(note)).unwrap();
+    assert!(kept.ends_with("\nnode001 ssh-ed25519 x\n"), "{kept}");
     assert!(calls(&dir).is_empty());
 }
 

@@ -1,5 +1,6 @@
 //! `resume`: go on from the journal, after a halt, a kill or a power cut.
 
+use runbook_core::plan::PlanKind;
 use runbook_core::rundir::{RunDir, Standing, StateDir};
 
 use super::life::{Session, close_undone};
@@ -20,7 +21,11 @@ pub(super) async fn resume(cx: Context<'_>, args: &Resume) -> Result<Exit, Failu
     if !args.yes {
         cx.confirm("Go on?").await?;
     }
-    let wired = session.wire(&dir)?;
+    // Which nodes were wiped is noted with the run that an undo takes back.
+    let wired = match record.plan.kind {
+        PlanKind::Undo { of, .. } => session.wire(&dir.beside(of))?,
+        PlanKind::Restore => session.wire(&dir)?,
+    };
     let work = async {
         cx.halt.or(heads::fit(cx, &wired.ports)).await?;
         session.resume(&dir, &record.plan, &wired).await

@@ -16,7 +16,7 @@ use crate::render::{markdown, text};
 pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failure> {
     let of = pick::one(cx, args.run.as_deref())?;
     let session = Session::take(cx, &of.cluster)?;
-    // The undo's own directory is known only once its plan is; the run's files are what matters here.
+    // Which nodes were wiped is noted with the run that is taken back.
     let wired = session.wire(&of)?;
     let work = async {
         cx.halt.or(heads::fit(cx, &wired.ports)).await?;

@@ -65,6 +65,16 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// The directory of another run of the same cluster, whether it is there or not.
+    #[must_use]
+    pub fn beside(&self, run: RunId) -> Self {
+        Self {
+            path: self.path.with_file_name(run.to_string()),
+            cluster: self.cluster.clone(),
+            run,
+        }
+    }
+
     pub(super) fn at(runs: &Path, cluster: ClusterLabel, run: RunId) -> Self {
         Self {
             path: runs.join(run.to_string()),
