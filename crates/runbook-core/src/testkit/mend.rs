@@ -145,10 +145,10 @@ impl State {
             return false;
         }
         let waits = waits && full;
-        if waits && planned {
+        if waits && planned && !confirms {
             self.records.datanode.insert(name, false);
             self.records.categories.insert(category, false);
-        } else if waits {
+        } else if waits && !planned {
             // What waits on the console for leave to wipe is not given it a second time.
             self.records.mode.insert(name, None);
         }
