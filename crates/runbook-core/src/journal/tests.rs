@@ -372,3 +372,93 @@ fn a_file_has_one_writer() {
     assert!(FileStore::open(&path).is_ok());
     assert!(FileStore::create(&path).is_err());
 }
+
+/// Who has worked on the run, whether his life said that it ends, and whether anything may have been changed.
+#[test]
+fn a_journal_tells_its_lives() {
+    let (at, store) = (jiff::Timestamp::UNIX_EPOCH, MemoryStore::default());
+    let mut journal = Journal::begin(Box::new(store.clone()), at, opened(JOURNAL_FORMAT)).unwrap();
+    let reason = "by hand".into();
+    journal.write(at, Entry::Halted { reason }).unwrap();
+    let by = Actor { pid: 2, ..actor() };
+    journal.write(at, Entry::Resumed { by }).unwrap();
+    assert!(read(&store.bytes()).unwrap().changed_nothing());
+    journal.intend(at, &unit(1), Baseline::default()).unwrap();
+    assert_eq!(
+        format!("{journal:?}"),
+        format!("Journal({}, next record 4)", store.place())
+    );
+    let history = read(&store.bytes()).unwrap();
+    let lives: Vec<_> = history
+        .lives()
+        .iter()
+        .map(|life| (life.by.pid, life.ended))
+        .collect();
+    assert_eq!(lives, [(1, true), (2, false)]);
+    assert!(!history.changed_nothing());
+}
+
+/// No reader would take it: what is written can be read.
+#[test]
+fn a_line_is_as_long_as_one_that_is_read() {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let with = |length: usize| {
+        let store = MemoryStore::default();
+        let first = opened(JOURNAL_FORMAT);
+        let mut journal = Journal::begin(Box::new(store.clone()), at, first).unwrap();
+        let begun = store.bytes().len();
+        let reason = "x".repeat(length);
+        let written = journal.write(at, Entry::Halted { reason }).map(drop);
+        (written, store.bytes().len() - begun)
+    };
+    let (_, shortest) = with(0);
+    let longest = LINE_LIMIT_BYTES - shortest;
+    let (written, line) = with(longest);
+    assert_eq!((written.is_ok(), line), (true, LINE_LIMIT_BYTES));
+    let (written, line) = with(longest + 1);
+    assert_eq!((written.unwrap_err().code(), line), ("journal-io", 0));
+}
+
+/// A store that another life has written to: these bytes.
+struct Taken(MemoryStore, Vec<u8>);
+
+impl JournalStore for Taken {
+    fn load(&mut self) -> io::Result<Vec<u8>> {
+        Ok(self.1.clone())
+    }
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.0.append(line)
+    }
+    fn check(&mut self) -> io::Result<()> {
+        Err(io::Error::other(Overtaken("it is longer".into())))
+    }
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.truncate(len)
+    }
+    fn place(&self) -> String {
+        "taken".into()
+    }
+}
+
+/// Only a life that began behind our last record has overtaken us; and nothing is written any more.
+#[test]
+fn who_was_overtaken_says_by_whom_and_stops() {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let other = MemoryStore::default();
+    let mut theirs = Journal::begin(Box::new(other.clone()), at, opened(JOURNAL_FORMAT)).unwrap();
+    for (pid, overtakes) in [(7, false), (8, true)] {
+        let by = Actor { pid, ..actor() };
+        theirs.write(at, Entry::Resumed { by }).unwrap();
+        let taken = Taken(MemoryStore::default(), other.bytes());
+        let mut ours = Journal::begin(Box::new(taken), at, opened(JOURNAL_FORMAT)).unwrap();
+        ours.write(at, Entry::Resumed { by: actor() }).unwrap();
+        let Err(JournalError::Overtaken { by, .. }) = ours.still_ours() else {
+            panic!("it is theirs");
+        };
+        assert_eq!(by.map(|by| by.pid), overtakes.then_some(pid));
+        let reason = String::new();
+        let more = ours.write(at, Entry::Halted { reason });
+        assert_eq!(more.unwrap_err().code(), "journal-poisoned");
+        assert_eq!(ours.still_ours().unwrap_err().code(), "journal-poisoned");
+    }
+}
