@@ -1,6 +1,8 @@
 //! Undo, up to the point of no return.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use lab::Head;
 
 use crate::harness::{Cluster, halt, until};
 
@@ -92,23 +94,23 @@ fn a_node_at_its_installers_question_comes_back() {
             .any(|unit| unit.ends_with("/confirm"))
     );
 
-    let mut life = cluster.start(&["undo", "--approve", &undo_digest(&cluster)]);
-    let mut said = BufReader::new(life.stderr.take().expect("stderr"));
-    let hint = said.by_ref().lines().map_while(Result::ok);
-    let mut hint = hint.skip_while(|line| !line.contains("power -n NODE reset"));
-    assert!(
-        hint.next().is_some(),
-        "it ends, and says nothing of a reset"
-    );
+    let said = tempfile::NamedTempFile::new().expect("a file");
+    let text = || std::fs::read_to_string(said.path()).expect("text");
+    let args = ["undo", "--approve", &undo_digest(&cluster)];
+    let mut undo = cluster.command(Head::First, "restore-runbook", &args);
+    undo.stdout(Stdio::null());
+    undo.stderr(said.reopen().expect("the file"));
+    let mut life = undo.spawn().expect("the tool starts");
+    until("it says that the node is to be reset", || {
+        text().contains("power -n NODE reset")
+    });
     let mode = format!("device; get {node} nextinstallmode");
     assert!(cluster.cmsh(&mode).contains("SKIP"));
     let status = cluster.tool(&["status"]).done();
     assert!(status.stdout.contains("in the installer"), "{status}");
     cluster.cmsh(&format!("device; power -n {node} reset"));
-    let mut undone = String::new();
-    said.read_to_string(&mut undone).expect("text");
-    assert!(life.wait().expect("it ends").success(), "{undone}");
-    assert!(undone.contains("not taken back"), "{undone}");
+    let ended = life.wait().expect("it ends").success();
+    assert!(ended && text().contains("not taken back"), "{}", text());
     until("etcd is back", || cluster.lab.etcd().healthy().is_ok());
     assert_eq!(cluster.cmsh(&mode).trim(), "");
     cluster.everything_is_back();

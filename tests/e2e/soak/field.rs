@@ -142,7 +142,7 @@ impl<'a> Field<'a> {
         match fault.what {
             What::Kill => Some(Blow::Kill),
             What::Interrupt => Some(Blow::Interrupt),
-            What::Failover { dies: true } => Some(Blow::HeadDies),
+            What::Failover { dies: true } if struck => Some(Blow::HeadDies),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Seek as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use crate::harness::{PLAN, Ran, SPEC, sha256};
 const LIFE: Duration = Duration::from_secs(240);
 /// So long nodes may be on their way.
 const SETTLED: Duration = Duration::from_secs(60);
+/// `kill -9`.
+const SIGKILL: i32 = 9;
 /// How often one cluster is planned for.
 const PLANS: usize = 4;
 
@@ -62,14 +65,14 @@ impl<'a> Operator<'a> {
                     None => continue,
                 }
             };
-            let (ran, blows) = self.life(&args);
+            let (ran, blows, killed) = self.life(&args);
             self.field.cluster.nobody_saw_less();
             let dealt = |blow| blows.contains(&blow);
             match ran.code {
                 Some(0) => break,
                 // There was no time for a word.
                 None => assert!(
-                    dealt(Blow::Kill) || dealt(Blow::HeadDies),
+                    killed && (dealt(Blow::Kill) || dealt(Blow::HeadDies)),
                     "it died by itself: {ran}"
                 ),
                 Some(_) if dealt(Blow::Interrupt) && codes(&ran).is_empty() => {}
@@ -179,8 +182,9 @@ impl<'a> Operator<'a> {
         std::fs::write(self.on_head(SPEC), text).expect("spec");
     }
 
-    /// One life of the tool, with everything that befalls it, and what of that was dealt to itself.
-    fn life(&mut self, args: &[String]) -> (Ran, Vec<Blow>) {
+    /// One life of the tool, with everything that befalls it, what of that was dealt to itself, and whether it
+    /// was killed.
+    fn life(&mut self, args: &[String]) -> (Ran, Vec<Blow>, bool) {
         self.lives += 1;
         let mut said = tempfile::tempfile().expect("a file");
         let mut command = self.command(args);
@@ -203,7 +207,8 @@ impl<'a> Operator<'a> {
             }
             thread::sleep(Duration::from_millis(15));
         };
-        self.killed |= status.code().is_none();
+        let killed = status.signal() == Some(SIGKILL);
+        self.killed |= killed;
         let ran = Ran {
             what: args.join(" "),
             code: status.code(),
@@ -213,7 +218,7 @@ impl<'a> Operator<'a> {
         let what = &args[0];
         self.field
             .note(format!("{what}: {:?} {}", ran.code, codes(&ran).join(" ")));
-        (ran, blows)
+        (ran, blows, killed)
     }
 
     /// Does what the tool says.
@@ -270,7 +275,8 @@ impl<'a> Operator<'a> {
                         waits = Some(status);
                     }
                 } else if status.contains("DOWN") {
-                    if self.field.has_power(node) || self.field.power_on_again(node) {
+                    let asked_for = has("ssh-unreachable");
+                    if self.field.has_power(node) || asked_for && self.field.power_on_again(node) {
                         waits = Some(status);
                     }
                 } else if !status.contains("UP") || !self.field.hook(&["ssh-ok", &node.name()]) {

@@ -232,8 +232,8 @@ fn refused(effect: &NodeEffect, status: i32) -> (&'static str, String) {
         NodeEffect::ReturnSpool { aside, .. } if status == scripts::NOTHING_THERE => (
             OLD_DATA_GONE,
             format!(
-                "give the node no role: an EMPTY etcd would start there. Where the old data still lies on it, move \
-                 it to {aside} and resume. Where its disk was wiped, `abandon` this undo and then the run, and \
+                "give the node no role: an EMPTY etcd would start there. Where the old data still lies on it, mount \
+                 it, or move it to {aside}, and resume. Where its disk was wiped, `abandon` this undo and then the run, and \
                  restore from the snapshot with a new plan"
             ),
         ),
