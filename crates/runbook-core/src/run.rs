@@ -408,3 +408,28 @@ fn bounded(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_to_do_next() {
+        let id = "01936f6e-0000-7000-8000-000000000001";
+        let other = RunError::OtherPlan {
+            run: RunId::parse(id).unwrap_or_else(|_| unreachable!("it is one")),
+            plan: Digest::of(b"plan"),
+        };
+        let place = "here".to_owned();
+        let journal = JournalError::Poisoned { place };
+        for (error, says) in [
+            (RunError::Illegal(IllegalEntry::Over), "look at each node"),
+            (other, "the run's own directory"),
+            (RunError::Over(Outcome::Completed), "a new plan"),
+            (RunError::Journal(journal), "resume"),
+        ] {
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains(says), "{error}: {hint}");
+        }
+    }
+}

@@ -6,8 +6,8 @@ mod common;
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use runbook_core::journal::{Actor, Baseline, Entry};
-use runbook_core::machine::{Machine, UnitEvent, UnitState, next};
+use runbook_core::journal::{Actor, Baseline, Entry, Outcome};
+use runbook_core::machine::{IllegalEntry, Machine, UnitEvent, UnitState, next};
 use runbook_core::names::{NodeName, UnitId};
 use runbook_core::plan::{Action, Check, ManagerEffect, Phase, Unit};
 
@@ -174,6 +174,36 @@ fn in_the_way<'a>(
         .filter(before)
         .find(open)
         .map(|other| &other.id)
+}
+
+/// What is asked of a machine, besides who is ready.
+#[test]
+fn a_machine_tells_how_far_it_is() {
+    let ids = ["stop/a", "stop/b"].map(|id| UnitId::new(id).unwrap());
+    let gate = |id: &UnitId| {
+        Unit::gate(
+            id.clone(),
+            Phase::Stop,
+            "a gate",
+            "",
+            vec![Check::HeadIsActive],
+        )
+    };
+    let mut machine = Machine::new(&ids.each_ref().map(gate));
+    machine.apply(&entry(&ids[0], UnitEvent::Intended)).unwrap();
+    let intended = ids.each_ref().map(|id| machine.intended(id));
+    assert_eq!(intended, [true, false]);
+    let states: Vec<_> = machine.states().collect();
+    let expected = [UnitState::InFlight, UnitState::Pending];
+    assert_eq!(states, [(&ids[0], expected[0]), (&ids[1], expected[1])]);
+    let reason = String::new();
+    machine.apply(&Entry::Halted { reason }).unwrap();
+    assert!(!machine.over(), "a halt is no end");
+    let outcome = Outcome::Completed;
+    machine.apply(&Entry::Closed { outcome }).unwrap();
+    assert!(machine.over());
+    let more = machine.allows(&entry(&ids[1], UnitEvent::Found));
+    assert_eq!(more, Err(IllegalEntry::Over));
 }
 
 proptest! {
