@@ -351,7 +351,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "etcd-unreachable",
         "A member does not listen, or cannot be reached.",
-        "While it is stopped that is as it should be. After Reassign: systemctl status etcd on the node. Where systemd says \"start request repeated too quickly\": mend the cause, as a full disk, then systemctl reset-failed etcd there; the cluster manager starts it again.",
+        "While it is stopped that is as it should be. After Reassign: systemctl status etcd on the node. Where systemd says \"start request repeated too quickly\": mend the cause, as a full disk, then systemctl reset-failed etcd there; the cluster manager starts it again, after ten tries only once it is told: device; services NODE; reset etcd, in cmsh.",
     ),
     code(
         "etcd-version-mixed",

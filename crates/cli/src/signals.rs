@@ -93,7 +93,8 @@ impl Halt {
     ) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => Err(Failure::new(Exit::Interrupted, code, what)),
+            () = self.drain.cancelled() => Err(Failure::new(Exit::Interrupted, code, what)
+                .hint("give the same command again when it shall be done")),
             done = work => done,
         }
     }
@@ -148,6 +149,8 @@ mod tests {
         assert_eq!(halt.or(async { Ok(1) }).await, Ok(1));
         halt.take("SIGHUP");
         let never = std::future::pending::<Result<(), Failure>>();
-        assert_eq!(halt.or(never).await.unwrap_err().exit, Exit::Interrupted);
+        let ended = halt.or(never).await.unwrap_err();
+        assert_eq!(ended.exit, Exit::Interrupted);
+        assert!(ended.hint.is_some());
     }
 }

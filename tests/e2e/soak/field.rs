@@ -167,6 +167,7 @@ impl<'a> Field<'a> {
                 drop(fs::remove_file(self.cluster.lab.disk(node).join(BALLAST)));
                 // As the hint of `etcd-unreachable` says: the failed starts of an armed etcd stay counted.
                 drop(self.cluster.lab.ssh(node, "systemctl reset-failed etcd"));
+                self.cmsh(&format!("device; services {node}; reset etcd"));
             }
             What::Daemon => self.cluster.lab.cmdaemon(true).expect("CMDaemon"),
             What::Session(_) | What::Installer(..) | What::ImageLocked => self.set_scenario(),

@@ -353,10 +353,11 @@ impl From<Install> for InstallMode {
 
 /// What only people are told to type, in a hint; group `advice` in the ledger.
 #[cfg(test)]
-const ADVICE: [&str; 9] = [
+const ADVICE: [&str; 10] = [
     "makeactive",
     "open",
     "reset",
+    "services",
     "show",
     "showprofile",
     "status",

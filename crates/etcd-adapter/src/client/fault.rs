@@ -129,7 +129,7 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
             Certainty::NotDone,
             format!("no connection to etcd at {url}"),
         )
-        .hint("see `systemctl status etcd` and the journal on that node, and whether a firewall is between. Where too many starts have failed, as on a full disk: mend the cause, then `systemctl reset-failed etcd` there");
+        .hint("see `systemctl status etcd` and the journal on that node, and whether a firewall is between. Where too many starts have failed, as on a full disk: mend the cause, then `systemctl reset-failed etcd` there, and `device; services NODE; reset SERVICE` in cmsh where CMDaemon has given it up as well ([FAILING])");
     }
     let status = match error {
         Error::GRpcStatus(status) => Some(i32::from(status.code())),
