@@ -77,6 +77,10 @@ fn a_dead_service_is_started_again_while_the_role_is_assigned() {
     lab.wait("FAILING", |lab| {
         lab.batch("device services node003; status etcd") == "etcd                 [FAILING ]\n"
     });
+    // As the hint of `etcd-unreachable` has it.
+    std::fs::remove_file(lab.file("broken.node003")).unwrap();
+    lab.batch("device; services node003; reset etcd");
+    lab.wait("the restart", |lab| lab.file("etcd.node003").exists());
 }
 
 #[test]
