@@ -11,10 +11,13 @@ use std::thread;
 use std::time::Duration;
 
 use bright_adapter::{HostKeys, Ssh, SshConfig};
+use lab::{HostKeyAfterWipe, LabOptions};
 use runbook_core::error::AdapterError;
 use runbook_core::names::NodeName;
 use runbook_core::ports::{NoLog, Shell as _};
 use tempfile::TempDir;
+
+use crate::harness::Cluster;
 
 /// A node: what it shows as its key changes with each of its systems.
 struct Wiped {
@@ -206,4 +209,29 @@ async fn a_revoked_key_is_not_taken() {
     assert_eq!(code, "ssh-host-key");
     assert!(hint.contains("wrong hands"), "{hint}");
     assert!(!host.kept().contains("ssh-ed25519"));
+}
+
+/// With what everybody starts with: the run halts, and its hint leads on.
+#[test]
+fn a_run_that_counted_on_the_known_key_goes_on_with_the_new_one() {
+    let cluster = Cluster::with(LabOptions {
+        nodes: 1,
+        host_key_after_wipe: HostKeyAfterWipe::New,
+        ..LabOptions::default()
+    });
+    cluster.lose_all_disks();
+    cluster.spec(|_| true, "");
+    let halted = cluster.restore().refused("ssh-host-key");
+    assert!(
+        halted.stderr.contains("this run has had it wiped"),
+        "{halted}"
+    );
+    let option = ["--host-keys", "replace-after-wipe"];
+    assert!(halted.stderr.contains(&option.join(" ")), "{halted}");
+    let strict = cluster.resume().refused("ssh-host-key");
+    assert!(strict.stderr.contains(&option.join(" ")), "{strict}");
+    cluster
+        .tool(&["resume", "--yes", option[0], option[1]])
+        .done();
+    cluster.everything_is_back();
 }
