@@ -167,7 +167,7 @@ async fn one_new_key_for_each_wipe() {
         let (code, hint) = asked(ssh, &node).await.unwrap_err();
         assert_eq!(code, "ssh-host-key");
         let file = host.path("run of today.node001");
-        assert!(hint.contains(&format!("`: > \"{file}\"`")), "{hint}");
+        assert!(hint.contains(&format!("`: > '{file}'`")), "{hint}");
     }
 
     // Wiped again: the system before lingers, goes down, and the next one may bring a key of its own.
@@ -188,6 +188,11 @@ async fn one_new_key_for_each_wipe() {
     asked(&next, &node).await.unwrap();
     let known_then = fs::read_to_string(host.path("known")).unwrap();
     assert_eq!(known_then, format!("node001,node002 {known}"));
+
+    // Told to be wiped, and then not: what was taken before stays, and nothing new is.
+    next.expect_new_key(&node).await.unwrap();
+    next.expect_no_new_key(&node).unwrap();
+    asked(&next, &node).await.unwrap();
 
     // What the hint says, typed.
     host.comes_up_with("fourth");

@@ -5,7 +5,7 @@ use std::fs::{DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::NodeName;
@@ -31,6 +31,8 @@ struct State {
     numbers: BTreeMap<NodeName, usize>,
     used: usize,
     new_keys: BTreeSet<NodeName>,
+    /// One at a time looks at a node's new key.
+    meetings: BTreeMap<NodeName, Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// The sockets of one [`Ssh`](crate::Ssh).
@@ -75,6 +77,11 @@ impl Control {
     /// Every node with a socket.
     pub(super) fn nodes(&self) -> Vec<NodeName> {
         self.state().numbers.keys().cloned().collect()
+    }
+
+    /// To be held while a node's new key is looked at.
+    pub(super) fn meeting(&self, node: &NodeName) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.state().meetings.entry(node.clone()).or_default())
     }
 
     /// Whether the node was last known by a key of the run's own.

@@ -37,8 +37,6 @@ pub struct Ssh {
     config: SshConfig,
     control: Control,
     log: Arc<dyn CommandLog>,
-    /// One new key at a time is looked at.
-    meets: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Ssh {
@@ -72,7 +70,6 @@ impl Ssh {
             control: Control::new(config.control_path_dir.as_deref())?,
             config,
             log,
-            meets: tokio::sync::Mutex::default(),
         })
     }
 
@@ -212,7 +209,8 @@ impl Ssh {
         let Some(keys) = self.own_keys(node) else {
             return Ok(None);
         };
-        let _one = self.meets.lock().await;
+        let meeting = self.control.meeting(node);
+        let _one = meeting.lock().await;
         if keys.is_awaited()? {
             let trust = Trust::First(keys.to_be_shown()?.into());
             let nothing = ["true".to_owned()];
@@ -312,7 +310,7 @@ impl Ssh {
              `ssh-keyscan {node} | ssh-keygen -lf -` prints here; where they are the same,"
         );
         let file = self.config.known_hosts.as_deref();
-        let file = file.map_or_else(String::new, |file| format!(" -f {}", quoted(file)));
+        let file = file.map_or_else(String::new, |file| format!(" -f {}", typed(file)));
         let by_hand =
             format!("`ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume");
         if let Some(keys) = self.own_keys(node) {
@@ -320,7 +318,7 @@ impl Ssh {
                 "it has neither the key known before nor the one it came up with after this run had it \
                  wiped. Has it been provisioned once more? Then {same} `: > {}` and resume: the key it \
                  shows then is taken",
-                quoted(keys.file())
+                typed(keys.file())
             );
         }
         if self.new_keys(node).is_some_and(|keys| keys.is_noted()) {
@@ -331,6 +329,12 @@ impl Ssh {
         }
         format!("a node that has been provisioned anew may have a new key: {same} {by_hand}")
     }
+}
+
+/// A path as it is typed into a shell.
+fn typed(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    shlex::try_quote(&path).map_or_else(|_| path.to_string(), Into::into)
 }
 
 /// ssh's last words without the frame and the alarm around a changed host key.

@@ -82,10 +82,14 @@ impl NewKeys {
         write(&self.newest, "")
     }
 
-    /// It is not wiped after all.
+    /// It is not wiped after all. What it showed before stays good.
     pub(super) fn withdraw(&self) -> PortResult<()> {
         if !self.is_awaited()? {
             return Ok(());
+        }
+        let earlier = keys(&self.earlier)?;
+        if !earlier.is_empty() {
+            return write(&self.newest, &earlier);
         }
         std::fs::remove_file(&self.newest).map_err(|error| failed(&self.newest, "removed", error))
     }
