@@ -171,6 +171,10 @@ impl JournalStore for Unsynced {
         self.inner.truncate(len)
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        self.inner.settle()
+    }
+
     fn check(&mut self) -> io::Result<()> {
         self.inner.check()
     }

@@ -360,6 +360,8 @@ impl Journal {
         if history.unterminated && history.torn_bytes == 0 {
             store.append(b"\n").map_err(io("mended"))?;
         }
+        // What was read is gone by from here on: no power cut may take it back.
+        store.settle().map_err(io("synced"))?;
         let last = history.records.last().cloned();
         Ok((
             Self {

@@ -43,6 +43,14 @@ pub trait JournalStore: Send {
     /// Whatever cutting or syncing gives.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 
+    /// Makes everything stored so far survive a power cut. The life that wrote the last line may have died
+    /// before it was synced, or been told that it was not: then a further sync alone says yes, and the line
+    /// is not on the disk.
+    ///
+    /// # Errors
+    /// Whatever writing or syncing gives, and those of `check`.
+    fn settle(&mut self) -> io::Result<()>;
+
     /// Where it is, for messages.
     fn place(&self) -> String;
 }
@@ -69,11 +77,17 @@ pub trait Medium: Send {
     /// # Errors
     /// [`Overtaken`] where another one stands there, and whatever reading gives.
     fn end(&mut self, path: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)>;
-    /// Makes everything survive a power cut.
+    /// Makes everything survive a power cut; but not what an earlier sync has failed to, unless it is
+    /// written again.
     ///
     /// # Errors
     /// Whatever syncing gives; what is kept is unknown then.
     fn sync(&mut self) -> io::Result<()>;
+    /// Writes the same bytes once more where they stand, `at` bytes from the beginning, and syncs.
+    ///
+    /// # Errors
+    /// Whatever writing or syncing gives.
+    fn again(&mut self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
 impl Medium for File {
@@ -91,17 +105,8 @@ impl Medium for File {
     }
 
     fn end(&mut self, path: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)> {
-        let there = match opened(OpenOptions::new().read(true), path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Overtaken::error("it is gone from its place"));
-            }
-            other => other?,
-        };
-        let (now, ours) = (there.metadata()?, self.metadata()?);
-        if (now.dev(), now.ino()) != (ours.dev(), ours.ino()) {
-            return Err(Overtaken::error("another file stands in its place"));
-        }
-        let len = now.len();
+        let there = anew(self, OpenOptions::new().read(true), path)?;
+        let len = there.metadata()?.len();
         let mut end = vec![0; bytes.min(usize::try_from(len).unwrap_or(bytes))];
         let from = len - end.len() as u64;
         there.read_exact_at(&mut end, from)?;
@@ -110,6 +115,29 @@ impl Medium for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn again(&mut self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        // A file that is open for appending is written to at its end alone.
+        let there = anew(self, OpenOptions::new().write(true), path)?;
+        there.write_all_at(bytes, at)?;
+        there.sync_all()
+    }
+}
+
+/// The same file, opened by its name.
+fn anew(ours: &File, options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let there = match opened(options, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Overtaken::error("it is gone from its place"));
+        }
+        other => other?,
+    };
+    let (now, ours) = (there.metadata()?, ours.metadata()?);
+    if (now.dev(), now.ino()) == (ours.dev(), ours.ino()) {
+        Ok(there)
+    } else {
+        Err(Overtaken::error("another file stands in its place"))
     }
 }
 
@@ -306,6 +334,14 @@ impl<M: Medium> JournalStore for FileStore<M> {
         Ok(())
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        self.check()?;
+        // One append fails in a life, and is its last: no more than one line is not on the disk.
+        let at = self.mark.len - self.mark.line.len() as u64;
+        self.file.again(&self.path, at, &self.mark.line)?;
+        self.check()
+    }
+
     fn place(&self) -> String {
         self.path.display().to_string()
     }
@@ -369,6 +405,10 @@ impl JournalStore for MemoryStore {
         self.held().truncate(len);
         self.left = Mark::of(&self.bytes());
         Ok(())
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        self.check()
     }
 
     fn place(&self) -> String {

@@ -332,6 +332,9 @@ impl JournalStore for Full {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.0.truncate(len)
     }
+    fn settle(&mut self) -> io::Result<()> {
+        self.0.settle()
+    }
     fn place(&self) -> String {
         "full".into()
     }
@@ -434,6 +437,9 @@ impl JournalStore for Taken {
     }
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.0.truncate(len)
+    }
+    fn settle(&mut self) -> io::Result<()> {
+        self.0.settle()
     }
     fn place(&self) -> String {
         "taken".into()

@@ -394,6 +394,10 @@ impl JournalStore for Counted {
         self.inner.truncate(len)
     }
 
+    fn settle(&mut self) -> io::Result<()> {
+        self.inner.settle()
+    }
+
     fn place(&self) -> String {
         self.inner.place()
     }
