@@ -10,6 +10,7 @@ use runbook_core::journal::{Actor, Baseline, Entry, Outcome};
 use runbook_core::machine::{IllegalEntry, Machine, UnitEvent, UnitState, next};
 use runbook_core::names::{NodeName, UnitId};
 use runbook_core::plan::{Action, Check, ManagerEffect, Phase, Unit};
+use runbook_core::world::BootId;
 
 /// Every state with every event: 25 lines, none derived from the code.
 #[test]
@@ -174,6 +175,31 @@ fn in_the_way<'a>(
         .filter(before)
         .find(open)
         .map(|other| &other.id)
+}
+
+/// A later life intends a boot again, and may have seen the effect of the first: its boot id tells nothing.
+#[test]
+fn the_world_before_the_first_intent_is_kept() {
+    let unit = UnitId::new("reprovision/node001/boot").unwrap();
+    let gate = Unit::gate(
+        unit.clone(),
+        Phase::Reprovision,
+        "a gate",
+        "",
+        vec![Check::HeadIsActive],
+    );
+    let mut machine = Machine::new(&[gate]);
+    let before = |boot: &str| Baseline {
+        boot_id: Some(BootId(boot.into())),
+    };
+    for boot in ["first", "second"] {
+        let intent = Entry::Intent {
+            unit: unit.clone(),
+            baseline: before(boot),
+        };
+        machine.apply(&intent).unwrap();
+        assert_eq!(machine.baseline(&unit), Some(&before("first")));
+    }
 }
 
 /// What is asked of a machine, besides who is ready.
