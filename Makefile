@@ -118,11 +118,12 @@ WIDE_TESTS = lib test=machine test=rundir test=halts test=sim
 WIDE = PATH=$$PWD/target/tools/bin:$$PATH $(CARGO) mutants --package runbook-core --all-features --output target/mutants \
   --file 'crates/runbook-core/src/machine.rs' --file 'crates/runbook-core/src/journal/*.rs' \
   --file 'crates/runbook-core/src/run.rs' --file 'crates/runbook-core/src/run/*.rs' \
-  $(WIDE_TESTS:%=--cargo-arg=--%) $(MUTANTS_ARGS)
+  $(WIDE_TESTS:%=--cargo-arg=--%)
 WIDE_SKIPS = --skip many_seeds --skip every_fault
 LONG_TESTS = --skip a_request_to_halt_at_every_await --skip no_halt_leaves_a_fresh_disk_unguarded
 mutants-wide: $(MUTANTS)
-	$(WIDE) -- -- $(WIDE_SKIPS) $(LONG_TESTS) || { [[ $$? = [23] ]] && $(WIDE) --iterate -- -- $(WIDE_SKIPS); }
+	$(WIDE) $(MUTANTS_ARGS) -- -- $(WIDE_SKIPS) $(LONG_TESTS) || \
+	  { [[ $$? = [23] ]] && $(WIDE) $(filter-out --iterate,$(MUTANTS_ARGS)) --iterate -- -- $(WIDE_SKIPS); }
 
 $(MUTANTS):
 	$(CARGO) install cargo-mutants --version $(MUTANTS_VERSION) --locked --root target/tools --target-dir target/tools/build

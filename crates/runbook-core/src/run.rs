@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-pub use failure::HEAD_CHANGED;
+pub use failure::{HEAD_CHANGED, plan_anew};
 use head::Head;
 use unit::{Came, drive};
 

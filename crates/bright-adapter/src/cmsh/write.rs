@@ -53,14 +53,16 @@ impl Cmsh {
                 self.confirm(node, effect).await
             }
             ManagerEffect::SetNextInstallMode { node, mode } => {
+                let full = *mode == Some(InstallMode::Full);
                 // From then on any boot wipes it, also one that nobody asked for.
-                if *mode == Some(InstallMode::Full) {
-                    self.tell_of_wipe(node).await?;
-                    return self.write_and_read(effect).await;
+                if let Some(shell) = self.told.as_ref().filter(|_| full) {
+                    shell.expect_new_key(node).await?;
                 }
                 self.write_and_read(effect).await?;
-                let told = self.told.as_ref();
-                told.map_or(Ok(()), |shell| shell.expect_no_new_key(node))
+                match &self.told {
+                    Some(shell) if !full => shell.expect_no_new_key(node),
+                    _ => Ok(()),
+                }
             }
             ManagerEffect::SetDatanode { .. } | ManagerEffect::SetCategoryDatanode { .. } => {
                 self.write_and_read(effect).await
@@ -70,21 +72,14 @@ impl Cmsh {
 
     /// A node that is about to be wiped may come back with another host key.
     async fn expect_new_key(&self, node: &NodeName) -> PortResult<()> {
-        if self.told.is_none() {
+        let Some(shell) = &self.told else {
             return Ok(());
-        }
+        };
         let next = self.device_row(node).await?.next_install_mode()?;
         if next == Some(InstallMode::Full) {
-            self.tell_of_wipe(node).await?;
+            shell.expect_new_key(node).await?;
         }
         Ok(())
-    }
-
-    async fn tell_of_wipe(&self, node: &NodeName) -> PortResult<()> {
-        match &self.told {
-            Some(shell) => shell.expect_new_key(node).await,
-            None => Ok(()),
-        }
     }
 
     /// Those of the nodes that the overlay lists, or those that it does not.

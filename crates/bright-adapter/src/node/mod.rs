@@ -13,6 +13,7 @@ use runbook_core::names::{AbsPath, NodeName, Owner, ServiceName};
 use runbook_core::plan::{Command, NodeEffect};
 use runbook_core::platform::ApiServer;
 use runbook_core::ports::{Node, OLD_DATA_GONE, Output, PortResult, Shell};
+use runbook_core::run::plan_anew;
 use runbook_core::world::{BootId, Room, SeenSnapshot, ServiceState, SpoolState, TreeState};
 
 use self::questions::Read;
@@ -224,9 +225,8 @@ fn refused(effect: &NodeEffect, status: i32) -> (&'static str, String) {
             codes::NODE_CONFLICT,
             format!(
                 "the old data has gone from {node} since the plan was made. Where somebody has moved it, put it \
-                 back to {spool} and resume. Where it went with its disk, resuming does not help: \
-                 `restore-runbook abandon {run} --reason TEXT`, and make a new plan, whose spec says \
-                 `allow: {{guards: {{{run}: \"<reason>\"}}}}`"
+                 back to {spool} and resume. Where it went with its disk, {}",
+                plan_anew(*run)
             ),
         ),
         NodeEffect::ReturnSpool { aside, .. } if status == scripts::NOTHING_THERE => (

@@ -51,11 +51,19 @@ pub(super) fn unsafe_now(finding: &Finding, phase: Phase, run: RunId) -> Failure
     if matches!(phase, Phase::Restore | Phase::Chown | Phase::Reassign) {
         let _ = write!(
             hint,
-            ". Where a node has lost its disk once more, resuming does not help: `restore-runbook abandon {run} --reason TEXT`, and make a new plan, whose spec says `allow: {{guards: {{{run}: \"<reason>\"}}}}`"
+            ". Where a node has lost its disk once more, {}",
+            plan_anew(run)
         );
     }
     let seen = format!("it is not safe to go on: {}", finding.seen());
     failure("not-safe", seen, &hint)
+}
+
+/// The way on from a run that has none of its own, for a hint.
+pub fn plan_anew(run: RunId) -> String {
+    format!(
+        "resuming does not help: `restore-runbook abandon {run} --reason TEXT`, and make a new plan, whose spec says `allow: {{guards: {{{run}: \"<reason>\"}}}}`"
+    )
 }
 
 pub(super) fn in_the_way(seen: String) -> Failure {
