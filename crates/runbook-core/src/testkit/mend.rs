@@ -28,8 +28,11 @@ impl World {
     /// is off. Never starts an etcd, never gives the role to a member before every member is armed.
     pub fn mend(&self) {
         let mut state = self.state();
-        for at in 0..state.nodes.len() {
-            if state.mend(at) {
+        // Every disk before any role: what becomes of a role hangs on whether every member is armed.
+        let nodes = 0..state.nodes.len();
+        let mended: Vec<bool> = nodes.map(|at| state.mend_disk(at)).collect();
+        for (at, disk) in mended.into_iter().enumerate() {
+            if state.mend_node(at) || disk {
                 state.log(Some(at), Effect::Mended);
             }
         }
@@ -37,35 +40,48 @@ impl World {
 }
 
 impl State {
+    /// Whether an etcd had made its own data, and lost it again.
+    fn mend_disk(&mut self, at: usize) -> bool {
+        let scar = self.scars.of(at);
+        self.nodes[at].snapshot = Sight::Shared;
+        let emptied = self.mend_empty(at);
+        self.mend_spool(at, &scar);
+        emptied
+    }
+
     /// Whether there was anything to put right.
-    fn mend(&mut self, at: usize) -> bool {
+    fn mend_node(&mut self, at: usize) -> bool {
         let scar = self.scars.of(at);
         *self.scars.at(at) = scar.lasting();
-        self.nodes[at].snapshot = Sight::Shared;
-        let emptied = self.mend_role_and_etcd(at, &scar);
+        self.mend_role(at, &scar);
         self.mend_flags(at, &scar);
-        self.mend_spool(at, &scar);
-        if scar.role_taken && self.all_armed() {
-            self.records.overlay.insert(self.nodes[at].name.clone());
+        self.bring_up(at) || scar != scar.lasting()
+    }
+
+    /// Takes away a role that was given by hand, and gives back one that was taken. With every member armed
+    /// one given by hand is no harm, and the run may count on it.
+    fn mend_role(&mut self, at: usize, scar: &Scar) {
+        let name = self.nodes[at].name.clone();
+        if !self.all_armed() {
+            if scar.role_by_hand {
+                self.nodes[at].etcd = Etcd::Stopped;
+                if self.records.overlay.remove(&name) {
+                    self.remember();
+                }
+            }
+        } else if scar.role_taken {
+            self.records.overlay.insert(name);
             let epoch = self.nodes[at].epoch;
             self.after(500, 8_000, Happening::Reconcile(at, epoch));
         }
-        self.bring_up(at) || emptied || scar != scar.lasting()
     }
 
-    /// Takes away a role that was given by hand, and what an etcd has made for itself on an empty disk.
-    fn mend_role_and_etcd(&mut self, at: usize, scar: &Scar) -> bool {
-        // With every member armed it is no harm, and the run may count on it.
-        let by_hand = scar.role_by_hand && !self.all_armed();
-        if by_hand && self.records.overlay.remove(&self.nodes[at].name) {
-            self.remember();
-        }
+    /// Takes away what an etcd has made for itself on an empty disk.
+    fn mend_empty(&mut self, at: usize) -> bool {
         let spool = self.setup.spool.clone();
         let empty = self.began_empty(at) && !self.scars.found_empty.contains(&at);
-        if empty || by_hand {
-            self.nodes[at].etcd = Etcd::Stopped;
-        }
         if empty {
+            self.nodes[at].etcd = Etcd::Stopped;
             self.nodes[at].disk.remove(&spool);
         }
         empty
