@@ -288,7 +288,7 @@ fn every_entry() {
         // The first one is the file system's own directory.
         let small = Small::over(&dir, 1 + refused);
         match begin() {
-            Ok(begun) => break (small, begun),
+            Ok(all) => break (small, all),
             Err(error) => assert_eq!(error.code(), "state-io", "{error}"),
         }
         let there = StateDir::existing(&root).unwrap();

@@ -377,7 +377,8 @@ impl StateDir {
     }
 }
 
-#[cfg(all(test, feature = "testkit"))]
+#[cfg(test)]
+#[cfg(feature = "testkit")]
 mod synced;
 #[cfg(test)]
 mod tests;
