@@ -203,15 +203,13 @@ fn a_second_operator() {
     let mut life = cluster.start_run(&digest);
     until("the run begins", || !cluster.entries("intent").is_empty());
     // While it works, and while it lies open after a kill.
-    cluster
-        .tool(&["run", "--plan", "/root/plan.json", "--approve", &digest])
-        .refused("run-");
-    cluster.tool(&["resume", "--yes"]).refused("run-");
+    let again = ["run", "--plan", "/root/plan.json", "--approve", &digest];
+    cluster.tool(&again).refused("run-locked");
+    cluster.tool(&["resume", "--yes"]).refused("run-locked");
+    assert!(life.try_wait().expect("wait").is_none(), "it still works");
     life.kill().expect("kill");
     life.wait().expect("wait");
-    cluster
-        .tool(&["run", "--plan", "/root/plan.json", "--approve", &digest])
-        .refused("run-");
+    cluster.tool(&again).refused("run-open");
     cluster.resume().done();
     cluster.everything_is_back();
 }

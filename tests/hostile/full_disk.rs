@@ -2,27 +2,30 @@
 //! said, and with room again it goes on.
 //!
 //! The limit of a file's size stands for the disk; a process that ignores its signal gets an error from
-//! `write`. An error of every append and sync of a journal is swept in the core's own tests
+//! `write`. For new entries of directories it is a file system with room for few of them. An error of every append and sync of a journal is swept in the core's own tests
 //! (`a_journal_torn_at_every_append`), one of `commands.log` in `command_log.rs`, and one of a backup in
 //! etcd-adapter's.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use bright_adapter::{Ssh, SshConfig};
+use bright_adapter::{HostKeys, Ssh, SshConfig};
+use runbook_core::error::AdapterError;
 use runbook_core::event::NoEvents;
-use runbook_core::journal::{JournalStore, MemoryStore};
+use runbook_core::journal::{JournalStore, MemoryStore, Outcome};
 use runbook_core::names::NodeName;
-use runbook_core::ports::NoLog;
+use runbook_core::plan::SealedPlan;
+use runbook_core::ports::{NoLog, Shell as _};
 use runbook_core::run::{Run, RunEnd};
-use runbook_core::rundir::{StateDir, write_atomically};
+use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir, StateError, write_atomically};
 use runbook_core::testkit::{World, actor, run_id};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::judges::now;
 use crate::private::{child, given_directory};
 
 /// No file of this process grows beyond this; none is no limit.
@@ -66,26 +69,46 @@ fn every_write() {
         assert_eq!(refused.unwrap_err().code(), "state-io");
         assert!(state.runs().unwrap().is_empty());
     }
-    let (run_dir, mut store) = state.create_run(&lock, &plan).unwrap();
+    let (run_dir, store) = state.create_run(&lock, &plan).unwrap();
+
+    drop(store);
+    a_run_to_its_end(&world, &plan, &run_dir);
+    closing(&state, &lock);
+
+    // A run that is given up.
+    fs::remove_file(run_dir.path().join("journal.jsonl")).unwrap();
+    let at = jiff::Timestamp::now();
+    let refused = full(3, || run_dir.give_up(&lock, at, actor(), "lost"));
+    assert_eq!(refused.unwrap_err().code(), "state-io");
+    assert_eq!(
+        state.open_runs().unwrap().len(),
+        1,
+        "it still counts as open"
+    );
+    run_dir.give_up(&lock, at, actor(), "lost").unwrap();
+    host_keys(&dir);
+}
+
+/// A run that meets a full disk in every life, at its beginning and in the middle.
+fn a_run_to_its_end(world: &World, plan: &SealedPlan, run_dir: &RunDir) {
+    let ports = world.ports();
+    let journal = run_dir.path().join("journal.jsonl");
+    let store = || Box::new(run_dir.store().unwrap());
 
     // The first record of a run.
-    let ports = world.ports();
-    let refused = full(10, || {
-        Run::begin(&plan, &ports, Box::new(store), actor()).map(drop)
-    });
+    let refused = full(10, || Run::begin(plan, &ports, store(), actor()).map(drop));
     assert_eq!(refused.unwrap_err().code(), "journal-io");
     assert!(world.log().is_empty());
-    fs::write(run_dir.path().join("journal.jsonl"), "").unwrap();
-    store = run_dir.store().unwrap();
+    fs::write(&journal, "").unwrap();
 
     // Any later one, in the middle of its line: the run stops there, and a later life goes on.
-    let journal = run_dir.path().join("journal.jsonl");
     let mut life = 0;
     loop {
         let opened = if life == 0 {
-            Run::begin(&plan, &ports, Box::new(store), actor())
+            Run::begin(plan, &ports, store(), actor())
         } else {
-            Run::resume(&plan, &ports, Box::new(store), actor())
+            nothing_is_resumed(world, plan, run_dir);
+            Run::resume(plan, &ports, store(), actor())
         };
         let run = opened.unwrap();
         let room = journal.metadata().unwrap().len() + 2000 + 37 * life;
@@ -102,37 +125,224 @@ fn every_write() {
             }
         }
         assert!(life < 200, "it goes on");
-        store = run_dir.store().unwrap();
     }
     assert!(life > 5, "{life} lives");
     world.restored().unwrap();
     world.verdict().unwrap();
     world.repeated().unwrap();
+}
 
-    // A run that is given up, and the note of a node that is wiped next.
-    fs::remove_file(&journal).unwrap();
-    let at = jiff::Timestamp::now();
-    let refused = full(3, || run_dir.give_up(&lock, at, actor(), "lost"));
-    assert_eq!(refused.unwrap_err().code(), "state-io");
+/// No room for the record that a life begins with, nor for the line feed that the last one lacks.
+fn nothing_is_resumed(world: &World, plan: &SealedPlan, run_dir: &RunDir) {
+    let (ports, happened) = (world.ports(), world.log().len());
+    let journal = run_dir.path().join("journal.jsonl");
+    let bytes = fs::read(&journal).unwrap();
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let refused = |bytes: usize| {
+        let store = Box::new(run_dir.store().unwrap());
+        let resumed = full(bytes as u64, || {
+            Run::resume(plan, &ports, store, actor()).map(drop)
+        });
+        let error = resumed.unwrap_err();
+        assert_eq!(error.code(), "journal-io");
+        error.to_string()
+    };
+    assert!(refused(whole + 3).ends_with("cannot be written"));
+    fs::write(&journal, &bytes[..whole - 1]).unwrap();
+    assert!(refused(whole - 1).ends_with("cannot be mended"));
+    assert_eq!(world.log().len(), happened);
+}
+
+/// The record that ends a run.
+fn closing(state: &StateDir, lock: &ClusterLock) {
+    let world = World::of(1).build();
+    let plan = world.plan(run_id(2)).unwrap();
+    let (run_dir, store) = state.create_run(lock, &plan).unwrap();
+    Run::begin(&plan, &world.ports(), Box::new(store), actor()).unwrap();
+    let room = run_dir.path().join("journal.jsonl").metadata().unwrap();
+    let close = || {
+        let outcome = Outcome::Abandoned("looked at".into());
+        run_dir.close(jiff::Timestamp::now(), outcome)
+    };
     assert_eq!(
-        state.open_runs().unwrap().len(),
-        1,
-        "it still counts as open"
+        full(room.len() + 3, close).unwrap_err().code(),
+        "journal-io"
     );
-    run_dir.give_up(&lock, at, actor(), "lost").unwrap();
+    assert!(matches!(run_dir.standing(), Standing::Open(_)));
+    close().unwrap();
+    assert!(matches!(run_dir.standing(), Standing::Over(..)));
+}
+
+/// What a run notes of the keys of a node that it has wiped: that a new one is awaited, the new one, that
+/// none is awaited any more. What was known before is not lost.
+fn host_keys(dir: &Path) {
+    let run = dir.join("known_hosts");
+    let file = dir.join("known_hosts.node001");
+    let kept = || fs::read_to_string(&file).unwrap_or_default();
+    // Of the node's keys root's own known hosts have none.
+    let script = "case \"$*\" in\n\
+        *Checking=accept-new*) f=${*#*UserKnownHostsFile=\\\"}; echo 'node001 ssh-ed25519 x' >\"${f%%\\\"*}\";;\n\
+        *known_hosts.node001*) ;;\n\
+        *) echo 'Host key verification failed.' >&2; exit 255;; esac";
     let mut config = SshConfig::default();
-    config.run_known_hosts = Some(dir.join("known_hosts"));
+    config.program = program(dir, script);
+    config.host_keys = HostKeys::ReplaceAfterWipe;
+    config.run_known_hosts = Some(run);
     let ssh = Ssh::new(config, Arc::new(NoLog)).unwrap();
     let node = NodeName::new("node001").unwrap();
-    let refused = full(3, || now(ssh.expect_new_key(&node)));
-    assert_eq!(refused.unwrap_err().code, "ssh-known-hosts");
-    now(ssh.expect_new_key(&node)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let expect = || runtime.block_on(ssh.expect_new_key(&node));
+    let meet = || {
+        let said = runtime.block_on(ssh.query(&node, &["true".to_owned()]));
+        said.map(drop)
+    };
+    let lost = |done: Result<(), AdapterError>, before: &str| {
+        let error = done.unwrap_err();
+        assert_eq!(error.code, "ssh-known-hosts");
+        assert!(error.what.ends_with("cannot be written"), "{error}");
+        assert_eq!(kept(), before);
+    };
+
+    lost(full(3, expect), "");
+    expect().unwrap();
+    let awaited = kept();
+    // Room for the key that ssh writes, and not for keeping it.
+    lost(full(50, meet), &awaited);
+    meet().unwrap();
+    let known = kept();
+    assert!(known.ends_with("\nnode001 ssh-ed25519 x\n"), "{known}");
+    // Room for the note, and not for what was known.
+    lost(full(awaited.len() as u64, expect), &known);
+    expect().unwrap();
+    assert_eq!(kept(), awaited);
+    lost(full(50, || ssh.expect_no_new_key(&node)), &awaited);
+    ssh.expect_no_new_key(&node).unwrap();
+    assert_eq!(kept(), known);
+}
+
+fn program(dir: &Path, script: &str) -> PathBuf {
+    let path = dir.join("ssh");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path
 }
 
 #[test]
 fn a_full_disk_is_told_at_every_write() {
     let dir = tempfile::tempdir().unwrap();
-    child("trap '' XFSZ", "full_disk::every_write", dir.path());
+    child("trap '' XFSZ; exec", "full_disk::every_write", dir.path());
+}
+
+/// A file system of its own over the test's directory, with room for so many files, directories and links.
+struct Small(PathBuf);
+
+impl Small {
+    fn over(dir: &Path, entries: u64) -> Self {
+        let small = Self(dir.into());
+        small.mount(&format!("nr_inodes={entries},mode=0700"));
+        small
+    }
+
+    fn mount(&self, options: &str) {
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", options, "none"])
+            .arg(&self.0);
+        assert!(mount.status().unwrap().success(), "{options}");
+    }
+
+    /// From now on there is room for so many more.
+    fn room(&self, entries: u64) {
+        let now = rustix::fs::statvfs(&self.0).unwrap();
+        let all = now.f_files - now.f_ffree + entries;
+        self.mount(&format!("remount,nr_inodes={all}"));
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        Command::new("umount").arg(&self.0).status().ok();
+    }
+}
+
+#[test]
+#[ignore = "run by a_full_disk_is_told_at_every_new_entry"]
+fn every_entry() {
+    let dir = given_directory();
+    let root = dir.join("deep/state");
+    let world = World::of(1).build();
+    let plan = world.plan(run_id(1)).unwrap();
+    let begin = || {
+        let state = StateDir::open(&root)?;
+        let lock = state.lock(&plan.cluster, &actor())?;
+        let (run_dir, store) = state.create_run(&lock, &plan)?;
+        Ok::<_, StateError>((state, lock, run_dir, store))
+    };
+
+    // From the state directory's to the journal's: what is there behind a refusal is no run.
+    let mut refused = 0;
+    let (small, (state, lock, run_dir, store)) = loop {
+        // The first one is the file system's own directory.
+        let small = Small::over(&dir, 1 + refused);
+        match begin() {
+            Ok(all) => break (small, all),
+            Err(error) => assert_eq!(error.code(), "state-io", "{error}"),
+        }
+        let there = StateDir::existing(&root).unwrap();
+        assert!(there.is_none_or(|state| state.runs().unwrap().is_empty()));
+        small.room(20);
+        begin().unwrap();
+        refused += 1;
+    };
+    assert!(refused >= 10, "{refused}");
+
+    // A plan that is begun again: the old journal is not lost.
+    let journal = run_dir.path().join("journal.jsonl");
+    Run::begin(&plan, &world.ports(), Box::new(store), actor()).unwrap();
+    let at = jiff::Timestamp::now();
+    run_dir
+        .close(at, Outcome::Abandoned("refused".into()))
+        .unwrap();
+    let old = fs::read(&journal).unwrap();
+    // A second name of it, and a draft of the empty one.
+    for room in 0..2 {
+        small.room(room);
+        let refused = state.create_run(&lock, &plan).map(drop);
+        assert_eq!(refused.unwrap_err().code(), "state-io");
+        assert_eq!(fs::read(&journal).unwrap(), old);
+        assert!(matches!(run_dir.standing(), Standing::Over(..)));
+    }
+    small.room(2);
+    state.create_run(&lock, &plan).unwrap();
+    assert!(matches!(run_dir.standing(), Standing::NeverBegan));
+
+    // A damaged journal that is set aside, and no room to say so.
+    fs::write(&journal, "{}\n{}\n").unwrap();
+    small.room(0);
+    let refused = run_dir.give_up(&lock, at, actor(), "lost");
+    assert_eq!(refused.unwrap_err().code(), "state-io");
+    assert_eq!(state.open_runs().unwrap().len(), 1);
+    small.room(2);
+    run_dir.give_up(&lock, at, actor(), "lost").unwrap();
+    assert!(matches!(run_dir.standing(), Standing::GivenUp(_)));
+}
+
+/// Directories, links and the names of files need room as well.
+#[test]
+fn a_full_disk_is_told_at_every_new_entry() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can mount a small file system; `make test` runs this as root.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    child(
+        "exec unshare --mount --propagation private --",
+        "full_disk::every_entry",
+        dir.path(),
+    );
 }
 
 /// Writes all of a line, and fails to sync it at one moment.

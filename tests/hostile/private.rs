@@ -16,9 +16,10 @@ use runbook_core::testkit::{World, actor, run_id};
 
 use crate::judges::now;
 
-/// Runs one of this file's ignored tests in a process of its own, with a directory of the caller's.
+/// Runs one of the ignored tests in a process of its own, with a directory of the caller's; `before` ends
+/// with what executes it.
 pub(crate) fn child(before: &str, test: &str, dir: &Path) {
-    let script = format!("{before}; exec \"$0\" --exact {test} --ignored --nocapture");
+    let script = format!("{before} \"$0\" --exact {test} --ignored --nocapture");
     let done = Command::new("/bin/sh")
         .args(["-c", &script])
         .arg(std::env::current_exe().unwrap())
@@ -81,7 +82,7 @@ fn walk(dir: &Path, each: &mut dyn FnMut(&Path, &fs::Metadata)) {
 fn everything_is_private_whatever_the_umask() {
     for umask in ["0", "022", "077"] {
         let dir = tempfile::tempdir().unwrap();
-        let before = format!("umask {umask}");
+        let before = format!("umask {umask}; exec");
         child(&before, "private::everything_that_is_written", dir.path());
         let mut seen = 0;
         walk(dir.path(), &mut |path, about| {

@@ -11,8 +11,8 @@
 //! A run's directory comes into being whole, by one rename: plan and journal are in it from its first
 //! moment, so that a journal that is missing later was lost.
 //!
-//! Directories are `0700`, files `0600`, and every entry above a journal is synced before the
-//! journal's first record. Whatever others could have changed is refused, not read.
+//! Directories are `0700`, files `0600`, and in each life every entry above a journal is synced before a
+//! record is written, whichever life made it. Whatever others could have changed is refused, not read.
 
 mod files;
 mod lock;
@@ -25,7 +25,10 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::files::{entries, make_directory, open_private, trusted_directory, trusted_place};
+use self::files::{
+    entries, make_directories, make_directory, open_private, sync_place, trusted_directory,
+    trusted_place,
+};
 pub use self::files::{read_private, write_atomically};
 pub use self::lock::{ClusterLock, Holder, LockNote};
 use self::lock::{held_by, read_note};
@@ -232,8 +235,9 @@ impl StateDir {
     /// [`StateError`] when it cannot be made, or when others could have changed it.
     pub fn open(root: &Path) -> Result<Self> {
         let root = &named(root);
-        make_directory(root)?;
+        make_directories(root)?;
         trusted_place(root)?;
+        sync_place(root)?;
         Ok(Self { root: root.into() })
     }
 
@@ -286,8 +290,11 @@ impl StateDir {
     /// # Errors
     /// When the lock cannot be read.
     pub fn holder(&self, cluster: &ClusterLabel) -> Result<Option<Holder>> {
-        let path = self.root.join(cluster.as_str()).join("lock");
-        let mut file = match open_private(&path, File::options().read(true)) {
+        let dir = self.root.join(cluster.as_str());
+        let path = dir.join("lock");
+        let opened =
+            trusted_directory(&dir).and_then(|()| open_private(&path, File::options().read(true)));
+        let mut file = match opened {
             Ok(file) => file,
             Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
@@ -339,11 +346,14 @@ impl StateDir {
             let Ok(cluster) = ClusterLabel::new(cluster) else {
                 continue;
             };
-            let dir = self.root.join(cluster.as_str()).join("runs");
-            if !dir.exists() {
-                continue;
+            let above = self.root.join(cluster.as_str());
+            let dir = above.join("runs");
+            match fs::symlink_metadata(&dir).map_err(|error| error.kind()) {
+                // Nothing of ours, or a cluster that was locked and never worked on.
+                Err(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+                // What cannot be looked at is no reason to say that there is no run.
+                _ => trusted_directory(&above).and_then(|()| trusted_directory(&dir))?,
             }
-            trusted_directory(&dir)?;
             for name in entries(&dir)? {
                 let Ok(run) = RunId::parse(&name) else {
                     continue;
@@ -367,5 +377,8 @@ impl StateDir {
     }
 }
 
+#[cfg(test)]
+#[cfg(feature = "testkit")]
+mod synced;
 #[cfg(test)]
 mod tests;

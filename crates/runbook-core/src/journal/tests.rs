@@ -454,3 +454,25 @@ fn who_was_overtaken_says_by_whom_and_stops() {
         assert_eq!(ours.still_ours().unwrap_err().code(), "journal-poisoned");
     }
 }
+
+/// The kernel's own files take bytes and cannot be synced: its refusal tells that it was asked.
+#[test]
+fn what_a_file_is_given_is_synced() {
+    let kernels = |path: &str| {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        (file, std::path::Path::new(path).to_owned())
+    };
+    let (mut name, _) = kernels("/proc/thread-self/comm");
+    let (mut score, path) = kernels("/proc/self/oom_score_adj");
+    let same = std::fs::read(&path).unwrap();
+    let tried = [
+        Medium::sync(&mut name),
+        name.cut(0),
+        score.again(&path, 0, &same),
+        sync_directory(&path),
+    ];
+    let invalid = rustix::io::Errno::INVAL.raw_os_error();
+    for (at, tried) in tried.into_iter().enumerate() {
+        assert_eq!(tried.unwrap_err().raw_os_error(), Some(invalid), "{at}");
+    }
+}

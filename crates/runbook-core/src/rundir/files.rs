@@ -20,14 +20,40 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes a directory, `0700`, and syncs its entry; one that is there must be trusted.
-pub(super) fn make_directory(path: &Path) -> Result<()> {
+/// Makes a directory, `0700`, and what is missing above it; one that is there must be trusted.
+pub(super) fn make_directories(path: &Path) -> Result<()> {
     if fs::symlink_metadata(path).is_err() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(StateError::io(path, "made"))?;
-        sync_directory(path).map_err(StateError::io(path, "synced"))?;
     }
     trusted_directory(path)
+}
+
+/// The same, and syncs its entry; also that of one that is there: whoever made it may have died before.
+pub(super) fn make_directory(path: &Path) -> Result<()> {
+    make_directories(path)?;
+    sync_entry(path)
+}
+
+/// Makes the name of a file or directory survive a power cut.
+pub(super) fn sync_entry(path: &Path) -> Result<()> {
+    sync_directory(path).map_err(StateError::io(path, "synced"))
+}
+
+/// Syncs the entries of a directory and of all above it, up to where their file system is mounted.
+pub(super) fn sync_place(path: &Path) -> Result<()> {
+    let real = fs::canonicalize(path).map_err(StateError::io(path, "read"))?;
+    let device = |dir: &Path| {
+        let found = fs::symlink_metadata(dir).map_err(StateError::io(dir, "read"));
+        found.map(|found| found.dev())
+    };
+    for (dir, above) in real.ancestors().zip(real.ancestors().skip(1)) {
+        if device(dir)? != device(above)? {
+            break;
+        }
+        sync_entry(dir)?;
+    }
+    Ok(())
 }
 
 pub(super) fn trusted_directory(path: &Path) -> Result<()> {
@@ -154,6 +180,11 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    fill(&mut file, bytes)
+}
+
+/// Writes the bytes, and makes them survive a power cut; over NFS other hosts see them from then on.
+pub(super) fn fill(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::files::open_private;
+use super::files::{fill, open_private};
 use super::{Result, StateError};
 use crate::journal::Actor;
 use crate::names::ClusterLabel;
@@ -63,7 +63,7 @@ impl fmt::Display for LockNote {
 /// How often a lock is tried for: whoever only looks holds it for a moment.
 const LOCK_TRIES: u32 = 5;
 
-/// Opens a lock file, takes it, and writes down whose it is.
+/// Opens a lock file, takes it, and writes down whose it is, for other hosts to read as well.
 pub(super) fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -74,7 +74,7 @@ pub(super) fn held_by(path: &Path, cluster: &ClusterLabel, by: &Actor) -> Result
     let written = file
         .set_len(0)
         .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(&holder));
+        .and_then(|()| fill(&mut file, &holder));
     written.map_err(StateError::io(path, "written"))?;
     Ok(file)
 }

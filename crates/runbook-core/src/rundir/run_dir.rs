@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{make_directory, read_own, trusted, trusted_directory, write_atomically};
-use super::{ClusterLock, Result, StateError};
-use crate::journal::{
-    Actor, Entry, FileStore, History, Journal, JournalError, Outcome, peek, sync_directory,
+use super::files::{
+    make_directory, read_own, sync_entry, trusted, trusted_directory, write_atomically,
 };
+use super::{ClusterLock, Result, StateError};
+use crate::journal::{Actor, Entry, FileStore, History, Journal, JournalError, Outcome, peek};
 use crate::names::{ClusterLabel, RunId};
 use crate::plan::{PLAN_LIMIT_BYTES, PlanError, SealedPlan};
 
@@ -178,14 +178,18 @@ impl RunDir {
         let path = self.path.join(JOURNAL);
         let file = fs::symlink_metadata(&path).map_err(StateError::io(&path, "read"))?;
         trusted(&path, &file)?;
-        FileStore::open(&path).map_err(|error| match error.kind() {
+        let store = FileStore::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => StateError::Locked {
                 cluster: self.cluster.clone(),
                 holder: None,
                 elsewhere: false,
             },
             _ => StateError::io(&path, "opened")(error),
-        })
+        })?;
+        // Before anything is written to it, and in each life: the one that made it may have died before.
+        sync_entry(&path)?;
+        sync_entry(&self.path)?;
+        Ok(store)
     }
 
     /// Ends the run for good, as undone or abandoned, without this build having to know its plan.
@@ -255,9 +259,8 @@ impl RunDir {
         make_directory(&draft)?;
         write_atomically(&draft.join(PLAN), plan.bytes(), false)?;
         write_atomically(&draft.join(JOURNAL), b"", false)?;
-        fs::rename(&draft, &self.path)
-            .and_then(|()| sync_directory(&self.path))
-            .map_err(StateError::io(&self.path, "made"))
+        // Its entry is synced with the journal's, in `store`.
+        fs::rename(&draft, &self.path).map_err(StateError::io(&self.path, "made"))
     }
 
     pub(super) fn clear_for_another_start(&self, plan: &SealedPlan) -> Result<()> {
@@ -275,9 +278,8 @@ impl RunDir {
         let commands = self.path.join(COMMANDS);
         if fs::symlink_metadata(&commands).is_ok() {
             let aside = self.free_name("commands", "log")?;
-            fs::rename(&commands, &aside)
-                .and_then(|()| sync_directory(&aside))
-                .map_err(StateError::io(&commands, "set aside"))?;
+            fs::rename(&commands, &aside).map_err(StateError::io(&commands, "set aside"))?;
+            sync_entry(&aside)?;
         }
         // The old journal gets a second name before an empty one takes its place: at no moment is
         // there none.

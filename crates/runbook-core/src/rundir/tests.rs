@@ -2,11 +2,11 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-fn label() -> ClusterLabel {
+pub(super) fn label() -> ClusterLabel {
     ClusterLabel::new("default").unwrap()
 }
 
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor {
         tool: "test 0".into(),
         host: "head1".into(),
@@ -38,6 +38,75 @@ fn a_cluster_is_held_by_one_and_says_by_whom() {
     assert!(note.boot_id.is_some() && note.since.is_some(), "{note:?}");
     drop(lock);
     assert!(state.lock(&label(), &actor()).is_ok());
+}
+
+/// Two labels may mean the same nodes.
+#[test]
+fn one_works_at_a_time_whatever_the_label() {
+    let (_dir, state) = place();
+    let other = ClusterLabel::new("other").unwrap();
+    let lock = state.lock(&label(), &actor()).unwrap();
+    assert_eq!(
+        state.lock(&other, &actor()).unwrap_err().code(),
+        "run-locked"
+    );
+    // With that lock removed by hand, each cluster still has its own.
+    fs::remove_file(state.path().join(".lock")).unwrap();
+    assert_eq!(
+        state.lock(&label(), &actor()).unwrap_err().code(),
+        "run-locked"
+    );
+    drop(lock);
+    assert!(state.lock(&other, &actor()).is_ok());
+}
+
+#[test]
+fn a_lock_of_the_other_head_may_outlive_it() {
+    let (_dir, state) = place();
+    let _lock = state.lock(&label(), &actor()).unwrap();
+    let other = Actor {
+        host: "head2".into(),
+        ..actor()
+    };
+    let hint = |by| state.lock(&label(), by).unwrap_err().hint().unwrap();
+    let theirs = hint(&other);
+    assert!(
+        theirs.contains("If head1 is off or was fenced, its lock ends with its lease"),
+        "{theirs}"
+    );
+    let own = hint(&actor());
+    assert!(own.contains("the lock ends with its process"), "{own}");
+}
+
+/// A link in a cluster's place leads to runs of somebody else's.
+#[test]
+fn a_cluster_that_is_a_link_is_refused() {
+    let (dir, state) = place();
+    let elsewhere = dir.path().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("runs")).unwrap();
+    fs::write(elsewhere.join("lock"), "").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, state.path().join("default")).unwrap();
+    let errors = [
+        state.runs().unwrap_err(),
+        state.open_runs().unwrap_err(),
+        state.holder(&label()).unwrap_err(),
+        state.lock(&label(), &actor()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.code(), "state-unsafe", "{error}");
+    }
+}
+
+/// "There is no run" is not said of what cannot be looked at.
+#[test]
+fn runs_that_are_not_where_they_were_are_not_passed_over() {
+    let (_dir, state) = place();
+    fs::write(state.path().join("notes"), "").unwrap();
+    let cluster = state.path().join("default");
+    fs::create_dir(&cluster).unwrap();
+    assert!(state.runs().unwrap().is_empty());
+    std::os::unix::fs::symlink("/nowhere", cluster.join("runs")).unwrap();
+    assert_eq!(state.runs().unwrap_err().code(), "state-unsafe");
 }
 
 #[test]
