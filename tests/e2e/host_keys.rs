@@ -4,13 +4,14 @@
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bright_adapter::{HostKeys, Ssh, SshConfig};
+use bright_adapter::{AcceptedKeys, HostKeys, Ssh, SshConfig};
 use lab::{HostKeyAfterWipe, LabOptions};
 use runbook_core::error::AdapterError;
 use runbook_core::names::NodeName;
@@ -114,12 +115,17 @@ impl Wiped {
 
     /// A life of the run.
     fn life(&self) -> Ssh {
+        self.shell(Some(self.path("run of today")))
+    }
+
+    /// What asks without a run, as a plan does, or with one.
+    fn shell(&self, run: Option<String>) -> Ssh {
         let mut config = SshConfig::default();
         config.config_file = Some(self.path("ssh_config").into());
         config.known_hosts = Some(self.path("known").into());
         config.control_path_dir = Some(self.path("c").into());
         config.host_keys = HostKeys::ReplaceAfterWipe;
-        config.run_known_hosts = Some(self.path("run of today").into());
+        config.run_known_hosts = run.map(Into::into);
         Ssh::new(config, Arc::new(NoLog)).unwrap()
     }
 }
@@ -199,6 +205,29 @@ async fn one_new_key_for_each_wipe() {
     assert_eq!(asked(&next, &node).await.unwrap_err().0, "ssh-host-key");
     fs::write(host.path("run of today.node001"), "").unwrap();
     asked(&next, &node).await.unwrap();
+
+    // The next run knows nothing of it, until what this one says at its end is typed.
+    let plan = host.shell(None);
+    let (code, hint) = asked(&plan, &node).await.unwrap_err();
+    assert_eq!(code, "ssh-host-key");
+    assert!(hint.contains("RUN-DIR/known_hosts.node001 >> "), "{hint}");
+    let keys = AcceptedKeys::of(Path::new(&host.path("run of today")));
+    let keys = keys.unwrap().unwrap();
+    assert_eq!(keys.nodes, [node.clone()]);
+    fs::create_dir(host.path(".ssh")).unwrap();
+    symlink(host.path("known"), host.path(".ssh/known_hosts")).unwrap();
+    let mut typed = Command::new("sh");
+    typed.args(["-c", &keys.taking_over()]);
+    assert!(
+        typed
+            .env("HOME", host.dir.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    asked(&plan, &node).await.unwrap();
+    host.comes_up_with("third");
+    assert_eq!(asked(&plan, &node).await.unwrap_err().0, "ssh-host-key");
 }
 
 /// A key that the site has declared stolen is no new key.

@@ -6,6 +6,7 @@ mod discover;
 mod doctor;
 mod folder;
 mod heads;
+mod host_keys;
 mod life;
 mod meta;
 mod pick;

@@ -237,6 +237,59 @@ fn an_abandoned_run_is_over() {
     );
 }
 
+/// What only the run knows would keep the next one from its nodes.
+#[test]
+fn the_host_keys_that_a_run_has_accepted_are_handed_over() {
+    let head = three();
+    let run = head.planned();
+    let notes = |head: &Head| {
+        let dir = head.newest_run();
+        let note = |name: &str, keys: &str| {
+            let file = dir.join(format!("known_hosts.{name}"));
+            std::fs::write(file, format!("# a note\n{keys}")).unwrap();
+        };
+        note("node003", "node003 ssh-ed25519 new\n");
+        note("node002", "node002 ssh-ed25519 newer\n");
+        note("node002~earlier", "node002 ssh-ed25519 old\n");
+        note("node001", "");
+        dir
+    };
+    let begun = || head.journal().contains("move-spool/node001");
+    assert!(head.killed_when(&run, begun).is_none());
+    let dir = notes(&head);
+    let taken = |said: &str| {
+        let command = said.split('`').find(|word| word.starts_with("grep "));
+        let home = head.dir.path();
+        std::fs::create_dir_all(home.join(".ssh")).unwrap();
+        let known = home.join(".ssh/known_hosts");
+        std::fs::write(&known, "node002 ssh-ed25519 before\n").unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command.unwrap()]).env("HOME", home);
+        assert!(shell.status().unwrap().success(), "{said}");
+        text(&known)
+    };
+    let keys = "node002 ssh-ed25519 before\nnode002 ssh-ed25519 newer\nnode003 ssh-ed25519 new\n";
+    let completed = head.tool("resume --yes");
+    done(&completed);
+    let known = "the new host keys of node002, node003:";
+    assert!(completed.stderr.contains(known), "{}", completed.stderr);
+    assert_eq!(taken(&completed.stderr), keys);
+    assert!(text(&dir.join("known_hosts.node003")).ends_with("new\n"));
+
+    let head = three();
+    assert!(
+        head.killed_when(&head.planned(), || head
+            .journal()
+            .contains("move-spool/node001"))
+            .is_none()
+    );
+    notes(&head);
+    let abandoned = head.tool(&format!("abandon {} --reason test", newest(&head)));
+    done(&abandoned);
+    assert!(abandoned.stderr.contains(known), "{}", abandoned.stderr);
+    assert_eq!(taken(&abandoned.stderr), keys);
+}
+
 /// The id of the newest run.
 fn newest(head: &Head) -> String {
     let dir = head.newest_run();
