@@ -158,6 +158,10 @@ fn a_stale_place_is_refused() {
     assert!(umount.expect("umount").success());
     let args = ["plan", "--spec", SPEC, "--state-dir", SHARED];
     on(&cluster, Head::First, &args).refused("shared-not-mounted");
+    // The snapshot there is from before the failover as well, wherever the runs are kept.
+    let own = on(&cluster, Head::First, &["plan", "--spec", SPEC]).refused("shared-not-mounted");
+    let snapshot = cluster.snapshot.display().to_string();
+    assert!(own.stderr.contains(&snapshot), "{own}");
     // That nothing shows there is not said as if there were nothing.
     let told = "nothing is mounted at /cm/shared here";
     let status = on(&cluster, Head::First, &["status", "--state-dir", SHARED]).done();
