@@ -190,7 +190,7 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "bundle-too-large",
-        "The file is larger than a bundle may be (64 MiB, 256 MiB unpacked).",
+        "The file, or a part of it, is larger than a bundle's may be (64 MiB, also unpacked).",
         "Do not trust it: no cluster's answers are that long.",
     ),
     code(
