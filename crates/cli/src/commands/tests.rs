@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use runbook_core::spec::SPEC_LIMIT_BYTES;
 use runbook_core::testkit::{Found, World};
 use serde_json::Value;
 
@@ -124,6 +125,22 @@ fn files_that_others_can_write_are_refused() {
         Exit::Record,
         "state-unsafe",
     );
+}
+
+/// A snapshot, say, that was named in the place of the spec.
+#[test]
+fn a_spec_that_is_too_long_is_no_fault_of_the_disk() {
+    let head = three();
+    let spec = std::fs::read_to_string(head.path("spec.yaml")).unwrap();
+    for more in [1, 10 << 20] {
+        let long = format!("{spec}#{}", "x".repeat(SPEC_LIMIT_BYTES - spec.len() - 1));
+        std::fs::write(head.path("spec.yaml"), long.clone() + &"x".repeat(more)).unwrap();
+        let did = head.tool("plan --spec @/spec.yaml");
+        refused(&did, Exit::Refused, "spec-too-large");
+        std::fs::write(head.path("spec.yaml"), long).unwrap();
+        done(&head.tool("plan --spec @/spec.yaml"));
+        std::fs::write(head.path("spec.yaml"), &spec).unwrap();
+    }
 }
 
 #[test]
