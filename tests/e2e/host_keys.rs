@@ -18,7 +18,7 @@ use runbook_core::names::NodeName;
 use runbook_core::ports::{NoLog, Shell as _};
 use tempfile::TempDir;
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, SPEC};
 
 /// A node: what it shows as its key changes with each of its systems.
 struct Wiped {
@@ -264,8 +264,19 @@ fn a_run_that_counted_on_the_known_key_goes_on_with_the_new_one() {
     assert!(halted.stderr.contains(&option.join(" ")), "{halted}");
     let strict = cluster.resume().refused("ssh-host-key");
     assert!(strict.stderr.contains(&option.join(" ")), "{strict}");
-    cluster
-        .tool(&["resume", "--yes", option[0], option[1]])
-        .done();
+    let ended = cluster.tool(&["resume", "--yes", option[0], option[1]]);
+    let ended = ended.done();
     cluster.everything_is_back();
+
+    // The next run does not know the key, until what this one has said at its end is typed.
+    cluster
+        .tool(&["plan", "--spec", SPEC])
+        .refused("ssh-host-key");
+    let command = ended
+        .stderr
+        .split('`')
+        .find(|word| word.starts_with("grep "));
+    let command = command.unwrap_or_else(|| panic!("{ended}"));
+    cluster.on_head_runs("bash", &["-c", command]).done();
+    cluster.tool(&["plan", "--spec", SPEC]).done();
 }
