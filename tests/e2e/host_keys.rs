@@ -213,7 +213,7 @@ async fn one_new_key_for_each_wipe() {
     assert!(hint.contains("RUN-DIR/known_hosts.node001 >> "), "{hint}");
     let keys = AcceptedKeys::of(Path::new(&host.path("run of today")));
     let keys = keys.unwrap().unwrap();
-    assert_eq!(keys.nodes, [node.clone()]);
+    assert_eq!(keys.nodes, std::slice::from_ref(&node));
     fs::create_dir(host.path(".ssh")).unwrap();
     symlink(host.path("known"), host.path(".ssh/known_hosts")).unwrap();
     let mut typed = Command::new("sh");
