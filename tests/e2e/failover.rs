@@ -151,13 +151,25 @@ fn a_stale_place_is_refused() {
     let cluster = two_heads();
     cluster.lab.corrupt_all_databases().expect("disaster");
     cluster.spec(|_| false, "");
+    let snapshot = cluster.snapshot.display().to_string();
+    let copied = ["-p", &snapshot, "/root/copy"];
+    let copied = cluster.lab.command_on(Head::First, "cp", copied).status();
+    assert!(copied.expect("cp").success());
     let umount = cluster
         .lab
         .command_on(Head::First, "umount", ["/cm/shared"])
         .status();
     assert!(umount.expect("umount").success());
+    // The snapshot, wherever the runs are kept.
+    let plan = on(&cluster, Head::First, &["plan", "--spec", SPEC]).refused("shared-not-mounted");
+    assert!(plan.stderr.contains(&snapshot), "{plan}");
+    // The runs, wherever the snapshot lies.
+    let spec = cluster.on_head(SPEC);
+    let text = fs::read_to_string(&spec).expect("spec");
+    fs::write(&spec, text.replace(&snapshot, "/root/copy")).expect("spec");
     let args = ["plan", "--spec", SPEC, "--state-dir", SHARED];
-    on(&cluster, Head::First, &args).refused("shared-not-mounted");
+    let plan = on(&cluster, Head::First, &args).refused("shared-not-mounted");
+    assert!(plan.stderr.contains(SHARED), "{plan}");
     // That nothing shows there is not said as if there were nothing.
     let told = "nothing is mounted at /cm/shared here";
     let status = on(&cluster, Head::First, &["status", "--state-dir", SHARED]).done();

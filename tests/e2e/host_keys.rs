@@ -4,20 +4,21 @@
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bright_adapter::{HostKeys, Ssh, SshConfig};
+use bright_adapter::{AcceptedKeys, HostKeys, Ssh, SshConfig};
 use lab::{HostKeyAfterWipe, LabOptions};
 use runbook_core::error::AdapterError;
 use runbook_core::names::NodeName;
 use runbook_core::ports::{NoLog, Shell as _};
 use tempfile::TempDir;
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, SPEC};
 
 /// A node: what it shows as its key changes with each of its systems.
 struct Wiped {
@@ -114,12 +115,17 @@ impl Wiped {
 
     /// A life of the run.
     fn life(&self) -> Ssh {
+        self.shell(Some(self.path("run of today")))
+    }
+
+    /// What asks without a run, as a plan does, or with one.
+    fn shell(&self, run: Option<String>) -> Ssh {
         let mut config = SshConfig::default();
         config.config_file = Some(self.path("ssh_config").into());
         config.known_hosts = Some(self.path("known").into());
         config.control_path_dir = Some(self.path("c").into());
         config.host_keys = HostKeys::ReplaceAfterWipe;
-        config.run_known_hosts = Some(self.path("run of today").into());
+        config.run_known_hosts = run.map(Into::into);
         Ssh::new(config, Arc::new(NoLog)).unwrap()
     }
 }
@@ -199,6 +205,29 @@ async fn one_new_key_for_each_wipe() {
     assert_eq!(asked(&next, &node).await.unwrap_err().0, "ssh-host-key");
     fs::write(host.path("run of today.node001"), "").unwrap();
     asked(&next, &node).await.unwrap();
+
+    // The next run knows nothing of it, until what this one says at its end is typed.
+    let plan = host.shell(None);
+    let (code, hint) = asked(&plan, &node).await.unwrap_err();
+    assert_eq!(code, "ssh-host-key");
+    assert!(hint.contains("RUN-DIR/known_hosts.node001 >> "), "{hint}");
+    let keys = AcceptedKeys::of(Path::new(&host.path("run of today")));
+    let keys = keys.unwrap().unwrap();
+    assert_eq!(keys.nodes, std::slice::from_ref(&node));
+    fs::create_dir(host.path(".ssh")).unwrap();
+    symlink(host.path("known"), host.path(".ssh/known_hosts")).unwrap();
+    let mut typed = Command::new("sh");
+    typed.args(["-c", &keys.taking_over()]);
+    assert!(
+        typed
+            .env("HOME", host.dir.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    asked(&plan, &node).await.unwrap();
+    host.comes_up_with("third");
+    assert_eq!(asked(&plan, &node).await.unwrap_err().0, "ssh-host-key");
 }
 
 /// A key that the site has declared stolen is no new key.
@@ -235,8 +264,19 @@ fn a_run_that_counted_on_the_known_key_goes_on_with_the_new_one() {
     assert!(halted.stderr.contains(&option.join(" ")), "{halted}");
     let strict = cluster.resume().refused("ssh-host-key");
     assert!(strict.stderr.contains(&option.join(" ")), "{strict}");
-    cluster
-        .tool(&["resume", "--yes", option[0], option[1]])
-        .done();
+    let ended = cluster.tool(&["resume", "--yes", option[0], option[1]]);
+    let ended = ended.done();
     cluster.everything_is_back();
+
+    // The next run does not know the key, until what this one has said at its end is typed.
+    cluster
+        .tool(&["plan", "--spec", SPEC])
+        .refused("ssh-host-key");
+    let command = ended
+        .stderr
+        .split('`')
+        .find(|word| word.starts_with("grep "));
+    let command = command.unwrap_or_else(|| panic!("{ended}"));
+    cluster.on_head_runs("bash", &["-c", command]).done();
+    cluster.tool(&["plan", "--spec", SPEC]).done();
 }

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::harness::{Cluster, until};
 
+/// Where the tool might write on the head node.
+const HEAD_DIRS: &str = "/root /etc /opt /usr/local /var/lib /cm/shared";
+
 /// A disk that is full before the first record leaves no run that looks like a lost one.
 #[test]
 fn a_disk_that_is_full_from_the_beginning() {
@@ -39,7 +42,8 @@ fn a_disk_that_is_full_from_the_beginning() {
     assert!(ends.contains(&true) && ends.contains(&false), "{ends:?}");
 }
 
-/// `discover`, `plan` and `plan --probe` leave no trace: not with the cluster manager, not on a disk.
+/// `discover`, `plan`, `plan --probe`, `status`, `doctor` and `verify` leave no trace: not with the cluster
+/// manager, not on a disk.
 #[test]
 fn a_dry_run_leaves_no_trace() {
     let cluster = Cluster::of(3);
@@ -53,24 +57,52 @@ fn a_dry_run_leaves_no_trace() {
         cluster.nodes().into_iter().all(stopped)
     });
     cluster.spec(|_| true, "");
+    let list = |dirs: &str| {
+        format!(
+            "find {dirs} -xdev -not -path '/var/lib/systemd/*' -printf '%p %s %T@ %m %u\\n' | sort"
+        )
+    };
     let disks = || {
-        let list = "find /var/lib /etc /opt /usr/local /root -xdev -not -path '/var/lib/systemd/*' -printf '%p %s %T@ %m %u\\n' | sort | sha256sum";
-        cluster
-            .nodes()
-            .into_iter()
-            .map(|n| cluster.lab.ssh(n, list).expect("ssh"))
-            .collect::<Vec<_>>()
+        let all = list("/var/lib /etc /opt /usr/local /root");
+        let mut disks = vec![
+            cluster
+                .on_head_runs("bash", &["-c", &list(HEAD_DIRS)])
+                .done()
+                .stdout,
+        ];
+        disks.extend(
+            cluster
+                .nodes()
+                .into_iter()
+                .map(|n| cluster.lab.ssh(n, &all).expect("ssh")),
+        );
+        disks
     };
     let (before, changes) = (disks(), cluster.changes().len());
     let snapshot = cluster.snapshot.display().to_string();
+    let plan = ["plan", "--spec", "/root/spec.yaml"];
     cluster.tool(&["discover", "--snapshot", &snapshot]).done();
-    cluster.tool(&["plan", "--spec", "/root/spec.yaml"]).done();
+    cluster.tool(&plan).done();
     cluster
-        .tool(&["plan", "--spec", "/root/spec.yaml", "--format", "md"])
+        .tool(&[&plan[..], &["--format", "md"]].concat())
         .done();
-    cluster.tool(&["plan", "--spec", "/root/spec.yaml", "--probe"]);
+    // Every gate holds, and there is something to do.
+    let probed = cluster.tool(&[&plan[..], &["--probe"]].concat());
+    assert_eq!(probed.code, Some(3), "{probed}");
+    cluster.tool(&["status", "--all"]).done();
+    cluster.tool(&["verify", &snapshot]).done();
+    // Nobody has the role.
+    let doctor = cluster.tool(&["doctor"]);
+    assert_eq!(doctor.code, Some(9), "{doctor}");
     assert_eq!(cluster.changes().len(), changes, "{:?}", cluster.changes());
-    assert_eq!(disks(), before);
+    for (now, before) in disks().iter().zip(&before) {
+        let new = || now.lines().find(|line| !before.contains(line));
+        assert!(now == before, "{:?}", new());
+    }
+    let sockets = cluster
+        .on_head_runs("ls", &["-A", "/run/restore-runbook"])
+        .done();
+    assert_eq!(sockets.stdout, "");
     assert!(cluster.runs().is_empty());
 }
 

@@ -8,6 +8,7 @@ mod documents;
 mod full_disk;
 #[path = "../fuzz/judges/mod.rs"]
 mod judges;
+mod limits;
 #[path = "../../crates/bright-adapter/tests/it/local_shell.rs"]
 mod local_shell;
 mod names;

@@ -38,7 +38,7 @@ pub(crate) fn given_directory() -> PathBuf {
     std::env::var_os("HOSTILE_DIR").unwrap().into()
 }
 
-fn begun(state: &StateDir) -> (SealedPlan, RunDir) {
+pub(crate) fn begun(state: &StateDir) -> (SealedPlan, RunDir) {
     let plan = World::of(1).build().plan(run_id(1)).unwrap();
     let lock = state.lock(&plan.cluster, &actor()).unwrap();
     let (run, _) = state.create_run(&lock, &plan).unwrap();

@@ -61,4 +61,4 @@ mod text;
 
 pub use cmsh::{Cmsh, CmshConfig};
 pub use node::SshNode;
-pub use ssh::{HostKeys, Ssh, SshConfig};
+pub use ssh::{AcceptedKeys, HostKeys, Ssh, SshConfig};

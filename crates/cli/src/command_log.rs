@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use runbook_core::ports::{CommandEntry, CommandLog};
 use runbook_core::text::visible_json;
+use rustix::fs::OFlags;
 use serde_json::json;
 
 use crate::signals::Halt;
@@ -49,14 +50,22 @@ impl FileLog {
 
     /// From here on, and with everything so far, write to this file.
     pub(crate) fn attach(&self, path: &Path) -> io::Result<()> {
-        let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        // Opening a FIFO would wait for its other end, under the locks.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut options = OpenOptions::new();
         options
             .append(true)
             .create(true)
             .mode(0o600)
-            .custom_flags(nofollow);
-        let mut file = options.open(path)?;
+            .custom_flags(flags.bits().cast_signed());
+        let file = options.open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("something else has taken its place"));
+        }
+        self.begin(file)
+    }
+
+    fn begin(&self, mut file: File) -> io::Result<()> {
         let mut sink = self.sink();
         if let Sink::Waiting(lines) = &*sink {
             file.write_all(lines.concat().as_bytes())?;
@@ -135,8 +144,9 @@ mod tests {
         halt.speak_through(Arc::new(move |line: &str| {
             heard.lock().unwrap().push(line.to_owned());
         }));
+        let full = || File::options().append(true).open("/dev/full").unwrap();
         let log = FileLog::new(halt.clone());
-        log.attach(Path::new("/dev/full")).unwrap();
+        log.begin(full()).unwrap();
         assert!(!halt.drain.is_cancelled());
         log.record(&entry("one"));
         log.record(&entry("two"));
@@ -147,7 +157,33 @@ mod tests {
         // A log that cannot even be begun is refused before anything is run.
         let late = FileLog::new(Halt::default());
         late.record(&entry("before"));
-        assert!(late.attach(Path::new("/dev/full")).is_err());
+        assert!(late.begin(full()).is_err());
+    }
+
+    /// It is opened while the cluster is held: nothing may be waited for.
+    #[test]
+    fn what_has_taken_the_log_s_place_is_neither_waited_for_nor_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let [fifo, link, file] = ["fifo", "link", "file"].map(|name| dir.path().join(name));
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+        std::fs::write(&file, "precious").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let log = FileLog::new(Halt::default());
+        log.record(&entry("one"));
+        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+        for path in [&*fifo, &*link, dir.path(), Path::new("/dev/null")] {
+            assert!(log.attach(path).is_err(), "{}", path.display());
+        }
+        // Also where somebody reads at its other end.
+        let mut reader = File::options();
+        let _reader = reader
+            .read(true)
+            .custom_flags(nonblock)
+            .open(&fifo)
+            .unwrap();
+        assert!(log.attach(&fifo).is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
 
     #[test]

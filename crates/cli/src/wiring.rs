@@ -165,8 +165,13 @@ fn ssh(options: &Global, purpose: &Purpose<'_>) -> SshConfig {
         HostKeyPolicy::Strict => HostKeys::Strict,
         HostKeyPolicy::ReplaceAfterWipe => HostKeys::ReplaceAfterWipe,
     };
-    config.run_known_hosts = purpose.run_dir.map(|dir| dir.join("known_hosts"));
+    config.run_known_hosts = purpose.run_dir.map(run_known_hosts);
     config
+}
+
+/// Where a run keeps the host keys of the nodes that it has had wiped.
+pub(crate) fn run_known_hosts(run_dir: &Path) -> PathBuf {
+    run_dir.join("known_hosts")
 }
 
 /// Where each process makes a directory of its own for the sockets of its shared connections.

@@ -21,8 +21,15 @@ use crate::doctor::{Report, Settings};
 
 /// The largest archive that is read, in bytes.
 const PACKED_BYTES: u64 = 64 << 20;
-/// The most that it may hold, in bytes; also the most that is written.
-const PLAIN_BYTES: u64 = 256 << 20;
+/// The most that it may hold, in bytes. What is parsed of it takes several times as much. Half of it is
+/// written at most.
+const PLAIN_BYTES: u64 = 64 << 20;
+/// Its parts with the most of each, in bytes: the first and the last are short, and hold lists.
+const PARTS: [(&str, u64); 3] = [
+    ("bundle.json", 4 << 20),
+    ("exchanges.jsonl", PLAIN_BYTES),
+    ("doctor.json", 8 << 20),
+];
 /// The most entries that are looked at.
 const ENTRIES: usize = 64;
 
@@ -73,6 +80,13 @@ impl BundleError {
             Self::Newer(_) => "bundle-newer",
         }
     }
+}
+
+/// What `bundle.json` of any build begins with.
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default)]
+    format: u32,
 }
 
 /// `bundle.json`.
@@ -151,15 +165,19 @@ impl Bundle {
         for exchange in &self.exchanges {
             lines.extend([value(exchange)?.to_string(), "\n".into()]);
         }
-        let files = [
-            ("README", README.to_owned()),
-            ("bundle.json", format!("{:#}\n", value(&front)?)),
-            ("exchanges.jsonl", lines),
-            ("doctor.json", format!("{:#}\n", value(&self.report)?)),
+        let texts = [
+            format!("{:#}\n", value(&front)?),
+            lines,
+            format!("{:#}\n", value(&self.report)?),
         ];
-        if files.iter().map(|(_, text)| text.len() as u64).sum::<u64>() > PLAIN_BYTES / 2 {
+        let too_long = |(text, (_, most)): (&String, (&str, u64))| text.len() as u64 > most;
+        if texts.iter().map(|text| text.len() as u64).sum::<u64>() > PLAIN_BYTES / 2
+            || texts.iter().zip(PARTS).any(too_long)
+        {
             return Err(BundleError::TooLarge);
         }
+        let parts = PARTS.iter().map(|(name, _)| *name).zip(texts);
+        let files = [("README", README.to_owned())].into_iter().chain(parts);
         let odd = |error: io::Error| BundleError::NotOne(shortened(&error.to_string()));
         let mut builder = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
         for (name, text) in files {
@@ -210,7 +228,6 @@ impl Bundle {
     fn unpacked_within(packed: impl Read, plain_bytes: u64) -> Result<Self, BundleError> {
         let plain = GzDecoder::new(packed).take(plain_bytes);
         let mut found: [Option<String>; 3] = [None, None, None];
-        let names = ["bundle.json", "exchanges.jsonl", "doctor.json"];
         let mut archive = Archive::new(plain);
         for entry in archive
             .entries()
@@ -222,17 +239,20 @@ impl Bundle {
                 continue;
             }
             // Nothing is unpacked: a path only tells which of three texts this is.
-            let Some(at) = names
+            let Some(at) = PARTS
                 .iter()
-                .position(|name| name.as_bytes() == &*entry.path_bytes())
+                .position(|(name, _)| name.as_bytes() == &*entry.path_bytes())
             else {
                 continue;
             };
-            let mut text = String::new();
             let size = entry
                 .header()
                 .entry_size()
                 .map_err(|error| damaged(&error))?;
+            if size > PARTS[at].1 {
+                return Err(BundleError::TooLarge);
+            }
+            let mut text = String::new();
             entry
                 .read_to_string(&mut text)
                 .map_err(|error| damaged(&error))?;
@@ -245,14 +265,12 @@ impl Bundle {
         let [Some(front), Some(lines), Some(report)] = found else {
             return Err(BundleError::NotOne("a part of it is missing".into()));
         };
-        let front: Value = parsed(&front)?;
-        let format = front["format"].as_u64().unwrap_or(0);
-        match u32::try_from(format) {
-            Ok(0) | Err(_) => return Err(BundleError::NotOne("it names no format".into())),
-            Ok(format) if format > FORMAT => return Err(BundleError::Newer(format)),
-            Ok(_) => {}
+        match parsed::<Format>(&front)?.format {
+            0 => return Err(BundleError::NotOne("it names no format".into())),
+            format if format > FORMAT => return Err(BundleError::Newer(format)),
+            _ => {}
         }
-        let front: Front = back(front)?;
+        let front: Front = parsed(&front)?;
         let exchanges: Result<Vec<Exchange>, _> = lines.lines().map(parsed).collect();
         let report: Report = parsed(&report)?;
         Ok(Self {
@@ -386,6 +404,8 @@ mod tests {
             ])
         };
         assert_eq!(code(&of("{\"format\":2}")), "bundle-newer");
+        let newer = r#"{"format":2,"settings":[0,0],"proofs":7}"#;
+        assert_eq!(code(&of(newer)), "bundle-newer");
         for front in [
             "",
             "[]",
@@ -403,8 +423,8 @@ mod tests {
     fn a_bomb_does_not_go_off() {
         const LIMIT: u64 = 1 << 20;
         let mut header = Header::new_ustar();
-        header.set_path("bundle.json").unwrap();
-        header.set_size(LIMIT * 1000);
+        header.set_path("exchanges.jsonl").unwrap();
+        header.set_size(LIMIT * 10);
         header.set_cksum();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(header.as_bytes()).unwrap();

@@ -21,7 +21,8 @@ use self::classify::{Broken, classify};
 pub use self::config::{HostKeys, SshConfig};
 use self::config::{Trust, is_plain, quoted};
 use self::control::Control;
-use self::new_keys::NewKeys;
+pub use self::new_keys::AcceptedKeys;
+use self::new_keys::{NewKeys, taking_over};
 use crate::codes;
 use crate::process::{Failure, Finished, Job, logged};
 use crate::text::shown;
@@ -310,9 +311,10 @@ impl Ssh {
              `ssh-keyscan {node} | ssh-keygen -lf -` prints here; where they are the same,"
         );
         let file = self.config.known_hosts.as_deref();
-        let file = file.map_or_else(String::new, |file| format!(" -f {}", typed(file)));
-        let by_hand =
-            format!("`ssh-keygen -R {node}{file}`, connect once by hand to accept it, and resume");
+        let of_file = file.map_or_else(String::new, |file| format!(" -f {}", typed(file)));
+        let by_hand = format!(
+            "`ssh-keygen -R {node}{of_file}`, connect once by hand to accept it, and resume"
+        );
         if let Some(keys) = self.own_keys(node) {
             return format!(
                 "it has neither the key known before nor the one it came up with after this run had it \
@@ -327,7 +329,12 @@ impl Ssh {
                  resume with `--host-keys replace-after-wipe`, which takes it for this run; or {by_hand}"
             );
         }
-        format!("a node that has been provisioned anew may have a new key: {same} {by_hand}")
+        let known = file.map_or_else(|| "~/.ssh/known_hosts".to_owned(), typed);
+        let earlier = taking_over(&format!("RUN-DIR/known_hosts.{node}"), &known);
+        format!(
+            "a node that has been provisioned anew may have a new key: {same} {by_hand}. Where a run that is \
+             over had it wiped and accepted its key, that lies in the run's directory: `{earlier}`"
+        )
     }
 }
 

@@ -1,6 +1,8 @@
 //! The host keys of the nodes that a run has had wiped: files of known hosts that belong to the run. That a
 //! node's is there says that the run wipes it; without a key in it, that the next one is taken. Beside it the
 //! keys from before a further wipe are kept.
+//!
+//! They count for that run alone. [`AcceptedKeys`] says how to have them count for good.
 
 use std::error::Error;
 use std::io;
@@ -11,6 +13,7 @@ use runbook_core::names::NodeName;
 use runbook_core::ports::PortResult;
 use runbook_core::rundir::{read_private, write_atomically};
 
+use super::typed;
 use crate::codes;
 
 /// Far more than the keys of one node.
@@ -114,6 +117,64 @@ impl NewKeys {
         write(&self.newest, &shown)?;
         self.to_be_shown().map(drop)
     }
+}
+
+/// The host keys that a run has accepted from nodes which it had wiped.
+///
+/// Nobody else knows them: not the user's known hosts, which are never written to, and so not the next run
+/// either. Somebody who has looked at them takes them over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedKeys {
+    /// Whose they are, by name.
+    pub nodes: Vec<NodeName>,
+    files: Vec<PathBuf>,
+}
+
+impl AcceptedKeys {
+    /// What lies below [`SshConfig::run_known_hosts`](super::SshConfig::run_known_hosts); none where the run
+    /// has accepted nothing. A node that was wiped and has not shown its key since is not in it.
+    ///
+    /// # Errors
+    /// `ssh-known-hosts` when it cannot be read.
+    pub fn of(run_known_hosts: &Path) -> PortResult<Option<Self>> {
+        let unread = |error| failed(run_known_hosts, "read", error);
+        let path = std::path::absolute(run_known_hosts).map_err(unread)?;
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(None);
+        };
+        let begins = format!("{}.", name.to_string_lossy());
+        let mut nodes = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(unread)? {
+            let file = entry.map_err(unread)?.file_name();
+            let node = file.to_str().and_then(|file| file.strip_prefix(&begins));
+            nodes.extend(node.and_then(|node| NodeName::new(node).ok()));
+        }
+        nodes.sort();
+        let mut accepted = Self {
+            nodes: Vec::new(),
+            files: Vec::new(),
+        };
+        for node in nodes {
+            let file = NewKeys::of(&path, &node).newest;
+            if !keys(&file)?.is_empty() {
+                accepted.nodes.push(node);
+                accepted.files.push(file);
+            }
+        }
+        Ok((!accepted.nodes.is_empty()).then_some(accepted))
+    }
+
+    /// The command that adds them to the user's known hosts.
+    pub fn taking_over(&self) -> String {
+        let files: Vec<_> = self.files.iter().map(|file| typed(file)).collect();
+        taking_over(&files.join(" "), "~/.ssh/known_hosts")
+    }
+}
+
+/// A command for a shell, and its words for one. Lines with keys alone: the rest is a note of ours. ssh goes by
+/// any key that is known, so that an older one beside it does not matter.
+pub(super) fn taking_over(files: &str, known_hosts: &str) -> String {
+    format!("grep -h '^[^#]' {files} >> {known_hosts}")
 }
 
 fn is_there(path: &Path) -> bool {

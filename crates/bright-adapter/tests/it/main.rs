@@ -1,6 +1,8 @@
 //! The adapter against real processes: `sh` on this machine, and stand-ins for `cmsh` and `ssh`.
 
 #[cfg(test)]
+mod bundle;
+#[cfg(test)]
 mod cmsh;
 #[cfg(test)]
 mod doctor;

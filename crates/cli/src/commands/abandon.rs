@@ -4,7 +4,7 @@ use runbook_core::journal::Outcome;
 use runbook_core::rundir::{RunDir, Standing};
 
 use super::pick::Record;
-use super::{Context, heads, open_state, pick};
+use super::{Context, heads, host_keys, open_state, pick};
 use crate::actor::actor;
 use crate::args::Abandon;
 use crate::exit::Exit;
@@ -45,6 +45,7 @@ pub(super) async fn abandon(cx: Context<'_>, args: &Abandon) -> Result<Exit, Fai
     }
     cx.ui
         .note(&format!("run {} is closed: {}", dir.run, clean(reason)));
+    host_keys::hand_over(cx, dir.path());
     Ok(Exit::Done)
 }
 

@@ -26,17 +26,21 @@ pub(super) async fn fit(cx: Context<'_>, ports: &Ports) -> Result<(), Failure> {
         HeadRole::Passive => Err(passive(Exit::Refused)),
         HeadRole::Active => {
             let dir = &cx.options.state_dir;
-            let place = place(dir)?;
-            not_stale(&place, dir)?;
-            if place.locks() == Locks::ThisHostOnly {
-                return Err(locks_are_local(&place, dir));
-            }
-            for line in warnings(&place, dir) {
+            for line in fits(&place(dir)?, dir)? {
                 cx.ui.warning(&line);
             }
             Ok(())
         }
     }
+}
+
+/// What is to be warned of in such a place, of two head nodes.
+fn fits(place: &Place, dir: &Path) -> Result<Vec<String>, Failure> {
+    not_stale(place, dir)?;
+    if place.locks() == Locks::ThisHostOnly {
+        return Err(locks_are_local(place, dir));
+    }
+    Ok(warnings(place, dir))
 }
 
 /// Refuses a snapshot that may be what this head node had on its own disk before the last failover.
@@ -211,4 +215,48 @@ pub(super) fn open_record(
     let record = pick::open_record(dir)?;
     unless_elsewhere(cx, dir, &record.history, take_over)?;
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a state directory in `/cm/shared`, by how that is mounted: by the table of mounts of
+    /// somebody else, for this machine has no such storage.
+    fn at(mount: &str, kind: &str) -> Result<Vec<String>, Failure> {
+        let dir = Path::new("/cm/shared/state");
+        fits(&Place::told(dir, Path::new(mount), kind), dir)
+    }
+
+    #[test]
+    fn storage_with_locks_of_one_host_is_refused() {
+        // Lustre without `flock`.
+        let failure = at("/cm/shared", "lustre").unwrap_err();
+        assert_eq!(
+            (failure.exit, &*failure.code),
+            (Exit::Conflict, "state-locks-local")
+        );
+        for word in ["/cm/shared/state", "lustre", "locks of this host only"] {
+            assert!(failure.what.contains(word), "{}", failure.what);
+        }
+        assert!(failure.hint.unwrap().contains("--state-dir"));
+    }
+
+    #[test]
+    fn storage_whose_locks_nobody_knows_is_warned_of() {
+        let lines = at("/cm/shared", "9p").unwrap();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("is not known"), "{lines:?}");
+        assert_eq!(at("/cm/shared", "nfs4"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_a_head_node_has_on_its_own_disk_is_no_shared_folder() {
+        let failure = at("/", "ext4").unwrap_err();
+        assert_eq!(
+            (failure.exit, &*failure.code),
+            (Exit::Conflict, "shared-not-mounted")
+        );
+        assert!(failure.what.contains("/cm/shared/state"));
+    }
 }

@@ -13,7 +13,7 @@ use runbook_core::plan::{Action, NodeEffect, PlanKind, SealedPlan, ToolEffect};
 use runbook_core::run::{HEAD_CHANGED, Run, RunEnd};
 use runbook_core::rundir::{ClusterLock, RunDir, Standing, StateDir};
 
-use super::{Context, heads, open_state};
+use super::{Context, heads, host_keys, open_state};
 use crate::actor::actor;
 use crate::command_log::FileLog;
 use crate::exit::Exit;
@@ -209,6 +209,7 @@ impl Life<'_> {
             "  plan, journal and every command: {}",
             clean_line(&self.dir.path().display().to_string())
         ));
+        host_keys::hand_over(self.cx, self.dir.path());
         Ok(Exit::Done)
     }
 

@@ -6,6 +6,7 @@ mod discover;
 mod doctor;
 mod folder;
 mod heads;
+mod host_keys;
 mod life;
 mod meta;
 mod pick;
@@ -17,13 +18,14 @@ mod status;
 mod undo;
 mod verify;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use runbook_core::names::ClusterLabel;
 use runbook_core::ports::{CommandLog, NoLog};
-use runbook_core::rundir::{StateDir, read_private};
-use runbook_core::spec::{SPEC_LIMIT_BYTES, Spec};
+use runbook_core::rundir::{StateDir, StateError, read_private};
+use runbook_core::spec::{SPEC_LIMIT_BYTES, Spec, SpecError};
 
 use crate::args::{Cli, Command, Global};
 use crate::exit::Exit;
@@ -134,12 +136,18 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
 }
 
 fn read_spec(path: &Path) -> Result<Spec, Failure> {
-    let bytes = read_private(path, SPEC_LIMIT_BYTES as u64)?;
+    let in_file = || [format!("in {}", path.display())];
+    let bytes = read_private(path, SPEC_LIMIT_BYTES as u64).map_err(|error| match error {
+        // No fault of the disk.
+        StateError::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
+            Failure::from(SpecError::TooLarge).details(in_file())
+        }
+        other => other.into(),
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Failure::new(Exit::Refused, "spec-syntax", "the spec is not UTF-8 text").caused_by(&error)
     })?;
-    Spec::from_yaml(&text)
-        .map_err(|error| Failure::from(error).details([format!("in {}", path.display())]))
+    Spec::from_yaml(&text).map_err(|error| Failure::from(error).details(in_file()))
 }
 
 /// The state directory for working in it, with a warning where its storage is risky.

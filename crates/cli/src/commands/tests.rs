@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use runbook_core::spec::SPEC_LIMIT_BYTES;
 use runbook_core::testkit::{Found, World};
 use serde_json::Value;
 
@@ -126,6 +127,22 @@ fn files_that_others_can_write_are_refused() {
     );
 }
 
+/// A snapshot, say, that was named in the place of the spec.
+#[test]
+fn a_spec_that_is_too_long_is_no_fault_of_the_disk() {
+    let head = three();
+    let spec = std::fs::read_to_string(head.path("spec.yaml")).unwrap();
+    for more in [1, 10 << 20] {
+        let long = format!("{spec}#{}", "x".repeat(SPEC_LIMIT_BYTES - spec.len() - 1));
+        std::fs::write(head.path("spec.yaml"), long.clone() + &"x".repeat(more)).unwrap();
+        let did = head.tool("plan --spec @/spec.yaml");
+        refused(&did, Exit::Refused, "spec-too-large");
+        std::fs::write(head.path("spec.yaml"), long).unwrap();
+        done(&head.tool("plan --spec @/spec.yaml"));
+        std::fs::write(head.path("spec.yaml"), &spec).unwrap();
+    }
+}
+
 #[test]
 fn a_refusing_preflight_changes_nothing_and_can_be_run_again() {
     let head = Head::new(World::of(3).every_node(Found::Serving).build());
@@ -235,6 +252,59 @@ fn an_abandoned_run_is_over() {
         Exit::Record,
         "run-over",
     );
+}
+
+/// What only the run knows would keep the next one from its nodes.
+#[test]
+fn the_host_keys_that_a_run_has_accepted_are_handed_over() {
+    let head = three();
+    let run = head.planned();
+    let notes = |head: &Head| {
+        let dir = head.newest_run();
+        let note = |name: &str, keys: &str| {
+            let file = dir.join(format!("known_hosts.{name}"));
+            std::fs::write(file, format!("# a note\n{keys}")).unwrap();
+        };
+        note("node003", "node003 ssh-ed25519 new\n");
+        note("node002", "node002 ssh-ed25519 newer\n");
+        note("node002~earlier", "node002 ssh-ed25519 old\n");
+        note("node001", "");
+        dir
+    };
+    let begun = || head.journal().contains("move-spool/node001");
+    assert!(head.killed_when(&run, begun).is_none());
+    let dir = notes(&head);
+    let taken = |said: &str| {
+        let command = said.split('`').find(|word| word.starts_with("grep "));
+        let home = head.dir.path();
+        std::fs::create_dir_all(home.join(".ssh")).unwrap();
+        let known = home.join(".ssh/known_hosts");
+        std::fs::write(&known, "node002 ssh-ed25519 before\n").unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command.unwrap()]).env("HOME", home);
+        assert!(shell.status().unwrap().success(), "{said}");
+        text(&known)
+    };
+    let keys = "node002 ssh-ed25519 before\nnode002 ssh-ed25519 newer\nnode003 ssh-ed25519 new\n";
+    let completed = head.tool("resume --yes");
+    done(&completed);
+    let known = "the new host keys of node002, node003:";
+    assert!(completed.stderr.contains(known), "{}", completed.stderr);
+    assert_eq!(taken(&completed.stderr), keys);
+    assert!(text(&dir.join("known_hosts.node003")).ends_with("new\n"));
+
+    let head = three();
+    assert!(
+        head.killed_when(&head.planned(), || head
+            .journal()
+            .contains("move-spool/node001"))
+            .is_none()
+    );
+    notes(&head);
+    let abandoned = head.tool(&format!("abandon {} --reason test", newest(&head)));
+    done(&abandoned);
+    assert!(abandoned.stderr.contains(known), "{}", abandoned.stderr);
+    assert_eq!(taken(&abandoned.stderr), keys);
 }
 
 /// The id of the newest run.

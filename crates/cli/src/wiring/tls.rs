@@ -1,6 +1,8 @@
 //! The client certificate for etcd: where it lies, and what to say when it does not.
 
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use etcd_adapter::client::{TlsFiles, check_client_certificate};
@@ -12,6 +14,9 @@ use crate::failure::Failure;
 
 /// Where Base Command Manager keeps the certificates of a cluster, by its label.
 const PKI: &str = "/etc/kubernetes/pki";
+
+/// Far more than a bundle of CAs.
+const LIMIT_BYTES: u64 = 1 << 20;
 
 /// One file, and how to name another one.
 struct Wanted<'a> {
@@ -87,7 +92,7 @@ impl Wanted<'_> {
 
     fn read(&self) -> Result<Vec<u8>, Failure> {
         let path = self.path();
-        fs::read(path).map_err(|error| {
+        bounded(path).map_err(|error| {
             let what = format!("{} cannot be read from {}", self.what, path.display());
             Failure::new(Exit::Environment, "tls-missing", what)
                 .caused_by(&error)
@@ -97,6 +102,23 @@ impl Wanted<'_> {
                 ))
         })
     }
+}
+
+/// Reads an ordinary file. A pipe would be waited for, and a device has no end.
+fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(nonblock).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT_BYTES {
+        let why = format!("it is over {LIMIT_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -120,5 +142,39 @@ mod tests {
             failure.what
         );
         assert!(failure.hint.unwrap().contains("--etcd-ca FILE"));
+    }
+
+    /// Neither waited for nor read without an end.
+    #[test]
+    fn what_is_no_certificate_s_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, file) = (dir.path().join("fifo"), dir.path().join("file"));
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+        let of_size = |bytes: u64| std::fs::File::create(&file).unwrap().set_len(bytes);
+        let read = |option: &str, path: &Path| {
+            let words = ["restore-runbook", "status", option, path.to_str().unwrap()];
+            let cli = Cli::parse_from(words);
+            let cluster = ClusterLabel::new("default").unwrap();
+            let files = wanted(&cli.global, &cluster);
+            let one = files.iter().find(|file| file.option == option).unwrap();
+            one.read().map(|bytes| bytes.len() as u64)
+        };
+        for option in ["--etcd-ca", "--etcd-cert", "--etcd-key"] {
+            for path in [&*fifo, Path::new("/dev/zero"), dir.path()] {
+                let failure = read(option, path).unwrap_err();
+                assert_eq!(failure.code, "tls-missing");
+                let why = &failure.causes[0];
+                assert!(why.contains("no ordinary file"), "{why}");
+            }
+            of_size(LIMIT_BYTES).unwrap();
+            assert_eq!(read(option, &file), Ok(LIMIT_BYTES));
+            of_size(LIMIT_BYTES + 1).unwrap();
+            let failure = read(option, &file).unwrap_err();
+            assert!(
+                failure.causes[0].contains("over 1048576 bytes"),
+                "{failure:?}"
+            );
+        }
     }
 }
