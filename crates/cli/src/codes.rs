@@ -684,6 +684,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Compact and defragment, or raise the quota. At the quota etcd refuses to write. Where etcd does not tell its quota, its default is taken; give the real one with --quota.",
     ),
     code(
+        "reboot-outstanding",
+        "An undo waits for a reboot that its run had sent: the node is still of the boot in which it was told.",
+        "Give it a few minutes. Where it does not come, see in cmsh that nextinstallmode of the node is SKIP, so that its disk stays as it is, and send it: `device; reboot NODE`. The undo goes on by itself.",
+    ),
+    code(
         "rehearsal-bump",
         "The snapshot's revision cannot be moved so far: the new one would not pass the compacted one, or not fit.",
         "Give another --revision-bump, or none.",

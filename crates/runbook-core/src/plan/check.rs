@@ -12,7 +12,7 @@ use crate::names::{
     ServiceName,
 };
 use crate::version::EtcdVersion;
-use crate::world::InstallMode;
+use crate::world::{BootId, InstallMode};
 
 /// A question about the world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +210,9 @@ pub enum Check {
     OutOfInstaller {
         /// The node.
         node: NodeName,
+        /// The boot it was sent away from; while it is still in that one, its reboot is yet to come.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sent_from: Option<BootId>,
     },
     /// `blockdevicesclearedonnextboot` is empty: no boot wipes a disk behind everybody's back.
     NothingClearedAtBoot {

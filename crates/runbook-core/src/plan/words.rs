@@ -234,8 +234,12 @@ impl fmt::Display for Check {
                     "{node} is through with its installer, UP, and answers ssh"
                 )
             }
-            Self::OutOfInstaller { node } => {
-                write!(f, "{node} is out of its installer, UP, and answers ssh")
+            Self::OutOfInstaller { node, sent_from } => {
+                write!(f, "{node} is out of its installer, UP, and answers ssh")?;
+                match sent_from {
+                    Some(_) => f.write_str(", after its reboot"),
+                    None => Ok(()),
+                }
             }
             Self::NothingClearedAtBoot { node } => {
                 write!(f, "blockdevicesclearedonnextboot of {node} is empty")

@@ -139,7 +139,9 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         }
         Check::InstallerAsks { node } => installer::installer_asks(ports, node).await,
         Check::Provisioned { node } => installer::provisioned(ports, node).await,
-        Check::OutOfInstaller { node } => installer::out_of_installer(ports, node).await,
+        Check::OutOfInstaller { node, sent_from } => {
+            installer::out_of_installer(ports, node, sent_from.as_ref()).await
+        }
         Check::NothingClearedAtBoot { node } => {
             installer::nothing_cleared_at_boot(ports, node).await
         }

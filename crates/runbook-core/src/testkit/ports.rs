@@ -213,7 +213,11 @@ impl World {
 
     /// Somebody sets or clears a node's `nextinstallmode`.
     pub fn set_install_mode(&self, node: &NodeName, mode: Option<InstallMode>) {
-        self.state().records.mode.insert(node.clone(), mode);
+        self.change(node, |state, at| {
+            // What it finds at its next boot is somebody else's doing.
+            state.nodes[at].sent = false;
+            state.records.mode.insert(node.clone(), mode);
+        });
     }
 
     /// Somebody sets a node's `blockdevicesclearedonnextboot`, or clears it.

@@ -216,9 +216,11 @@ impl<'a> Operator<'a> {
         for (_, failure) in failures {
             self.note(format!("halt {}", failure.code));
         }
-        // Only an installer that was left asking, by a run that is taken back, needs him in a calm world.
-        let unreached = |(_, failure): &(_, Failure)| failure.code == "ssh-unreachable";
-        if failures.is_empty() || self.script.is_calm() && !failures.iter().any(unreached) {
+        // Only a node that was sent to its installer, by a run that is taken back, needs him in a calm world.
+        let needs_him = |(_, failure): &(_, Failure)| {
+            ["ssh-unreachable", "reboot-outstanding"].contains(&failure.code.as_str())
+        };
+        if failures.is_empty() || self.script.is_calm() && !failures.iter().any(needs_him) {
             return;
         }
         self.world.mend();
@@ -233,6 +235,7 @@ impl<'a> Operator<'a> {
                 "not-safe" if failure.seen.contains("nextinstallmode") => state.mark_by_hand(at),
                 "installer-failed" => state.installs_again(at),
                 "installer-left" => state.press_button(at),
+                "reboot-outstanding" => state.sends_the_reboot(at),
                 "node-came-up" => state.power_off(at),
                 _ => {}
             }
