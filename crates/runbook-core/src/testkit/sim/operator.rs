@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::{
     Effect, InFlight, Incident, Life, Lives, Logged, Mortal, NoPlan, World, run_id,
 };
-use super::Script;
+use super::{Scene, Script};
 use crate::event::{Failure, NoEvents};
 use crate::journal::JournalError;
 use crate::names::{NodeName, RunId, UnitId};
@@ -136,7 +136,7 @@ impl<'a> Operator<'a> {
             self.note_end(scene.ends);
             came = self.lives_once(&mut lives, scene.ends, &scene.during)?;
             if came.is_none() && scene.undo {
-                came = self.undoes(&lives)?;
+                came = self.undoes(&lives, scene)?;
             }
             if came.is_some() {
                 break;
@@ -279,12 +279,17 @@ impl<'a> Operator<'a> {
     }
 
     /// Takes the run back, where it can be; none where the way is forward.
-    fn undoes(&mut self, lives: &Lives) -> Result<Option<Came>, String> {
+    fn undoes(&mut self, lives: &Lives, scene: &Scene) -> Result<Option<Came>, String> {
         let Some(machine) = lives.machine() else {
             return Ok(None);
         };
-        // What the dead life had sent lands first.
-        self.world.pass(Duration::from_secs(30));
+        // What goes on by itself behind a dead life lands first: it is for the adapters to let no command
+        // outlive its caller for long.
+        if !scene.at_once || scene.ends.in_flight == InFlight::Lands {
+            self.world.pass(Duration::from_secs(30));
+        } else {
+            self.note("undo at once");
+        }
         self.goes_to_the_active_head();
         let undo = match Draft::undo(lives.plan(), machine, self.next_run()) {
             Ok(draft) => draft.seal(&self.here()),
