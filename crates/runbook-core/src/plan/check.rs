@@ -181,6 +181,11 @@ pub enum Check {
         /// The mode; none for empty.
         mode: Option<InstallMode>,
     },
+    /// `nextinstallmode` is empty, and nobody but a person can make it so: no boot of this run is to come.
+    NextBootIsOrdinary {
+        /// The node.
+        node: NodeName,
+    },
     /// The node is up, answers ssh, and has another boot id than before the action.
     Rebooted {
         /// The node.

@@ -210,7 +210,7 @@ impl fmt::Display for Check {
             } => {
                 write!(f, "nextinstallmode of {node} reads {mode}")
             }
-            Self::NextInstallModeIs { node, mode: None } => {
+            Self::NextInstallModeIs { node, mode: None } | Self::NextBootIsOrdinary { node } => {
                 write!(f, "nextinstallmode of {node} is empty")
             }
             Self::Rebooted { node, .. } => {

@@ -133,6 +133,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         Check::NextInstallModeIs { node, mode } => {
             manager::next_install_mode_is(ports, node, *mode).await
         }
+        Check::NextBootIsOrdinary { node } => manager::next_boot_is_ordinary(ports, node).await,
         Check::Rebooted { node, was_up } => installer::rebooted(ports, node, *was_up, before).await,
         Check::AtInstaller { node, was_up } => {
             installer::at_installer(ports, node, *was_up, before).await
