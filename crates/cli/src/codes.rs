@@ -419,6 +419,11 @@ pub(crate) const CODES: &[Explained] = &[
         "Clear it (`device; use NODE; clear nextinstallmode; commit` in cmsh), or say `reprovision: yes`.",
     ),
     code(
+        "install-mode-set",
+        "nextinstallmode is set on a node that this run does not boot, or not any more: its next boot would go by it, and FULL would wipe it.",
+        "Find out who has set it and why, and do not reboot the node before it is cleared: `device; use NODE; clear nextinstallmode; commit` in cmsh. Then plan again; a run that waits goes on by itself, one that has halted is resumed.",
+    ),
+    code(
         "installer-asks-again",
         "Behind Reprovision a node is in its installer again and asks for leave to wipe its disk.",
         "Do not confirm it before you know why it asks: restored data would go along. To keep the disk, set nextinstallmode SKIP (no checks, no sync) and reset the node by hand, then resume. Where the disk is lost, confirm it, abandon the run, and plan anew.",
@@ -682,6 +687,11 @@ pub(crate) const CODES: &[Explained] = &[
         "quota-near",
         "A member's database has four fifths of its quota, or more.",
         "Compact and defragment, or raise the quota. At the quota etcd refuses to write. Where etcd does not tell its quota, its default is taken; give the real one with --quota.",
+    ),
+    code(
+        "reboot-outstanding",
+        "An undo waits for a reboot that its run had sent: the node is still of the boot in which it was told.",
+        "Give it a few minutes. Where it does not come, see in cmsh that nextinstallmode of the node is SKIP, so that its disk stays as it is, and send it: `device; reboot NODE`. The undo goes on by itself.",
     ),
     code(
         "rehearsal-bump",

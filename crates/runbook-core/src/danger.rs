@@ -8,7 +8,8 @@ use crate::exposure::exposed;
 use crate::machine::{Machine, UnitState};
 use crate::names::{CategoryName, NodeName};
 use crate::plan::{Action, Check, ManagerEffect, NodeEffect, Phase, PlanKind, SealedPlan, Unit};
-use crate::world::InstallMode;
+use crate::spec::Spec;
+use crate::world::{InstallMode, World};
 
 /// One danger. Nodes stand in the plan's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,18 @@ pub fn past_no_return<'a>(plan: &'a SealedPlan, machine: &Machine) -> Option<&'a
         .iter()
         .filter(|unit| plan.kind == PlanKind::Restore && unit.is_final());
     units.find(|unit| machine.intended(&unit.id))
+}
+
+/// The categories that the spec lets a run lower, and that it has found lowered already: perhaps by an earlier run
+/// that was given up. A run raises only what it lowers itself.
+pub fn found_lowered<'a>(spec: &Spec, world: &'a World) -> BTreeSet<&'a CategoryName> {
+    let devices = world.members.iter().map(|member| &member.device);
+    let allowed = &spec.allow.category_datanode;
+    devices
+        .filter(|device| !device.head_node && !device.category_datanode)
+        .map(|device| &device.category)
+        .filter(|category| allowed.contains_key(*category))
+        .collect()
 }
 
 struct Look<'a> {

@@ -5,10 +5,10 @@
 #[path = "common/sweep.rs"]
 mod sweep;
 
-use runbook_core::danger::{Danger, dangers};
+use runbook_core::danger::{Danger, dangers, found_lowered};
 use runbook_core::machine::UnitState;
 use runbook_core::names::NodeName;
-use runbook_core::plan::Draft;
+use runbook_core::plan::{Draft, SealedPlan, Unit};
 use runbook_core::testkit::{Builder, Effect, Lives, Mortal, World, run_id};
 use sweep::at_every_await;
 
@@ -103,6 +103,38 @@ fn lowered_flags_are_told() {
         }
     });
     assert!(own > 5 && of_category > 5, "{own} {of_category}");
+}
+
+/// A run that is given up leaves its category lowered, and the next one raises only what it lowers itself: its plan says
+/// so, and the plan that is made once it is on again sets it on at its end.
+#[test]
+fn a_category_that_an_earlier_run_has_left_lowered() {
+    let world = World::of(3).reprovision(&[1]).category_datanode().build();
+    let mut lives = Lives::of(&world);
+    let told = |plan: &SealedPlan| {
+        let risk = plan.risks.iter().find(|risk| risk.contains("off ALREADY"));
+        let found = found_lowered(&plan.spec, &plan.world);
+        assert_eq!(risk.is_some(), !found.is_empty());
+        risk.cloned()
+    };
+    assert_eq!(told(lives.plan()), None);
+    let category = lives.plan().world.members[1].device.category.clone();
+    let lowered = Effect::CategoryDatanode(category.clone(), false);
+    let mut at = 0;
+    while world.times(&lowered) == 0 {
+        at += 1;
+        lives.live(Mortal::halted(at));
+    }
+    world.allow(&[run_id(1)]);
+    let risk = told(&world.plan(run_id(2)).unwrap()).expect("it is told");
+    let way = format!("`category; use {category}; set datanode yes; commit`");
+    assert!(risk.contains(&way), "{risk}");
+    world.set_category_datanode(&category, true);
+    let plan = world.plan(run_id(3)).unwrap();
+    assert_eq!(told(&plan), None);
+    let raises =
+        |unit: &Unit| unit.id.as_str() == format!("datanode/category-{category}-datanode-yes");
+    assert!(plan.units.iter().any(raises));
 }
 
 /// While a node waits in its installer anybody can have its disk wiped; in an undo somebody has to reset it.

@@ -6,7 +6,7 @@ use runbook_core::names::{CategoryName, OverlayName};
 use runbook_core::plan::{Draft, PlanError, SealedPlan};
 use runbook_core::spec::DatanodeAgain;
 use runbook_core::testkit::{Builder, Lives, Mortal, World, run_id};
-use runbook_core::world::{self, Device, ObservedMember, RoleSource};
+use runbook_core::world::{self, Device, InstallMode, ObservedMember, RoleSource};
 
 /// The plan for a cluster whose first member was seen a little differently.
 fn plan(of: Builder, change: impl Fn(&mut ObservedMember)) -> Result<SealedPlan, PlanError> {
@@ -124,6 +124,30 @@ fn a_head_node_that_does_not_answer_is_not_told_to_be_wiped() {
         hint.contains("ssh root@") && !hint.contains("reprovision"),
         "{hint}"
     );
+}
+
+/// None is cleared by this run, which does not boot the node: it would be in the way when etcd is stopped everywhere.
+#[test]
+fn a_node_restored_in_place_has_no_install_mode_set() {
+    for mode in [
+        InstallMode::Auto,
+        InstallMode::Full,
+        InstallMode::Main,
+        InstallMode::Nosync,
+        InstallMode::Skip,
+    ] {
+        let set = |member: &mut ObservedMember| member.device.next_install_mode = Some(mode);
+        let (code, what, hint) = refused(World::of(3), set);
+        let expected = match mode {
+            InstallMode::Full => "install-mode-full",
+            _ => "install-mode-set",
+        };
+        assert_eq!(code, expected, "{what}");
+        assert!(what.contains(&mode.to_string()), "{what}");
+        assert!(hint.contains("clear nextinstallmode; commit"), "{hint}");
+        // On a node to be wiped the run sets its own.
+        plan(World::of(3).reprovision(&[0]), set).unwrap();
+    }
 }
 
 #[test]

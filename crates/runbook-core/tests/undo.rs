@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runbook_core::event::Event;
-use runbook_core::names::NodeName;
+use runbook_core::names::{NodeName, UnitId};
 use runbook_core::observe::drift;
 use runbook_core::plan::{Action, Draft, ManagerEffect, PlanError, SealedPlan};
 use runbook_core::run::RunEnd;
@@ -270,9 +270,8 @@ fn the_way_back_from_everywhere() {
     let dead = |at| {
         let world = asked(1).build();
         let mut lives = Lives::with_plan(&world, Arc::clone(&plan));
+        // A reboot that it has sent may be still to come.
         lives.live(Mortal::after(at));
-        // What the dead life had sent lands first.
-        world.pass(Duration::from_secs(5));
         let undo = undo_of(&world, &lives);
         (world, undo)
     };
@@ -296,6 +295,44 @@ fn the_way_back_from_everywhere() {
     assert!(asking > 3 && at > 40, "{asking} of {at}");
 }
 
+/// The node is up, in the boot that it had, and goes down in a moment: the undo knows that it was sent away, and
+/// keeps SKIP until it has come back.
+#[test]
+fn a_reboot_that_was_sent_and_has_not_come() {
+    let world = asked(1).build();
+    let mut lives = Lives::of(&world);
+    until(&world, &mut lives, &Effect::Rebooting);
+    assert_eq!(
+        world.observed().unwrap().members[0].device.status,
+        DeviceStatus::Up
+    );
+    let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
+    assert!(!back_with_a_hand(&world, &mut back), "it comes by itself");
+    assert_eq!(world.times(&Effect::Booted), 1);
+    taken_back(&world);
+}
+
+/// The intent is on record, and the reboot was never sent. No time that has passed proves that, so that
+/// somebody else has to send it; he is told so at once, and what it does.
+#[test]
+fn a_reboot_that_never_comes_is_asked_for() {
+    let (world, lives) = dies_before("reprovision/node001/boot");
+    assert_eq!(world.times(&Effect::Rebooting), 0);
+    let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
+    let Life::Ended(RunEnd::Halted { failures, .. }) = back.live(Mortal::never()) else {
+        panic!("{}", world.story());
+    };
+    let failure = &failures[0].1;
+    assert_eq!(failure.code, "reboot-outstanding");
+    let hint = failure.hint.as_ref().expect("a way on");
+    assert!(
+        hint.contains("SKIP") && hint.contains("device; reboot NODE"),
+        "{hint}"
+    );
+    assert!(back_with_a_hand(&world, &mut back));
+    taken_back(&world);
+}
+
 /// Lives until a node waits at its installer's question.
 fn until_it_asks(world: &World, lives: &mut Lives) {
     let mut at = 0;
@@ -306,6 +343,29 @@ fn until_it_asks(world: &World, lives: &mut Lives) {
     assert_eq!(world.times(&Effect::Wiped), 0);
 }
 
+/// Lives, and dies, until the world has seen this.
+fn until(world: &World, lives: &mut Lives, effect: &Effect) {
+    let mut at = 0;
+    while world.times(effect) == 0 {
+        at += 1;
+        lives.live(Mortal::after(at));
+    }
+}
+
+/// A life that dies between the intent of a unit and its effect, which is lost with it.
+fn dies_before(unit: &str) -> (World, Lives) {
+    let unit = UnitId::new(unit).unwrap();
+    (1..1_000)
+        .find_map(|at| {
+            let world = asked(1).build();
+            let mut lives = Lives::of(&world);
+            lives.live(Mortal::after(at));
+            let intended = lives.machine().unwrap().intended(&unit);
+            intended.then_some((world, lives))
+        })
+        .unwrap()
+}
+
 fn undo_of(world: &World, lives: &Lives) -> Result<SealedPlan, PlanError> {
     let undo = Draft::undo(lives.plan(), lives.machine().unwrap(), run_id(2))?;
     undo.seal(&world.ports())
@@ -313,19 +373,23 @@ fn undo_of(world: &World, lives: &Lives) -> Result<SealedPlan, PlanError> {
 
 /// An undo, and somebody who resets the node when he is told to; whether he was.
 fn back_with_a_hand(world: &World, back: &mut Lives) -> bool {
-    let told = Mutex::new(false);
+    let told = Mutex::new((false, 0));
     let reset = |event: Event| {
-        if let Event::Held { unit, by } = event
-            && by.hint.is_some_and(|hint| hint.contains("reset"))
-            && !std::mem::replace(&mut *told.lock().unwrap(), true)
-        {
+        let Event::Held { unit, by } = event else {
+            return;
+        };
+        let (done, outstanding) = &mut *told.lock().unwrap();
+        // What was sent may still come: he gives it its time.
+        *outstanding += u32::from(by.code == "reboot-outstanding");
+        let waits = by.hint.is_some_and(|hint| hint.contains("reset"));
+        if (waits || *outstanding > 10) && !std::mem::replace(done, true) {
             assert_eq!(unit.id.as_str(), "reprovision/node001/boot");
             world.lose_power(&node("node001"));
         }
     };
     let life = back.live_watched(Mortal::never(), &reset);
     assert!(life.completed(), "{life:?}\n{}", world.story());
-    told.into_inner().unwrap()
+    told.into_inner().unwrap().0
 }
 
 #[track_caller]

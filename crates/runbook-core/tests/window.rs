@@ -6,9 +6,10 @@
 mod sweep;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use runbook_core::event::NoEvents;
+use runbook_core::event::{Event, NoEvents};
 use runbook_core::names::NodeName;
 use runbook_core::run::RunEnd;
 use runbook_core::spec::DatanodeAgain;
@@ -56,6 +57,15 @@ fn a_halt_says_when_a_reboot_would_wipe_restored_data() {
         }
     }
     assert!(told_of > 100, "{told_of}");
+}
+
+fn halts_for(lives: &Lives, code: &str) -> bool {
+    match lives.last() {
+        Life::Ended(RunEnd::Halted { failures, .. }) => {
+            failures.iter().any(|(_, failure)| failure.code == code)
+        }
+        _ => false,
+    }
 }
 
 /// Whatever the second life begins with changes no node before the exposed ones are data nodes.
@@ -135,6 +145,7 @@ fn a_full_install_asked_for_at_any_time_is_noticed() {
             late += 1;
         } else if asked {
             halts += 1;
+            assert!(halts_for(&lives, "install-mode-set"), "{:?}", lives.last());
             world.set_install_mode(&node, None);
             assert!(lives.live(Mortal::never()).completed(), "asked at {at}");
         }
@@ -168,4 +179,33 @@ fn an_etcd_that_started_empty_during_verify_is_noticed() {
         assert!(lives.live_on(3), "died at {at}");
     }
     assert!(noticed > 20, "{noticed}");
+}
+
+/// A mode that somebody has set on a node that this run does not boot: only a person can clear it. He is told so, in
+/// a first life and in a resumed one, and nothing has to be begun anew.
+#[test]
+fn an_install_mode_that_somebody_has_set_is_cleared_by_hand() {
+    let node = NodeName::new("node001").unwrap();
+    for (resumed, mode) in [(false, InstallMode::Skip), (true, InstallMode::Nosync)] {
+        let world = World::of(3).build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::after(60));
+        world.set_install_mode(&node, Some(mode));
+        if resumed {
+            lives.live(Mortal::after(5));
+        }
+        let told = Mutex::new(false);
+        let clears = |event: Event| {
+            if let Event::Held { by, .. } = event {
+                let hint = by.hint.unwrap();
+                assert_eq!(by.code, "install-mode-set");
+                assert!(hint.contains("clear nextinstallmode; commit"), "{hint}");
+                *told.lock().unwrap() = true;
+                world.set_install_mode(&node, None);
+            }
+        };
+        lives.live_watched(Mortal::never(), &clears);
+        lives.completed().unwrap();
+        assert!(told.into_inner().unwrap(), "{}", world.story());
+    }
 }

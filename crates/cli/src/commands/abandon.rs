@@ -64,7 +64,7 @@ fn warn(cx: Context<'_>, dir: &RunDir, record: Option<&Record>) {
         Some(record) => {
             let standing = record.standing(dir, None);
             cx.ui.note(&standing.text());
-            for danger in standing.dangers() {
+            for danger in standing.dangers_while(false) {
                 cx.ui.warning(&format!("it stays like this: {danger}"));
             }
             record.history.changed_nothing()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use runbook_core::danger::found_lowered;
 use runbook_core::event::Failure as UnitFailure;
 use runbook_core::exposure::exposed;
 use runbook_core::journal::{Actor, Entry, History, Outcome};
@@ -20,7 +21,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, or_explained};
 use crate::progress::Progress;
 use crate::render::clock;
-use crate::render::status::reboot_danger;
+use crate::render::status::{self, reboot_danger};
 use crate::ui::{GOOD, HEAD, WARN, clean_line, paint};
 use crate::wiring::Wired;
 
@@ -188,6 +189,9 @@ impl Life<'_> {
                 ui.note(&format!("\n{line}, run {run}, {took} in this life"));
                 for line in left_out {
                     ui.warning(&line);
+                }
+                for category in found_lowered(&self.plan.spec, &self.plan.world) {
+                    ui.warning(&status::found_lowered(category));
                 }
                 for line in stays(self.plan) {
                     ui.note(&format!("  stays, until you remove it: {line}"));

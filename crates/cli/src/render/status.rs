@@ -6,7 +6,7 @@ use runbook_core::danger::{Danger, dangers, past_no_return};
 use runbook_core::exposure::exposed;
 use runbook_core::journal::{Entry, History, Outcome};
 use runbook_core::machine::{Machine, UnitState};
-use runbook_core::names::{NodeName, RunId};
+use runbook_core::names::{CategoryName, NodeName, RunId};
 use runbook_core::plan::{Phase, PlanKind, SealedPlan, Unit};
 use serde_json::{Value, json};
 
@@ -38,10 +38,15 @@ fn in_words(danger: &Danger, open: bool) -> String {
         Danger::EtcdStopped => "etcd is stopped, or about to be: no API server has an etcd, kubectl does not work, what crashes is not rescheduled".to_owned(),
         Danger::Exposed(nodes) => reboot_danger(nodes, open).unwrap_or_default(),
         Danger::Lowered { nodes, categories } => {
-            let categories = categories.iter().map(|name| format!("category {name}"));
-            let names: Vec<String> = nodes.iter().map(ToString::to_string).chain(categories).collect();
+            let of_category = categories.iter().map(|name| format!("category {name}"));
+            let names: Vec<String> = nodes.iter().map(ToString::to_string).chain(of_category).collect();
+            let (is, way) = if open {
+                ("is", String::new())
+            } else {
+                ("was left", raised_by_hand(nodes, categories))
+            };
             format!(
-                "datanode is off for {}: a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking; do not reboot it by hand",
+                "datanode {is} off for {}: a reboot with a changed disk, or a failed filesystem check, wipes such a node without asking; do not reboot it by hand{way}",
                 names.join(", ")
             )
         }
@@ -50,8 +55,9 @@ fn in_words(danger: &Danger, open: bool) -> String {
             list(nodes)
         ),
         Danger::Bare(nodes) => format!(
-            "{}: the disk is wiped, or about to be, and has no guard yet: an EMPTY etcd would start there if anybody gave it the role; `resume` sets the guard",
-            list(nodes)
+            "{}: the disk is wiped, or about to be, and has no guard yet: an EMPTY etcd would start there if anybody gave it the role{}",
+            list(nodes),
+            if open { "; `resume` sets the guard" } else { "" }
         ),
         Danger::Asking(nodes) => format!(
             "{}: in the installer, or on the way there, and it asks before it wipes; whoever confirms it wipes the disk",
@@ -63,6 +69,31 @@ fn in_words(danger: &Danger, open: bool) -> String {
         ),
         Danger::NoReturn => "the point of no return is passed: the way is forward, `undo` is refused".to_owned(),
     }
+}
+
+/// What a run that is over does not do any more.
+fn raised_by_hand(nodes: &[NodeName], categories: &[CategoryName]) -> String {
+    let nodes = nodes.iter().map(|node| format!("device; use {node}"));
+    let categories = categories.iter().map(|name| on_again(name));
+    let on = nodes.map(|place| format!("`{place}; set datanode yes; commit`"));
+    let commands: Vec<String> = on.chain(categories).collect();
+    format!(
+        "; no later run sets it on for this one: {} in cmsh, where nobody has since",
+        commands.join(", ")
+    )
+}
+
+/// How to make the nodes of a category data nodes, in cmsh.
+fn on_again(category: &CategoryName) -> String {
+    format!("`category; use {category}; set datanode yes; commit`")
+}
+
+/// At the end of a run, of a category that it has found as an earlier one may have left it.
+pub(crate) fn found_lowered(category: &CategoryName) -> String {
+    format!(
+        "datanode of category {category} was off when the plan was made, and this run has not set it on: a reboot may wipe its nodes without asking. Where an earlier run has lowered it: {} in cmsh",
+        on_again(category)
+    )
 }
 
 fn list(nodes: &[NodeName]) -> String {
@@ -105,12 +136,16 @@ impl Standing<'_> {
 
     /// What is dangerous as long as the run stands where it does, in words.
     pub(crate) fn dangers(&self) -> Vec<String> {
+        self.dangers_while(!self.machine.over())
+    }
+
+    /// The same of a run that can go on, or that cannot any more.
+    pub(crate) fn dangers_while(&self, open: bool) -> Vec<String> {
         // An undone run stands as its undo has left it.
         if let Some(Outcome::Completed | Outcome::Undone(_)) = self.history.outcome() {
             return Vec::new();
         }
         let dangers = dangers(self.plan, self.machine);
-        let open = !self.machine.over();
         let words = dangers.iter().map(|danger| in_words(danger, open));
         self.remarks.iter().cloned().chain(words).collect()
     }
@@ -361,5 +396,30 @@ mod tests {
         assert!(danger(&[one, two], false).starts_with(
             "a reboot may wipe restored data now: node001, node002; they are no data nodes yet, do not reboot them; `device;"
         ));
+    }
+
+    /// `resume` is no way on from a run that is over: what it has left is put right by hand, and told how.
+    #[test]
+    fn a_run_that_is_over_says_how_to_raise_what_it_has_lowered() {
+        let danger = Danger::Lowered {
+            nodes: vec![NodeName::new("node001").unwrap()],
+            categories: vec![CategoryName::new("compute").unwrap()],
+        };
+        let open = in_words(&danger, true);
+        assert!(
+            open.contains("is off for node001, category compute"),
+            "{open}"
+        );
+        assert!(!open.contains("set datanode yes"), "{open}");
+        let over = in_words(&danger, false);
+        for command in [
+            "`device; use node001; set datanode yes; commit`",
+            "`category; use compute; set datanode yes; commit`",
+        ] {
+            assert!(over.contains(command), "{over}");
+        }
+        let bare = Danger::Bare(vec![NodeName::new("node001").unwrap()]);
+        assert!(in_words(&bare, true).contains("`resume`"));
+        assert!(!in_words(&bare, false).contains("`resume`"));
     }
 }

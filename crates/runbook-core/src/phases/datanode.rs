@@ -68,10 +68,7 @@ pub(super) fn kept(node: &NodeName) -> Vec<Check> {
             node: node.clone(),
             value: true,
         },
-        Check::NextInstallModeIs {
-            node: node.clone(),
-            mode: None,
-        },
+        Check::NextBootIsOrdinary { node: node.clone() },
         Check::NothingClearedAtBoot { node: node.clone() },
     ]
 }

@@ -64,14 +64,8 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
     if member.reprovision {
         return can_be_reprovisioned(spec, seen);
     }
-    if seen.device.next_install_mode == Some(InstallMode::Full) {
-        return Err(PlanError::refused(
-            "install-mode-full",
-            format!("nextinstallmode of {node} is FULL, but the spec restores it in place"),
-            format!(
-                "clear it (`device; use {node}; clear nextinstallmode; commit` in cmsh), or say `reprovision: yes`"
-            ),
-        ));
+    if let Some(mode) = seen.device.next_install_mode {
+        return Err(install_mode_set(node, mode));
     }
     let Some(host) = member.host() else {
         if seen.device.head_node {
@@ -86,6 +80,24 @@ fn member_can_be_restored(spec: &Spec, world: &World, member: &Member) -> Result
         ));
     };
     spool_can_be_replaced(spec, world, node, host)
+}
+
+/// The run does not boot a node that it restores in place: the mode would still be there at its end, when none may be.
+fn install_mode_set(node: &NodeName, mode: InstallMode) -> PlanError {
+    let clear = format!("`device; use {node}; clear nextinstallmode; commit` in cmsh");
+    let what = format!("nextinstallmode of {node} is {mode}, but the spec restores it in place");
+    match mode {
+        InstallMode::Full => PlanError::refused(
+            "install-mode-full",
+            what,
+            format!("clear it ({clear}), or say `reprovision: yes`"),
+        ),
+        _ => PlanError::refused(
+            "install-mode-set",
+            what,
+            format!("find out who has set it and why, and clear it ({clear}); then plan again"),
+        ),
+    }
 }
 
 /// `blockdevicesclearedonnextboot` asks nobody: neither `datanode` nor the install mode matters to it.

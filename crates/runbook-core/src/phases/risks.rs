@@ -1,6 +1,7 @@
 //! What a reviewer has to know before approving, in words.
 
 use super::{Context, Member, reprovision};
+use crate::danger::found_lowered;
 use crate::names::NodeName;
 use crate::plan::list;
 use crate::platform::{ApiServers, MANIFEST, Platform};
@@ -25,6 +26,9 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     let allowed = cx.spec.allow.category_datanode.iter();
     for (category, reason) in allowed.filter(|(category, _)| lowered.contains(category)) {
         risks.push(format!("datanode of category {category} is lowered for the same time, for every node in it, because: {reason}"));
+    }
+    for category in found_lowered(cx.spec, cx.world) {
+        risks.push(format!("datanode of category {category} is off ALREADY, though the spec lets this run lower it. Where an earlier run has lowered it and was given up, this one does not set it on again, and a reboot may wipe any node of the category without asking: `category; use {category}; set datanode yes; commit` in cmsh and plan again, so that this run lowers it and sets it on at its end. Where it was never on, take it out of `allow`."));
     }
     risks.extend(cx.members.iter().flat_map(|member| flagged(member.seen)));
     for (run, reason) in &cx.spec.allow.guards {

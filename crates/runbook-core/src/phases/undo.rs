@@ -12,7 +12,7 @@ use crate::plan::{
     Action, Check, Draft, ManagerEffect, NodeEffect, Phase, Plan, PlanError, PlanKind, SealedPlan,
     Undo, Unit,
 };
-use crate::world::InstallMode;
+use crate::world::{BootId, InstallMode};
 
 impl Draft {
     /// The plan that puts back what a run has done so far.
@@ -35,7 +35,7 @@ impl Draft {
                 .iter()
                 .rev()
                 .filter(|unit| unit.phase == phase && machine.intended(&unit.id));
-            for back in done.flat_map(|unit| inverse(of, unit)) {
+            for back in done.flat_map(|unit| inverse(of, machine, unit)) {
                 // On one node the last thing that was done is the first that is taken back.
                 let before = units
                     .last()
@@ -79,9 +79,11 @@ fn refuse_behind_the_point_of_no_return(
 }
 
 /// The units that take one back, or say what stays; none where nothing was done.
-fn inverse(of: &SealedPlan, unit: &Unit) -> Vec<Unit> {
+fn inverse(of: &SealedPlan, machine: &Machine, unit: &Unit) -> Vec<Unit> {
     if let Some(node) = sent_to_the_question(unit) {
-        return out_of_the_installer(unit, node).into();
+        let before = machine.baseline(&unit.id);
+        let sent_from = before.and_then(|before| before.boot_id.clone());
+        return out_of_the_installer(unit, node, sent_from).into();
     }
     match &unit.undo {
         Undo::By(Action::Manager(ManagerEffect::AssignRole { overlay, nodes })) => {
@@ -120,7 +122,8 @@ fn sent_to_the_question(unit: &Unit) -> Option<&NodeName> {
 /// denial ends in maintenance mode. So the next boot is made harmless, and is waited for.
 ///
 /// An AUTO boot would be none: its sync removes what the image does not have, the old data aside perhaps.
-fn out_of_the_installer(unit: &Unit, node: &NodeName) -> [Unit; 2] {
+/// The same holds for a reboot that was sent and has not come yet, so SKIP stays until it has.
+fn out_of_the_installer(unit: &Unit, node: &NodeName, sent_from: Option<BootId>) -> [Unit; 2] {
     let effect = ManagerEffect::SetNextInstallMode {
         node: node.clone(),
         mode: Some(InstallMode::Skip),
@@ -137,7 +140,10 @@ fn out_of_the_installer(unit: &Unit, node: &NodeName) -> [Unit; 2] {
         unit.phase,
         format!("{node} is out of its installer; somebody has to reset it where it waits there"),
         "the old data is put back on a node that is up; whoever confirms the FULL install instead wipes it",
-        vec![Check::OutOfInstaller { node: node.clone() }],
+        vec![Check::OutOfInstaller {
+            node: node.clone(),
+            sent_from,
+        }],
     );
     [keep.on(node), out.on(node).within(unit.deadline_s)]
 }

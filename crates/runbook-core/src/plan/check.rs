@@ -12,7 +12,7 @@ use crate::names::{
     ServiceName,
 };
 use crate::version::EtcdVersion;
-use crate::world::InstallMode;
+use crate::world::{BootId, InstallMode};
 
 /// A question about the world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +181,11 @@ pub enum Check {
         /// The mode; none for empty.
         mode: Option<InstallMode>,
     },
+    /// `nextinstallmode` is empty, and nobody but a person can make it so: no boot of this run is to come.
+    NextBootIsOrdinary {
+        /// The node.
+        node: NodeName,
+    },
     /// The node is up, answers ssh, and has another boot id than before the action.
     Rebooted {
         /// The node.
@@ -210,6 +215,9 @@ pub enum Check {
     OutOfInstaller {
         /// The node.
         node: NodeName,
+        /// The boot it was sent away from; while it is still in that one, its reboot is yet to come.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sent_from: Option<BootId>,
     },
     /// `blockdevicesclearedonnextboot` is empty: no boot wipes a disk behind everybody's back.
     NothingClearedAtBoot {

@@ -210,7 +210,7 @@ impl fmt::Display for Check {
             } => {
                 write!(f, "nextinstallmode of {node} reads {mode}")
             }
-            Self::NextInstallModeIs { node, mode: None } => {
+            Self::NextInstallModeIs { node, mode: None } | Self::NextBootIsOrdinary { node } => {
                 write!(f, "nextinstallmode of {node} is empty")
             }
             Self::Rebooted { node, .. } => {
@@ -234,8 +234,12 @@ impl fmt::Display for Check {
                     "{node} is through with its installer, UP, and answers ssh"
                 )
             }
-            Self::OutOfInstaller { node } => {
-                write!(f, "{node} is out of its installer, UP, and answers ssh")
+            Self::OutOfInstaller { node, sent_from } => {
+                write!(f, "{node} is out of its installer, UP, and answers ssh")?;
+                match sent_from {
+                    Some(_) => f.write_str(", after its reboot"),
+                    None => Ok(()),
+                }
             }
             Self::NothingClearedAtBoot { node } => {
                 write!(f, "blockdevicesclearedonnextboot of {node} is empty")

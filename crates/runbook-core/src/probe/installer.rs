@@ -9,7 +9,7 @@ use crate::error::AdapterError;
 use crate::journal::Baseline;
 use crate::names::NodeName;
 use crate::ports::{PortResult, Ports};
-use crate::world::{Device, DeviceStatus, InstallerAsks, InstallerStep, PowerState};
+use crate::world::{BootId, Device, DeviceStatus, InstallerAsks, InstallerStep, PowerState};
 
 /// A boot is over when Bright says UP, ssh answers, and the boot id is another one.
 ///
@@ -83,7 +83,14 @@ pub(super) async fn provisioned(ports: &Ports, node: &NodeName) -> PortResult<Fi
 
 /// Asked by an undo: the node was sent to its installer's question, and nobody is to answer it. Only a
 /// reset by hand takes it from there.
-pub(super) async fn out_of_installer(ports: &Ports, node: &NodeName) -> PortResult<Finding> {
+///
+/// A node that is up may be one that goes down in a moment. How long a reboot takes to show nobody knows, so
+/// no time that has passed proves that it does not come: only another boot does.
+pub(super) async fn out_of_installer(
+    ports: &Ports,
+    node: &NodeName,
+    sent_from: Option<&BootId>,
+) -> PortResult<Finding> {
     let device = ports.manager.device(node).await?;
     let mode = device.next_install_mode;
     let mode = mode.map_or_else(|| "empty".into(), |mode| mode.to_string());
@@ -106,6 +113,11 @@ pub(super) async fn out_of_installer(ports: &Ports, node: &NodeName) -> PortResu
     }
     Ok(match (&device.status, device.installer) {
         (DeviceStatus::Up, _) => match ports.nodes.boot_id(node).await? {
+            Some(boot) if Some(&boot) == sent_from => held(
+                "reboot-outstanding",
+                format!("{shown}, still of the boot in which it was told to reboot"),
+                "the reboot may still come, and the old data is put back behind it. Where it does not come within a few minutes, see that nextinstallmode is SKIP, which leaves the disk as it is, and send it: `device; reboot NODE` in cmsh; the undo goes on by itself",
+            ),
             Some(boot) => Holds(format!("{shown}, boot {}", boot.0)),
             None => Underway(format!("{shown}, but ssh does not answer")),
         },

@@ -1,7 +1,7 @@
 //! What the cluster manager is asked: roles, records, boots.
 
 use super::Finding::{self, Holds, NotYet};
-use super::{holds_if, never};
+use super::{held, holds_if, never};
 use crate::names::{AbsPath, CategoryName, NodeName, OverlayName};
 use crate::plan::{list, yes_no};
 use crate::ports::{PortResult, Ports};
@@ -129,6 +129,18 @@ pub(super) async fn category_datanode_is(
         read == value,
         format!("datanode of category {category} reads {}", yes_no(read)),
     ))
+}
+
+/// Whose mode this run does not set: what somebody else has set stays until a boot, or a person, clears it.
+pub(super) async fn next_boot_is_ordinary(ports: &Ports, node: &NodeName) -> PortResult<Finding> {
+    Ok(match ports.manager.device(node).await?.next_install_mode {
+        None => Holds(format!("nextinstallmode of {node} is empty")),
+        Some(mode) => held(
+            "install-mode-set",
+            format!("nextinstallmode of {node} is {mode}"),
+            "somebody has set it, and its next boot goes by it; FULL wipes. `device; use NODE; clear nextinstallmode; commit` in cmsh, and do not reboot it before; the run goes on by itself",
+        ),
+    })
 }
 
 pub(super) async fn next_install_mode_is(

@@ -133,13 +133,16 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         Check::NextInstallModeIs { node, mode } => {
             manager::next_install_mode_is(ports, node, *mode).await
         }
+        Check::NextBootIsOrdinary { node } => manager::next_boot_is_ordinary(ports, node).await,
         Check::Rebooted { node, was_up } => installer::rebooted(ports, node, *was_up, before).await,
         Check::AtInstaller { node, was_up } => {
             installer::at_installer(ports, node, *was_up, before).await
         }
         Check::InstallerAsks { node } => installer::installer_asks(ports, node).await,
         Check::Provisioned { node } => installer::provisioned(ports, node).await,
-        Check::OutOfInstaller { node } => installer::out_of_installer(ports, node).await,
+        Check::OutOfInstaller { node, sent_from } => {
+            installer::out_of_installer(ports, node, sent_from.as_ref()).await
+        }
         Check::NothingClearedAtBoot { node } => {
             installer::nothing_cleared_at_boot(ports, node).await
         }

@@ -459,6 +459,7 @@ impl Builder {
             },
             step: None,
             asking: false,
+            sent: false,
             bmc_dead: false,
             cleared_at_boot: (self.cleared_at_boot == Some(at))
                 .then(|| "/dev/sda".to_owned())

@@ -14,8 +14,8 @@ use crate::platform::Platform;
 use crate::ports::{ClusterManager, PortResult};
 use crate::spec::FullInstall;
 use crate::world::{
-    Device, DeviceStatus, EtcdRole, HeadRole, InstallerAsks, InstallerStep, PowerState,
-    Provisioning, RoleHolder, RoleSource,
+    Device, DeviceStatus, EtcdRole, HeadRole, InstallMode, InstallerAsks, InstallerStep,
+    PowerState, Provisioning, RoleHolder, RoleSource,
 };
 
 #[async_trait]
@@ -341,6 +341,7 @@ impl State {
             Power::Up { .. } => {
                 self.log(Some(at), Effect::Rebooting);
                 self.nodes[at].power = Power::GoingDown;
+                self.nodes[at].sent = self.records.mode[node] == Some(InstallMode::Full);
                 self.begin_boot(at, Stage::Down);
             }
             Power::GoingDown => self.resent(Some(at), format!("reboot {node}")),

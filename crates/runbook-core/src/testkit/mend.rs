@@ -192,6 +192,16 @@ impl State {
         }
     }
 
+    /// An undo waits for a reboot that its run had sent, and that was lost on its way.
+    pub(super) fn sends_the_reboot(&mut self, at: usize) {
+        if self.nodes[at].power == (Power::Up { ssh: true }) {
+            self.log(Some(at), Effect::Mended);
+            let name = self.nodes[at].name.clone();
+            self.records.mode.insert(name, Some(InstallMode::Skip));
+            self.reset_by_hand(at);
+        }
+    }
+
     /// A run was told that an installer has given up: it is rebooted on its behalf.
     pub(super) fn installs_again(&mut self, at: usize) {
         if self.nodes[at].power == Power::Failed {

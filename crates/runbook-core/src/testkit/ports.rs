@@ -12,7 +12,7 @@ use super::state::{Power, Sight, State};
 use super::time::Pause;
 use super::work::{Request, Work, not_now, refused};
 use crate::error::{AdapterError, Certainty};
-use crate::names::NodeName;
+use crate::names::{CategoryName, NodeName};
 use crate::plan::Action;
 use crate::ports::{Clock, PortResult, Ports};
 use crate::world::{InstallMode, InstallerStep};
@@ -213,7 +213,17 @@ impl World {
 
     /// Somebody sets or clears a node's `nextinstallmode`.
     pub fn set_install_mode(&self, node: &NodeName, mode: Option<InstallMode>) {
-        self.state().records.mode.insert(node.clone(), mode);
+        self.change(node, |state, at| {
+            // What it finds at its next boot is somebody else's doing.
+            state.nodes[at].sent = false;
+            state.records.mode.insert(node.clone(), mode);
+        });
+    }
+
+    /// Somebody sets `datanode` of a category.
+    pub fn set_category_datanode(&self, category: &CategoryName, value: bool) {
+        let category = category.clone();
+        self.state().records.categories.insert(category, value);
     }
 
     /// Somebody sets a node's `blockdevicesclearedonnextboot`, or clears it.

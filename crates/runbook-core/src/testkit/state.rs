@@ -61,6 +61,8 @@ pub(super) struct NodeState {
     pub(super) step: Option<InstallerStep>,
     /// The installer waits for leave to install FULL.
     pub(super) asking: bool,
+    /// A run has told it to reboot, with FULL set, and it has not come as far as its installer.
+    pub(super) sent: bool,
     /// The power control does not answer.
     pub(super) bmc_dead: bool,
     /// `blockdevicesclearedonnextboot`.
@@ -308,8 +310,10 @@ impl State {
 
     /// The installer decides: it goes on at once, or waits for somebody.
     fn install(&mut self, at: usize) {
-        let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
+        let mode = self.records.mode[&self.nodes[at].name];
+        let full = mode == Some(InstallMode::Full);
         let asks = self.is_data_node(&self.nodes[at]);
+        self.watch_boot(at, mode);
         let node = &mut self.nodes[at];
         if !node.cleared_at_boot.is_empty() {
             // It asks nobody.

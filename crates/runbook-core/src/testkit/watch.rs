@@ -8,6 +8,7 @@ use super::work::not_now;
 use crate::identity::ClusterId;
 use crate::names::EtcdUrl;
 use crate::ports::PortResult;
+use crate::world::InstallMode;
 
 impl State {
     /// Nothing is wiped before the snapshot is proven, twice, or while etcd could start.
@@ -34,6 +35,21 @@ impl State {
             if matches!(self.nodes[other].etcd, Etcd::Serving(..)) {
                 self.broken(format!("{name} was wiped while etcd served on {of}"));
             }
+        }
+    }
+
+    /// A reboot that a run has sent finds FULL, for the wipe, or SKIP, for the way back: a sync takes away what
+    /// the image does not have, the old data aside perhaps.
+    pub(super) fn watch_boot(&mut self, at: usize, mode: Option<InstallMode>) {
+        let sent = std::mem::take(&mut self.nodes[at].sent);
+        let kept = matches!(mode, Some(InstallMode::Full | InstallMode::Skip));
+        let old = |thing: &Thing| matches!(thing, Thing::Tree(tree) if matches!(tree.data, Data::Old { .. }));
+        let scar = self.scars.of(at);
+        if sent && !kept && !scar.mode_cleared && self.nodes[at].disk.things().any(old) {
+            let name = self.nodes[at].name.clone();
+            self.broken(format!(
+                "{name} was rebooted into a sync, with old data on its disk"
+            ));
         }
     }
 

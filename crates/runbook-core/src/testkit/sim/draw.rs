@@ -29,11 +29,16 @@ pub(super) fn script(seed: u64) -> Script {
         world = world.two_heads();
         fail_over(&mut rng, members, &mut lives);
     }
+    let dialect = rng.next();
+    // Last: the histories of older seeds stay what they were.
+    for scene in &mut lives {
+        scene.at_once = rng.percent(50);
+    }
     Script {
         lives,
         world,
         faults,
-        dialect: rng.next(),
+        dialect,
     }
 }
 

@@ -60,6 +60,9 @@ pub struct Scene {
     pub during: Vec<(u64, Incident)>,
     /// Whether the operator then takes the run back, where that is possible.
     pub undo: bool,
+    /// Whether he does so at once, while what the run began may still be to come.
+    #[serde(default)]
+    pub at_once: bool,
 }
 
 impl Script {

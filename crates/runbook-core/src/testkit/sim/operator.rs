@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::{
     Effect, InFlight, Incident, Life, Lives, Logged, Mortal, NoPlan, World, run_id,
 };
-use super::Script;
+use super::{Scene, Script};
 use crate::event::{Failure, NoEvents};
 use crate::journal::JournalError;
 use crate::names::{NodeName, RunId, UnitId};
@@ -136,7 +136,7 @@ impl<'a> Operator<'a> {
             self.note_end(scene.ends);
             came = self.lives_once(&mut lives, scene.ends, &scene.during)?;
             if came.is_none() && scene.undo {
-                came = self.undoes(&lives)?;
+                came = self.undoes(&lives, scene)?;
             }
             if came.is_some() {
                 break;
@@ -216,9 +216,11 @@ impl<'a> Operator<'a> {
         for (_, failure) in failures {
             self.note(format!("halt {}", failure.code));
         }
-        // Only an installer that was left asking, by a run that is taken back, needs him in a calm world.
-        let unreached = |(_, failure): &(_, Failure)| failure.code == "ssh-unreachable";
-        if failures.is_empty() || self.script.is_calm() && !failures.iter().any(unreached) {
+        // Only a node that was sent to its installer, by a run that is taken back, needs him in a calm world.
+        let needs_him = |(_, failure): &(_, Failure)| {
+            ["ssh-unreachable", "reboot-outstanding"].contains(&failure.code.as_str())
+        };
+        if failures.is_empty() || self.script.is_calm() && !failures.iter().any(needs_him) {
             return;
         }
         self.world.mend();
@@ -233,6 +235,7 @@ impl<'a> Operator<'a> {
                 "not-safe" if failure.seen.contains("nextinstallmode") => state.mark_by_hand(at),
                 "installer-failed" => state.installs_again(at),
                 "installer-left" => state.press_button(at),
+                "reboot-outstanding" => state.sends_the_reboot(at),
                 "node-came-up" => state.power_off(at),
                 _ => {}
             }
@@ -276,12 +279,17 @@ impl<'a> Operator<'a> {
     }
 
     /// Takes the run back, where it can be; none where the way is forward.
-    fn undoes(&mut self, lives: &Lives) -> Result<Option<Came>, String> {
+    fn undoes(&mut self, lives: &Lives, scene: &Scene) -> Result<Option<Came>, String> {
         let Some(machine) = lives.machine() else {
             return Ok(None);
         };
-        // What the dead life had sent lands first.
-        self.world.pass(Duration::from_secs(30));
+        // What goes on by itself behind a dead life lands first: it is for the adapters to let no command
+        // outlive its caller for long.
+        if !scene.at_once || scene.ends.in_flight == InFlight::Lands {
+            self.world.pass(Duration::from_secs(30));
+        } else {
+            self.note("undo at once");
+        }
         self.goes_to_the_active_head();
         let undo = match Draft::undo(lives.plan(), machine, self.next_run()) {
             Ok(draft) => draft.seal(&self.here()),
