@@ -46,6 +46,9 @@ impl State {
         self.nodes[at].snapshot = Sight::Shared;
         let emptied = self.mend_empty(at);
         self.mend_spool(at, &scar);
+        if emptied && self.nodes[at].disk.tree(&self.setup.spool).is_some() {
+            self.reconciles(at);
+        }
         emptied
     }
 
@@ -88,7 +91,6 @@ impl State {
         if empty {
             self.nodes[at].etcd = Etcd::Stopped;
             self.nodes[at].disk.remove(&spool);
-            self.reconciles(at);
         }
         empty
     }
