@@ -14,7 +14,7 @@ use crate::journal::{Baseline, Entry, Permit};
 use crate::machine::UnitState;
 use crate::names::NodeName;
 use crate::plan::{Action, Check, Phase, Unit};
-use crate::probe::{self, Finding};
+use crate::probe::{self, Finding, Slowness};
 use crate::world::{BootId, HeadRole};
 
 /// How often an action that certainly did not happen is tried again in one life, and a question answered
@@ -75,10 +75,14 @@ impl Work<'_> {
         match self.first_look().await {
             Finding::Holds(seen) => self.done(false, seen),
             // Begun in an earlier life and still going on: acting again would do it twice.
-            Finding::Underway(_) | Finding::Held { .. } if self.intended() => {
+            Finding::Underway(_) | Finding::Slow { .. } | Finding::Held { .. }
+                if self.intended() =>
+            {
                 self.wait(false).await
             }
-            Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
+            Finding::Underway(seen) | Finding::Slow { seen, .. } => {
+                Ok(Came::Failed(in_the_way(seen)))
+            }
             Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
             Finding::Never { code, seen, hint } | Finding::Held { code, seen, hint } => {
                 Ok(Came::Failed(failure(code, seen, hint)))
@@ -115,9 +119,11 @@ impl Work<'_> {
     async fn patiently(&self, checks: &[Check], before: Option<&Baseline>) -> Finding {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
+        let mut slowness = Slowness::default();
         loop {
             let finding = probe::all(self.run.ports, checks, before).await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            let finding = slowness.judge(finding, since + elapsed, self.slow());
             let patience = match &finding {
                 Finding::Blind(error) if error.certainty != Certainty::Refused => {
                     self.run.plan.spec.deadlines.quick_s
@@ -260,9 +266,11 @@ impl Work<'_> {
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
         let mut asked = since;
         let mut went_on = !acted;
+        let mut slowness = Slowness::default();
         loop {
             let finding = self.look().await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            let finding = slowness.judge(finding, since + elapsed, self.slow());
             went_on |= matches!(finding, Finding::Underway(_) | Finding::Held { .. });
             if let Some(action) = self.to_answer_again(&finding, went_on, elapsed) {
                 return Box::pin(self.act(action)).await;
@@ -323,6 +331,12 @@ impl Work<'_> {
             elapsed,
             deadline,
         });
+    }
+
+    /// How long what is slow may take before it stands: ten minutes of the hour that a boot has. Servers with
+    /// much memory take as long to their first sign.
+    fn slow(&self) -> Duration {
+        Duration::from_secs(self.unit.deadline_s.into()) / 6
     }
 
     fn poll(&self) -> Duration {
