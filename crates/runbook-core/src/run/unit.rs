@@ -284,7 +284,11 @@ impl Work<'_> {
                     return Ok(Came::Failed(Failure::from(&error)));
                 }
                 finding if elapsed >= deadline => {
-                    return Ok(Came::Failed(too_late(&finding, deadline)));
+                    return Ok(Came::Failed(too_late(
+                        &finding,
+                        deadline,
+                        self.unit.act.as_ref(),
+                    )));
                 }
                 finding => {
                     // A gate has nothing in flight: a halt need not wait for it.
