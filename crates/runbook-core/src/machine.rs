@@ -139,7 +139,7 @@ struct Slot {
     /// Units before this one that have to be closed first: earlier phases are one barrier.
     barrier: usize,
     /// For a unit that closes the window: the nearer barrier that it has in a resumed life.
-    first: Option<usize>,
+    early_barrier: Option<usize>,
     needs: Vec<usize>,
     state: UnitState,
     baseline: Option<Baseline>,
@@ -170,7 +170,7 @@ impl Machine {
             if at > 0 && units[at - 1].phase != unit.phase {
                 barrier = at;
             }
-            let first = restore.filter(|from| *from < barrier && unit.closes_window());
+            let early_barrier = restore.filter(|from| *from < barrier && unit.closes_window());
             let needs = unit
                 .needs
                 .iter()
@@ -181,7 +181,7 @@ impl Machine {
                 id,
                 phase,
                 barrier,
-                first,
+                early_barrier,
                 needs,
                 state: UnitState::Pending,
                 baseline: None,
@@ -205,23 +205,21 @@ impl Machine {
         let Some(earliest) = self.slots.iter().find(open).map(|slot| slot.barrier) else {
             return Vec::new();
         };
-        let ids = |first: bool| -> Vec<&UnitId> {
-            let turn = |slot: &&Slot| match slot.first.filter(|_| self.resumed && first) {
-                Some(barrier) => barrier <= earliest,
-                None => !first && slot.barrier == earliest,
-            };
-            let closed = |need: &usize| self.slots[*need].state.closed();
-            self.slots
-                .iter()
-                .filter(open)
-                .filter(turn)
+        let closed = |need: &usize| self.slots[*need].state.closed();
+        let whose = |turn: &dyn Fn(&Slot) -> bool| -> Vec<&UnitId> {
+            let slots = self.slots.iter().filter(open).filter(|slot| turn(slot));
+            slots
                 .filter(|slot| slot.needs.iter().all(closed))
                 .map(|slot| &slot.id)
                 .collect()
         };
-        let closing = ids(true);
+        let early = |slot: &Slot| {
+            slot.early_barrier
+                .is_some_and(|barrier| barrier <= earliest)
+        };
+        let closing = whose(&|slot| self.resumed && early(slot));
         if closing.is_empty() {
-            ids(false)
+            whose(&|slot| slot.barrier == earliest)
         } else {
             closing
         }
@@ -297,7 +295,7 @@ impl Machine {
 
     fn behind(&self, slot: &Slot) -> Option<&Slot> {
         let needs = slot.needs.iter().map(|need| &self.slots[*need]);
-        let barrier = slot.first.filter(|_| self.resumed);
+        let barrier = slot.early_barrier.filter(|_| self.resumed);
         self.slots[..barrier.unwrap_or(slot.barrier)]
             .iter()
             .chain(needs)

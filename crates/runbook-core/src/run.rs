@@ -197,9 +197,10 @@ impl<'a> Run<'a> {
 
     /// Works until everything is done, something fails, or `stop` is cancelled.
     ///
-    /// `stop` drains, as a failure does: what is in flight is finished, nothing new begins but the guard of a
-    /// disk that was just wiped. Dropping the future instead
-    /// leaves units in flight, as a crash would; both can be resumed.
+    /// `stop` drains, as a failure does: what is in flight is finished, and nothing new begins but the guard
+    /// of a disk that was just wiped. A unit is in flight from its intent on: one whose requirements are still
+    /// being looked at is left. Dropping the future instead leaves units in flight, as a crash would; both can
+    /// be resumed.
     ///
     /// # Errors
     /// [`RunError::Journal`] when a record cannot be written. Nothing is done after that, and units
@@ -213,6 +214,7 @@ impl<'a> Run<'a> {
             run: self,
             events,
             stop,
+            halting: stop.child_token(),
             phase: None,
             failures: Vec::new(),
             deposed: false,
@@ -271,7 +273,10 @@ pub fn replay(plan: &SealedPlan, history: &crate::journal::History) -> Result<Ma
 struct Life<'a> {
     run: &'a Run<'a>,
     events: &'a dyn EventSink,
+    /// A halt on request.
     stop: &'a CancellationToken,
+    /// A halt on request, or by a failure: nothing new begins.
+    halting: CancellationToken,
     phase: Option<(Phase, Duration)>,
     failures: Vec<(UnitId, Failure)>,
     /// Nothing more may be done from this head node.
@@ -294,14 +299,13 @@ impl Life<'_> {
                 draining = true;
                 self.events.event(Event::Draining);
             }
-            let halting = draining || !self.failures.is_empty();
             for unit in ready(run) {
                 // A run does not halt with a fresh disk unguarded: an etcd would start empty there.
                 let guards = guards_fresh_disk(unit);
-                let may = !self.deposed && (!halting || guards);
+                let may = !self.deposed && (!self.halting.is_cancelled() || guards);
                 if may && flying.len() < limit && begun.insert(unit.id.clone()) {
-                    let stop = if guards { &never } else { self.stop };
-                    flying.push(drive(run, unit, self.events, stop));
+                    let halting = if guards { &never } else { &self.halting };
+                    flying.push(drive(run, unit, self.events, halting.clone()));
                 }
             }
             let next = tokio::select! {
@@ -314,12 +318,11 @@ impl Life<'_> {
                 return Ok(());
             };
             match came? {
-                Came::Through => {}
-                Came::Left => draining = true,
-                Came::Failed(failure) => self.failures.push((unit.id.clone(), failure)),
+                Came::Through | Came::Left => {}
+                Came::Failed(failure) => self.fail(unit.id.clone(), failure),
                 Came::Deposed(failure) => {
                     self.deposed = true;
-                    self.failures.push((unit.id.clone(), failure));
+                    self.fail(unit.id.clone(), failure);
                 }
             }
         }
@@ -330,8 +333,13 @@ impl Life<'_> {
         let first = ready(self.run).first().map(|unit| unit.id.clone());
         if let (Some(first), Head::Passive(failure)) = (first, self.run.head().await) {
             self.deposed = true;
-            self.failures.push((first, failure));
+            self.fail(first, failure);
         }
+    }
+
+    fn fail(&mut self, unit: UnitId, failure: Failure) {
+        self.halting.cancel();
+        self.failures.push((unit, failure));
     }
 
     /// Whether another phase has begun, behind Preflight, which asks for itself.

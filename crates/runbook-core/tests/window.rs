@@ -6,12 +6,13 @@
 mod sweep;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use runbook_core::event::NoEvents;
 use runbook_core::names::NodeName;
 use runbook_core::run::RunEnd;
 use runbook_core::spec::DatanodeAgain;
-use runbook_core::testkit::{Builder, Effect, Life, Lives, Logged, Mortal, World};
+use runbook_core::testkit::{Builder, Effect, Incident, Life, Lives, Logged, Mortal, World};
 use runbook_core::world::InstallMode;
 use sweep::at_every_await;
 
@@ -140,4 +141,31 @@ fn a_full_install_asked_for_at_any_time_is_noticed() {
     }
     // What comes behind the last look nobody sees.
     assert!(halts > 50 && late < 10, "{halts} halts, {late} unseen");
+}
+
+/// Between two lives somebody moves away what an etcd serves, and it starts empty: that holds no canary
+/// either. The run does not end before it was seen, and goes on when the data is back.
+#[test]
+fn an_etcd_that_started_empty_during_verify_is_noticed() {
+    let serves = |world: &World| world.log().iter().any(|l| l.effect == Effect::EtcdServes);
+    let mut noticed = 0;
+    for (at, world) in at_every_await(&World::of(1).brisk()) {
+        let mut lives = Lives::of(&world);
+        let through = lives.live(Mortal::after(at)).completed();
+        if through || !serves(&world) {
+            continue;
+        }
+        world.befall(Incident::PowerCycled(0));
+        let moved = || {
+            world.pass(Duration::from_millis(100));
+            world.befall(Incident::SpoolMoved(0))
+        };
+        assert!((0..3000).any(|_| moved()), "died at {at}");
+        world.pass(Duration::from_secs(60));
+        assert!(!lives.live(Mortal::never()).completed(), "died at {at}");
+        noticed += 1;
+        world.mend();
+        assert!(lives.live_on(3), "died at {at}");
+    }
+    assert!(noticed > 20, "{noticed}");
 }

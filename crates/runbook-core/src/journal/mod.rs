@@ -199,11 +199,7 @@ impl History {
             let line = &rest[..end.unwrap_or(rest.len())];
             match history.next(line, place) {
                 Ok(record) => history.records.push(record),
-                // Without its line feed the last append was never acknowledged: it is torn. Nor was one
-                // with a hole in it, though its end has reached the disk.
-                Err(JournalError::Damaged { .. })
-                    if end.is_none_or(|end| end + 1 == rest.len() && has_hole(line)) =>
-                {
+                Err(JournalError::Damaged { .. }) if history.is_torn(rest, end, place) => {
                     history.torn_bytes = rest.len();
                     break;
                 }
@@ -219,6 +215,17 @@ impl History {
             })
         } else {
             Ok(history)
+        }
+    }
+
+    /// Without its line feed the last append was never acknowledged: it is torn. Nor was one with a hole in
+    /// it, though its end has reached the disk. But no tear puts another byte behind a whole record: it was
+    /// acknowledged, and its line feed has rotted.
+    fn is_torn(&mut self, rest: &[u8], end: Option<usize>, place: &str) -> bool {
+        match (end, rest.split_last()) {
+            (Some(end), _) => end + 1 == rest.len() && has_hole(&rest[..end]),
+            (None, Some((last, record))) => *last == 0 || self.next(record, place).is_err(),
+            (None, None) => true,
         }
     }
 

@@ -150,29 +150,15 @@ fn every_truncation_is_a_prefix_or_empty() {
 }
 
 #[test]
-fn every_bit_flip_is_refused_or_cuts_nothing_acknowledged() {
+fn every_bit_flip_is_refused() {
     let bytes = sample();
-    let whole = read(&bytes).unwrap().records;
-    let last_line = bytes[..bytes.len() - 1]
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .unwrap()
-        + 1;
     for at in 0..bytes.len() {
         for bit in 0..8 {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
-            match read(&flipped) {
-                // Only the very last line feed can be lost without a trace in the records.
-                Ok(history) if history.records == whole => assert_eq!(at, bytes.len() - 1),
-                Ok(history) => {
-                    assert_eq!(history.records, whole[..3]);
-                    assert!(at == bytes.len() - 1 && at >= last_line, "{at}:{bit}");
-                }
-                Err(error) => {
-                    assert!(matches!(error.code(), "journal-damaged" | "journal-empty"));
-                }
-            }
+            let code = read(&flipped).unwrap_err().code();
+            let known = ["journal-damaged", "journal-empty"].contains(&code);
+            assert!(known, "{at}:{bit}: {code}");
         }
     }
 }

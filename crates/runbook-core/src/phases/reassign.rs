@@ -5,6 +5,7 @@
 //! What comes up must be the very cluster the plan predicted, by its ids.
 
 use super::{Context, Member, id};
+use crate::names::NodeName;
 use crate::plan::{Action, Check, ManagerEffect, Phase, Undo, Unit};
 
 const PHASE: Phase = Phase::Reassign;
@@ -53,27 +54,30 @@ fn assign(cx: &Context) -> Unit {
 
 fn identity(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
-    let planned = cx.identity.members.iter().find(|m| m.node == *node);
-    let members = &cx.identity.members;
-    let listed = members
-        .iter()
-        .map(|m| (m.id, m.name.clone(), m.peer_url.clone()))
-        .collect();
-    let check = planned.map(|m| Check::Identity {
-        url: m.client_url.clone(),
-        member: m.id,
-        cluster: cx.identity.cluster,
-        members: listed,
-    });
     Unit::gate(
         id(PHASE, Some(node), "identity"),
         PHASE,
         "etcd is up, with the ids the plan predicted",
         "a member with other ids belongs to another cluster: an old one that was never stopped, or one that started empty",
-        check.into_iter().collect(),
+        as_predicted(cx, node).into_iter().collect(),
     )
     .on(node)
     .within(cx.spec.deadlines.start_s)
+}
+
+/// The member on the node is the one of the restored cluster.
+pub(super) fn as_predicted(cx: &Context, node: &NodeName) -> Option<Check> {
+    let members = &cx.identity.members;
+    let planned = members.iter().find(|m| m.node == *node)?;
+    let listed = members
+        .iter()
+        .map(|m| (m.id, m.name.clone(), m.peer_url.clone()));
+    Some(Check::Identity {
+        url: planned.client_url.clone(),
+        member: planned.id,
+        cluster: cx.identity.cluster,
+        members: listed.collect(),
+    })
 }
 
 fn one_leader(cx: &Context) -> Unit {

@@ -7,6 +7,7 @@
 //! `--etcd-servers` while no node has the role, and with static pods nobody has written down who mends it.
 
 use super::datanode::kept;
+use super::reassign::as_predicted;
 use super::{Context, Member, id};
 use crate::names::{EtcdUrl, NodeName, UnitId};
 use crate::plan::{Action, Check, ClientEffect, Phase, PredictedHash, Undo, Unit};
@@ -33,29 +34,29 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
     }
     units.extend(api_servers(cx));
     let before: Vec<UnitId> = units.iter().map(|unit| unit.id.clone()).collect();
-    let kept = cx
-        .members
-        .iter()
-        .filter_map(|member| still_kept(cx, member));
-    units.extend(kept.map(|unit| before.iter().fold(unit, Unit::after)));
+    let last = cx.members.iter().map(|member| last_look(cx, member));
+    units.extend(last.map(|unit| before.iter().fold(unit, Unit::after)));
     units
 }
 
-/// The last look of a run: what Datanode has set may have been changed since.
-fn still_kept(cx: &Context, member: &Member) -> Option<Unit> {
+/// A run may have lain still since its other looks: what they have seen may have been changed.
+fn last_look(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
-    let unit = || {
-        Unit::gate(
-            id(PHASE, Some(node), "kept"),
-            PHASE,
-            "no boot wipes it without asking",
-            "a FULL install that somebody has asked for meanwhile would wipe the restored data at the next boot",
-            kept(node),
-        )
-        .on(node)
-        .within(cx.spec.deadlines.quick_s)
+    let (title, kept) = if member.seen.device.head_node {
+        ("still in the restored cluster", Vec::new())
+    } else {
+        let title = "still in the restored cluster, and no boot wipes it without asking";
+        (title, kept(node))
     };
-    (!member.seen.device.head_node).then(unit)
+    Unit::gate(
+        id(PHASE, Some(node), "kept"),
+        PHASE,
+        title,
+        "somebody may have moved its data, so that it started empty, or asked for a FULL install, which would wipe the restored data at the next boot",
+        as_predicted(cx, node).into_iter().chain(kept).collect(),
+    )
+    .on(node)
+    .within(cx.spec.deadlines.quick_s)
 }
 
 /// On the nodes where the plan saw one; nothing waits for them.
@@ -187,10 +188,12 @@ fn canary(cx: &Context, member: &Member) -> [Unit; 2] {
             put,
             "half a restore answers reads and hangs on writes: only a write proves a member",
         ),
+        // A store that began empty meanwhile does not hold the key either.
         unit(
             "canary-delete",
             delete,
             "nothing of this tool stays in the store",
-        ),
+        )
+        .and_when(as_predicted(cx, node)),
     ]
 }

@@ -70,7 +70,7 @@ pub(super) async fn identity(
         let hint = if status.cluster == ARTICLE_CLUSTER_ID {
             "this member was restored without member flags, as in the article: stop etcd here, and find out who did it"
         } else {
-            "this is not the restored cluster: an old member that was never stopped, or one that started empty; stop etcd here at once"
+            "this is not the restored cluster: an old member that was never stopped, or one that started empty; stop etcd here at once, see where the restored data has gone, and resume once it is back"
         };
         return Ok(never("identity", seen, hint));
     }

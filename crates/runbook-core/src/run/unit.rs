@@ -24,7 +24,7 @@ const RETRIES: u32 = 3;
 /// What became of a unit in this life.
 pub(super) enum Came {
     Through,
-    /// A gate that was not waited for any longer because the run is to halt; nothing is recorded.
+    /// Nothing was begun because the run is to halt, nor a gate waited for any longer; nothing is recorded.
     Left,
     Failed(Failure),
     /// This head node may not act any more; nothing is recorded of the unit, which is as it was left.
@@ -36,13 +36,13 @@ pub(super) async fn drive<'a>(
     run: &Run<'a>,
     unit: &'a Unit,
     events: &dyn EventSink,
-    stop: &CancellationToken,
+    halting: CancellationToken,
 ) -> (&'a Unit, Result<Came, RunError>) {
     let work = Work {
         run,
         unit,
         events,
-        stop,
+        halting,
         name: UnitRef::from(unit),
         answers: AtomicU32::new(0),
     };
@@ -58,7 +58,8 @@ struct Work<'a> {
     run: &'a Run<'a>,
     unit: &'a Unit,
     events: &'a dyn EventSink,
-    stop: &'a CancellationToken,
+    /// The run is to halt: what has no intent yet is not begun.
+    halting: CancellationToken,
     name: UnitRef,
     /// How often a question was answered again in this life.
     answers: AtomicU32,
@@ -79,6 +80,15 @@ impl Work<'_> {
                 if self.intended() =>
             {
                 self.wait(false).await
+            }
+            // A halt has cut the patience short, if there was any.
+            Finding::Underway(_)
+            | Finding::Slow { .. }
+            | Finding::Held { .. }
+            | Finding::Blind(_)
+                if self.halting.is_cancelled() =>
+            {
+                Ok(Came::Left)
             }
             Finding::Underway(seen) | Finding::Slow { seen, .. } => {
                 Ok(Came::Failed(in_the_way(seen)))
@@ -137,7 +147,7 @@ impl Work<'_> {
                 _ => return finding,
             };
             let patience = Duration::from_secs(patience.into());
-            if elapsed >= patience || self.stop.is_cancelled() {
+            if elapsed >= patience || self.halting.is_cancelled() {
                 return finding;
             }
             self.waiting(&finding, elapsed, patience);
@@ -156,7 +166,7 @@ impl Work<'_> {
     }
 
     async fn act(&self, action: &Action) -> Result<Came, RunError> {
-        if self.stop.is_cancelled() {
+        if self.halting.is_cancelled() {
             return Ok(Came::Left);
         }
         match self.patiently(&self.unit.require, None).await {
@@ -164,8 +174,8 @@ impl Work<'_> {
             Finding::Never { code, seen, hint } => {
                 return Ok(Came::Failed(failure(code, seen, hint)));
             }
-            // A halt on request cut the patience short: nothing was begun, and nothing failed.
-            _ if self.stop.is_cancelled() => return Ok(Came::Left),
+            // A halt cut the patience short: nothing was begun, and nothing failed.
+            _ if self.halting.is_cancelled() => return Ok(Came::Left),
             Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
             other => {
                 let (phase, run) = (self.unit.phase, self.run.plan.run);
@@ -179,9 +189,13 @@ impl Work<'_> {
         // The last question before the intent: no effect leaves a head node that is not the active one.
         match self.patiently(&[Check::HeadIsActive], None).await {
             Finding::Holds(_) => {}
-            _ if self.stop.is_cancelled() => return Ok(Came::Left),
+            _ if self.halting.is_cancelled() => return Ok(Came::Left),
             Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
             other => return Ok(Came::Deposed(deposed(&other.seen()))),
+        }
+        // A look may take minutes, the proof of a snapshot that of reading it: who has said halt meanwhile is heard.
+        if self.halting.is_cancelled() {
+            return Ok(Came::Left);
         }
         let at = self.run.ports.clock.wall();
         let permit = self.run.ledger().intend(at, &self.unit.id, baseline)?;
@@ -292,7 +306,7 @@ impl Work<'_> {
                 }
                 finding => {
                     // A gate has nothing in flight: a halt need not wait for it.
-                    if self.unit.act.is_none() && self.stop.is_cancelled() {
+                    if self.unit.act.is_none() && self.halting.is_cancelled() {
                         return Ok(Came::Left);
                     }
                     self.waiting(&finding, elapsed, deadline);

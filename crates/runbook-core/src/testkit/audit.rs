@@ -10,11 +10,13 @@ use crate::run::replay;
 
 /// The rules that a journal breaks.
 ///
-/// `machine` is the one in memory, where the journal must lead to the very same.
+/// `halt_heard` is how many records there were when the last life was asked to halt; `machine` is the one in
+/// memory, where the journal must lead to the very same.
 pub(super) fn audit(
     plan: &SealedPlan,
     bytes: &[u8],
     acknowledged: usize,
+    halt_heard: Option<usize>,
     machine: Option<&Machine>,
 ) -> Vec<String> {
     let history = match History::read(bytes, "the journal") {
@@ -38,7 +40,30 @@ pub(super) fn audit(
         _ => {}
     }
     broken.extend(order(plan, &history.records));
+    broken.extend(halts(plan, &history.records, halt_heard));
     broken
+}
+
+/// Nothing begins in a life behind a failure or a request to halt, but the guard of a fresh disk.
+fn halts(plan: &SealedPlan, records: &[Record], heard: Option<usize>) -> Option<String> {
+    let guards = |id: &UnitId| {
+        let unit = plan.units.iter().find(|unit| unit.id == *id);
+        unit.is_some_and(|unit| unit.phase == Phase::Reprovision && id.as_str().ends_with("/guard"))
+    };
+    let mut halting = false;
+    for (at, record) in records.iter().enumerate() {
+        halting |= heard.is_some_and(|heard| at >= heard);
+        match &record.entry {
+            // The life that was asked to halt is the last one: its own beginning does not count.
+            Entry::Resumed { .. } if heard.is_none_or(|heard| at < heard) => halting = false,
+            Entry::Failed { .. } => halting = true,
+            Entry::Intent { unit, .. } if halting && !guards(unit) => {
+                return Some(format!("{unit} was begun in a run that was to halt"));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Nothing is on record of a phase while anything before it is open.

@@ -117,6 +117,8 @@ pub struct Lives {
     count: u32,
     waits: u64,
     appends: usize,
+    /// How many records there were when the last life was asked to halt.
+    halt_heard: Option<usize>,
     last: Option<Life>,
     machine: Option<Machine>,
 }
@@ -165,6 +167,7 @@ impl Lives {
             count: 0,
             waits: 0,
             appends: 0,
+            halt_heard: None,
             last: None,
             machine: None,
         }
@@ -260,7 +263,7 @@ impl Lives {
         let machine = self.machine.as_ref().filter(|_| whole && life.is_ok());
         let bytes = self.platter.bytes();
         let acknowledged = count(&self.counts).acknowledged;
-        for rule in audit(&self.plan, &bytes, acknowledged, machine) {
+        for rule in audit(&self.plan, &bytes, acknowledged, self.halt_heard, machine) {
             self.broken(&rule);
         }
         self.last.insert(life.unwrap_or_else(Life::Refused))
@@ -278,11 +281,14 @@ impl Lives {
         let run = self.open(&plan, &ports, mortal.tear)?;
         let (stop, mut waits) = (CancellationToken::new(), 0);
         let limit = mortal.waits.unwrap_or(ENDLESS);
+        let platter = self.platter.clone();
+        self.halt_heard = None;
         let life = run.execute(events, &stop);
         let done = self.world.drive_with(life, limit, |n| {
             waits = n;
             if mortal.halt == Some(n) {
                 stop.cancel();
+                self.halt_heard = Some(lines(&platter.bytes()));
             }
             each(n);
         });
@@ -345,6 +351,10 @@ impl Lives {
             Some(wrong) => Err(format!("{wrong}\n{}", self.world.story())),
         }
     }
+}
+
+fn lines(journal: &[u8]) -> usize {
+    journal.iter().filter(|byte| **byte == b'\n').count()
 }
 
 fn count(counts: &Mutex<Counts>) -> Counts {

@@ -71,9 +71,14 @@ impl State {
             }
         } else if scar.role_taken {
             self.records.overlay.insert(name);
-            let epoch = self.nodes[at].epoch;
-            self.after(500, 8_000, Happening::Reconcile(at, epoch));
+            self.reconciles(at);
         }
+    }
+
+    /// The cluster manager starts what has the role.
+    fn reconciles(&mut self, at: usize) {
+        let epoch = self.nodes[at].epoch;
+        self.after(500, 8_000, Happening::Reconcile(at, epoch));
     }
 
     /// Takes away what an etcd has made for itself on an empty disk.
@@ -83,6 +88,7 @@ impl State {
         if empty {
             self.nodes[at].etcd = Etcd::Stopped;
             self.nodes[at].disk.remove(&spool);
+            self.reconciles(at);
         }
         empty
     }
