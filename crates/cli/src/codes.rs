@@ -41,7 +41,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "armed-data-changed",
         "What stands at the spool path is not the tree that this run restored there.",
-        "Somebody or something wrote to it since. Look at the node: if etcd ran there, it was started too early; do not give the role back before this is understood.",
+        "Somebody or something wrote to it since. Look at the node: if etcd ran there, it was started too early; do not give the role back before this is understood. Resuming does not help: abandon the run and make a new plan, which takes its guards over (`allow.guards`) and restores every member once more.",
     ),
     code(
         "backup-behind",
@@ -275,8 +275,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "disk-not-wiped",
-        "The node has rebooted, but its disk is the old one: it was not provisioned in full.",
-        "Look at its install mode and at the provisioning log (/var/log/node-installer on the head node). datanode on its category keeps a disk from being wiped, too.",
+        "The node has rebooted, but its disk is the old one: it was not provisioned in full. Where its nextinstallmode is still FULL, no installer was there: the node has booted from its own disk, not from the network.",
+        "Look at its install mode and at the provisioning log (/var/log/node-installer on the head node). Still FULL: have it boot from the network, then resume; nothing else is needed. Cleared: set nextinstallmode FULL, reboot it, then resume. datanode on its category keeps a disk from being wiped, too.",
     ),
     code(
         "effect-refused",
@@ -422,6 +422,11 @@ pub(crate) const CODES: &[Explained] = &[
         "install-mode-set",
         "nextinstallmode is set on a node that this run does not boot, or not any more: its next boot would go by it, and FULL would wipe it.",
         "Find out who has set it and why, and do not reboot the node before it is cleared: `device; use NODE; clear nextinstallmode; commit` in cmsh. Then plan again; a run that waits goes on by itself, one that has halted is resumed.",
+    ),
+    code(
+        "install-mode-stays",
+        "The node is up again for a while, nothing of etcd is on its disk, and its nextinstallmode is still FULL: its installer has not said that it is through, or was never there.",
+        "/var/log/node-installer on the head node shows which. Where it was not there, reset the node by hand and have it boot from the network; where it has ended well, `device; use NODE; clear nextinstallmode; commit` in cmsh. The run goes on by itself; resume where it has halted.",
     ),
     code(
         "installer-asks-again",
@@ -602,6 +607,11 @@ pub(crate) const CODES: &[Explained] = &[
         "node-silent",
         "A node does not answer ssh, but the cluster manager does not have it as down.",
         "Make ssh work, or power the node off and wait until its status is [DOWN]: etcd may still run there.",
+    ),
+    code(
+        "node-stays-down",
+        "The node was told to boot, and is down for longer than a machine takes to its first sign: it stays off, or hangs with its power on, which powering it on does not change.",
+        "Look at its console and at `device; power -n NODE status` in cmsh; then `device; power -n NODE on` where it is off, `device; power -n NODE reset` where it hangs. Its nextinstallmode is FULL. The run goes on by itself; resume where it has halted.",
     ),
     code(
         "node-unknown",

@@ -14,7 +14,9 @@ use runbook_core::machine::UnitState;
 use runbook_core::names::NodeName;
 use runbook_core::plan::Phase;
 use runbook_core::run::RunEnd;
-use runbook_core::testkit::{Effect, Fault, Faults, Found, Life, Lives, Mortal, World, run_id};
+use runbook_core::testkit::{
+    Effect, Fault, Faults, Found, Incident, Life, Lives, Mortal, World, run_id,
+};
 use sweep::at_every_await;
 
 fn node(name: &str) -> NodeName {
@@ -360,4 +362,25 @@ fn a_question_refused_at_every_await() {
         }
     }
     assert!(halts > 50, "{halts}");
+}
+
+/// Somebody gives an armed member the role before its time: what it has written is not what was restored, and
+/// no resuming brings that back. The halt says what does.
+#[test]
+fn armed_data_that_changed_has_its_way_on() {
+    let halts_armed = |at| {
+        let world = World::of(3).node(0, Found::Serving).build();
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::halted(at));
+        let armed = world.times(&Effect::Armed) == 3 && world.times(&Effect::RoleGiven) == 0;
+        armed.then_some((world, lives))
+    };
+    let (world, mut lives) = (1..1_000).find_map(halts_armed).unwrap();
+    assert!(world.befall(Incident::RoleGiven(0)));
+    world.pass(Duration::from_secs(60));
+    let (failures, _) = halted(lives.live(Mortal::never()));
+    let (code, hint) = &failures[0];
+    assert_eq!(code, "armed-data-changed");
+    assert!(hint.contains("restore-runbook abandon RUN"), "{hint}");
+    assert!(hint.contains("allow: {guards: {RUN:"), "{hint}");
 }

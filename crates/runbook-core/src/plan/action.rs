@@ -266,6 +266,15 @@ impl Action {
         matches!(self, Self::Manager(ManagerEffect::ConfirmInstall { .. }))
     }
 
+    /// Whether a node boots for it, or goes on in its boot.
+    pub(crate) const fn boots(&self) -> bool {
+        use ManagerEffect as M;
+        matches!(
+            self,
+            Self::Manager(M::Reboot { .. } | M::PowerOn { .. } | M::ConfirmInstall { .. })
+        )
+    }
+
     /// What is true of the world once the action has happened, and not before.
     pub fn done_when(&self) -> Vec<Check> {
         match self {

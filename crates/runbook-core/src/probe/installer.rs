@@ -4,7 +4,7 @@
 //! installation. Where it stands and somebody else has to do something, the answer says what.
 
 use super::Finding::{self, Blind, Holds, NotYet, Underway};
-use super::{held, never};
+use super::{held, never, slow};
 use crate::error::AdapterError;
 use crate::journal::Baseline;
 use crate::names::NodeName;
@@ -75,7 +75,7 @@ pub(super) async fn provisioned(ports: &Ports, node: &NodeName) -> PortResult<Fi
         DeviceStatus::Down => held(
             "installer-left",
             format!("{shown}, and was in its installer"),
-            "power it on: its nextinstallmode is still FULL, so it asks again, and the run goes on by itself",
+            "power it on (`device; power -n NODE on` in cmsh; `reset` where its power is on and it hangs): its nextinstallmode is still FULL, so it asks again, and the run goes on by itself",
         ),
         _ => Underway(shown),
     })
@@ -166,7 +166,7 @@ async fn boot_over(
     match &device.status {
         // A node that was up and was told to reboot is on its way down; told again, it might be
         // caught in the middle of its installation.
-        DeviceStatus::Down if was_up && before.is_some() => return Ok(Underway(shown)),
+        DeviceStatus::Down if was_up && before.is_some() => return Ok(stays_down(shown)),
         DeviceStatus::Down if before.is_some() => return Ok(powered(ports, node, shown).await),
         DeviceStatus::Up => {}
         _ => return Ok(NotYet(shown)),
@@ -264,6 +264,24 @@ async fn on_its_way(ports: &Ports, node: &NodeName, device: &Device) -> Option<F
     })
 }
 
+/// A machine takes minutes to its first sign; one that hangs, or stays off, takes for ever.
+fn stays_down(shown: String) -> Finding {
+    slow(
+        "node-stays-down",
+        shown,
+        "a machine takes minutes to its first sign. Look at its console and at `device; power -n NODE status` in cmsh: one that is off is powered on with `device; power -n NODE on`, one that is on and hangs, as after a panic, takes `device; power -n NODE reset`, for powering it on leaves it as it is. Its nextinstallmode is FULL, and the run goes on by itself once it boots",
+    )
+}
+
+/// Up again, with nothing old on its disk that this tool knows of, and the mode as it was set.
+pub(super) fn uncleared(seen: String) -> Finding {
+    slow(
+        "install-mode-stays",
+        seen,
+        "the installer clears nextinstallmode when it is through: /var/log/node-installer on the head node shows whether it was there. Where it was not, the node has booted from its own disk: reset it by hand, and have it boot from the network. Where it has ended well, `device; use NODE; clear nextinstallmode; commit` in cmsh. The run goes on by itself",
+    )
+}
+
 /// Provisioning needs an unlocked image and a provisioning node with room.
 async fn waits_for_its_image(ports: &Ports, shown: String) -> Finding {
     let Ok(all) = ports.manager.provisioning().await else {
@@ -307,7 +325,8 @@ async fn powered(ports: &Ports, node: &NodeName, shown: String) -> Finding {
             format!("{shown}, and its power control does not answer: {said}"),
             "power it on by hand, at the machine or its own management; its nextinstallmode is FULL, and the run goes on by itself once it boots",
         ),
-        Ok(PowerState::On) => NotYet(format!("{shown}, its power is on")),
+        // Powering on leaves it as it is: it is on its way, or hangs.
+        Ok(PowerState::On) => stays_down(format!("{shown}, its power is on")),
         Ok(PowerState::Off) => NotYet(format!("{shown}, its power is off")),
         Err(_) => NotYet(shown),
     }

@@ -11,6 +11,8 @@ mod manager;
 mod node;
 mod tool;
 
+use std::time::Duration;
+
 use crate::error::AdapterError;
 use crate::journal::Baseline;
 use crate::names::NodeName;
@@ -33,6 +35,16 @@ pub enum Finding {
         /// What was seen.
         seen: String,
         /// What to do.
+        hint: &'static str,
+    },
+    /// It is under way and may take a while; where it takes longer than that, it stands as [`Self::Held`]
+    /// does.
+    Slow {
+        /// The stable error code, once it stands.
+        code: &'static str,
+        /// What was seen.
+        seen: String,
+        /// What to do then.
         hint: &'static str,
     },
     /// It does not hold: the effect was begun and ended without success. Acting again may help,
@@ -58,7 +70,7 @@ pub enum Finding {
     Blind(AdapterError),
 }
 
-use Finding::{Blind, Held, Holds, Never, NotYet, Stopped, Underway};
+use Finding::{Blind, Held, Holds, Never, NotYet, Slow, Stopped, Underway};
 
 impl Finding {
     /// What was seen, in one line.
@@ -67,11 +79,34 @@ impl Finding {
             Holds(seen)
             | NotYet(seen)
             | Underway(seen)
+            | Slow { seen, .. }
             | Stopped { seen, .. }
             | Never { seen, .. } => seen.clone(),
             Held { code, seen, .. } => format!("{seen} [{code}]"),
             Blind(error) => format!("cannot be seen: {}", error.chain()),
         }
+    }
+}
+
+/// How long what is slow has been seen in the same place, one look behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Slowness(Option<(&'static str, Duration)>);
+
+impl Slowness {
+    /// What is slow is under way at first, and stands behind `patience`.
+    pub(crate) fn judge(&mut self, finding: Finding, now: Duration, patience: Duration) -> Finding {
+        let Slow { code, seen, hint } = finding else {
+            self.0 = None;
+            return finding;
+        };
+        let (_, since) = *match &mut self.0 {
+            Some(same) if same.0 == code => same,
+            other => other.insert((code, now)),
+        };
+        if now.saturating_sub(since) < patience {
+            return Underway(seen);
+        }
+        Held { code, seen, hint }
     }
 }
 
@@ -81,6 +116,7 @@ impl Finding {
 pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> Finding {
     let mut seen = Vec::with_capacity(checks.len());
     let mut booted = false;
+    let mut uncleared = None;
     for check in checks {
         match one(ports, check, before).await {
             Holds(fact) => {
@@ -88,12 +124,15 @@ pub async fn all(ports: &Ports, checks: &[Check], before: Option<&Baseline>) -> 
                 seen.push(fact);
             }
             // The installer clears `nextinstallmode` in its own time. A node that has booted for this
-            // run is not booted again for that: it would be wiped a second time.
-            NotYet(fact) if booted => return Underway(fact),
+            // run is not booted again for that: it would be wiped a second time. Meanwhile its disk
+            // tells whether there was an installer at all.
+            NotYet(fact) if booted => {
+                uncleared.get_or_insert_with(|| installer::uncleared(fact));
+            }
             other => return other,
         }
     }
-    Holds(seen.join("; "))
+    uncleared.unwrap_or_else(|| Holds(seen.join("; ")))
 }
 
 /// A node that gives no answer: what the cluster manager knows of it.
@@ -188,11 +227,8 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
         } => node::guarded(ports, node, spool, *run, *instead_of).await,
         Check::SpoolHoldsData { node, spool } => node::spool_holds_data(ports, node, spool).await,
         Check::DiskIsFresh {
-            node,
-            spool,
-            aside,
-            run,
-        } => node::disk_is_fresh(ports, node, spool, aside, *run).await,
+            node, spool, aside, ..
+        } => node::disk_is_fresh(ports, node, spool, aside).await,
         Check::TreeOwned { node, tree, owner } => node::tree_owned(ports, node, tree, owner).await,
 
         Check::SnapshotProven { path, sha256 } => tool::snapshot_proven(ports, path, *sha256).await,
@@ -264,6 +300,33 @@ const fn held(code: &'static str, seen: String, hint: &'static str) -> Finding {
     Held { code, seen, hint }
 }
 
+const fn slow(code: &'static str, seen: String, hint: &'static str) -> Finding {
+    Slow { code, seen, hint }
+}
+
 const fn never(code: &'static str, seen: String, hint: &'static str) -> Finding {
     Never { code, seen, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However long was waited for something else before: what is slow has its own time, in each place anew.
+    #[test]
+    fn what_is_slow_stands_after_its_own_time() {
+        let mut slowness = Slowness::default();
+        let mut judged = |finding, now| {
+            let (now, patience) = (Duration::from_secs(now), Duration::from_secs(10));
+            slowness.judge(finding, now, patience)
+        };
+        let slowly = |code| slow(code, "seen".into(), "hint");
+        assert!(matches!(judged(slowly("a"), 100), Underway(_)));
+        assert!(matches!(judged(slowly("a"), 109), Underway(_)));
+        assert!(matches!(judged(slowly("a"), 110), Held { code: "a", .. }));
+        assert!(matches!(judged(slowly("b"), 111), Underway(_)));
+        assert!(matches!(judged(NotYet("other".into()), 120), NotYet(_)));
+        assert!(matches!(judged(slowly("b"), 125), Underway(_)));
+        assert!(matches!(judged(slowly("b"), 135), Held { code: "b", .. }));
+    }
 }

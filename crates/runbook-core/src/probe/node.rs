@@ -5,7 +5,9 @@ use super::{holds_if, never};
 use crate::digest::Digest;
 use crate::names::{AbsPath, EtcdUrl, NodeName, Owner, RunId, ServiceName};
 use crate::ports::{OLD_DATA_GONE, PortResult, Ports};
-use crate::world::{ServiceState, SpoolState};
+use crate::world::{InstallMode, ServiceState, SpoolState};
+
+const DISK_NOT_WIPED: &str = "disk-not-wiped";
 
 /// Free inodes: a restored tree has a handful of entries, and this leaves room.
 const INODES: u64 = 64;
@@ -176,23 +178,35 @@ fn old_data(found: &SpoolState, seen: String) -> Finding {
     holds_if(*found == SpoolState::Data, seen)
 }
 
+/// What of etcd lies there is from before the wipe: as long as it is asked for, nobody has the role, and
+/// the run has put nothing on the disk since.
 pub(super) async fn disk_is_fresh(
     ports: &Ports,
     node: &NodeName,
     spool: &AbsPath,
     aside: &AbsPath,
-    run: RunId,
 ) -> PortResult<Finding> {
     let found = ports.nodes.spool(node, spool).await?;
-    let old = found == SpoolState::Guard(run) || ports.nodes.exists(node, aside).await?;
-    Ok(if old {
-        never(
-            "disk-not-wiped",
-            format!("{node} came back with its old disk"),
-            "FULL provisioning did not happen: see /var/log/node-installer on the head node, set nextinstallmode FULL, reboot the node, and resume",
-        )
-    } else {
-        Holds(format!("the disk of {node} is fresh"))
+    let left = match found {
+        SpoolState::Guard(_) | SpoolState::Data => Some(format!("{spool} is {found}")),
+        _ if ports.nodes.exists(node, aside).await? => Some(format!("{aside} is there")),
+        _ => None,
+    };
+    let Some(left) = left else {
+        return Ok(Holds(format!("the disk of {node} is fresh")));
+    };
+    let seen = format!("{node} came back with its old disk: {left}");
+    Ok(match ports.manager.device(node).await?.next_install_mode {
+        Some(InstallMode::Full) => never(
+            DISK_NOT_WIPED,
+            format!("{seen}, and its nextinstallmode is FULL as before"),
+            "no installer was there, or it has failed; most likely the node has booted from its own disk: see /var/log/node-installer on the head node. Have it boot from the network (its boot order, DHCP, its cable; at its console, or `device; power -n NODE reset` in cmsh), see that nextinstallmode is still FULL, and resume at any time after that",
+        ),
+        _ => never(
+            DISK_NOT_WIPED,
+            seen,
+            "FULL provisioning did not happen: see /var/log/node-installer on the head node, set nextinstallmode FULL, reboot the node, and resume. Where the software image itself brings that, remove it there first",
+        ),
     })
 }
 

@@ -145,7 +145,7 @@ pub(super) async fn armed(
         never(
             "armed-data-changed",
             format!("{spool} on {node} holds other data than was restored"),
-            "somebody started etcd on this node, or replaced its data: stop it and look before anything else",
+            "somebody started etcd on this node, or replaced its data: stop it and look before anything else. Resuming does not help where that data is not wanted: `restore-runbook abandon RUN --reason TEXT`, and make a new plan, whose spec says `allow: {guards: {RUN: \"<reason>\"}}`; it restores every member once more",
         )
     })
 }

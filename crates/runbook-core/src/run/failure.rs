@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::AdapterError;
 use crate::event::Failure;
 use crate::names::RunId;
-use crate::plan::Phase;
+use crate::plan::{Action, Phase};
 use crate::probe::Finding;
 
 /// The code of a halt because of a failover.
@@ -71,13 +71,17 @@ pub(super) fn in_the_way(seen: String) -> Failure {
     failure("not-ours-underway", seen, hint)
 }
 
-pub(super) fn too_late(finding: &Finding, deadline: Duration) -> Failure {
+pub(super) fn too_late(finding: &Finding, deadline: Duration, act: Option<&Action>) -> Failure {
     let after = deadline.as_secs();
     if let Finding::Held { code, seen, hint } = finding {
         return failure(code, format!("after {after} s: {seen}"), hint);
     }
     let seen = format!("after {after} s: {}", finding.seen());
-    let hint = "what was begun may still come true: look at it, then resume. The deadline is in the spec's `deadlines`";
+    let hint = if act.is_some_and(Action::boots) {
+        "look at the node's console and at /var/log/node-installer on the head node, then resume: a node on its way is waited for and left alone; one that has not begun its boot is told again. The deadline is `reprovision_s` in the spec's `deadlines`"
+    } else {
+        "what was begun may still come true: look at it, then resume. The deadline is in the spec's `deadlines`"
+    };
     failure("deadline", seen, hint)
 }
 
@@ -95,6 +99,7 @@ pub(super) fn deposed(seen: &str) -> Failure {
 #[cfg(feature = "testkit")]
 mod tests {
     use super::*;
+    use crate::plan::ManagerEffect;
     use crate::testkit::run_id;
 
     /// What lay on a node is gone: this run cannot put it there again, and says what can.
@@ -108,5 +113,21 @@ mod tests {
             assert!(hint(phase).contains(&format!("guards: {{{run}: ")));
         }
         assert!(!hint(Phase::Reprovision).contains("abandon"));
+    }
+
+    /// Of a boot it says where to look, and that nothing is done to a node on its way.
+    #[test]
+    fn a_boot_that_is_late_has_a_hint_of_its_own() {
+        let node = crate::names::NodeName::new("node001").unwrap();
+        let boots = Action::Manager(ManagerEffect::Reboot { node });
+        let hint = |act| {
+            let finding = Finding::Underway("node001 is [INSTALLING]".into());
+            let late = too_late(&finding, Duration::from_secs(60), act);
+            assert_eq!(late.code, "deadline");
+            late.hint.unwrap_or_default()
+        };
+        assert!(hint(Some(&boots)).contains("/var/log/node-installer"));
+        assert!(hint(Some(&boots)).contains("left alone"));
+        assert!(!hint(None).contains("node-installer"));
     }
 }

@@ -14,7 +14,7 @@ use crate::journal::{Baseline, Entry, Permit};
 use crate::machine::UnitState;
 use crate::names::NodeName;
 use crate::plan::{Action, Check, Phase, Unit};
-use crate::probe::{self, Finding};
+use crate::probe::{self, Finding, Slowness};
 use crate::world::{BootId, HeadRole};
 
 /// How often an action that certainly did not happen is tried again in one life, and a question answered
@@ -76,16 +76,23 @@ impl Work<'_> {
         match self.first_look().await {
             Finding::Holds(seen) => self.done(false, seen),
             // Begun in an earlier life and still going on: acting again would do it twice.
-            Finding::Underway(_) | Finding::Held { .. } if self.intended() => {
+            Finding::Underway(_) | Finding::Slow { .. } | Finding::Held { .. }
+                if self.intended() =>
+            {
                 self.wait(false).await
             }
             // A halt has cut the patience short, if there was any.
-            Finding::Underway(_) | Finding::Held { .. } | Finding::Blind(_)
+            Finding::Underway(_)
+            | Finding::Slow { .. }
+            | Finding::Held { .. }
+            | Finding::Blind(_)
                 if self.halting.is_cancelled() =>
             {
                 Ok(Came::Left)
             }
-            Finding::Underway(seen) => Ok(Came::Failed(in_the_way(seen))),
+            Finding::Underway(seen) | Finding::Slow { seen, .. } => {
+                Ok(Came::Failed(in_the_way(seen)))
+            }
             Finding::NotYet(_) | Finding::Stopped { .. } => self.act(action).await,
             Finding::Never { code, seen, hint } | Finding::Held { code, seen, hint } => {
                 Ok(Came::Failed(failure(code, seen, hint)))
@@ -122,9 +129,11 @@ impl Work<'_> {
     async fn patiently(&self, checks: &[Check], before: Option<&Baseline>) -> Finding {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
+        let mut slowness = Slowness::default();
         loop {
             let finding = probe::all(self.run.ports, checks, before).await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            let finding = slowness.judge(finding, since + elapsed, self.slow());
             let patience = match &finding {
                 Finding::Blind(error) if error.certainty != Certainty::Refused => {
                     self.run.plan.spec.deadlines.quick_s
@@ -271,9 +280,11 @@ impl Work<'_> {
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
         let mut asked = since;
         let mut went_on = !acted;
+        let mut slowness = Slowness::default();
         loop {
             let finding = self.look().await;
             let elapsed = clock.monotonic().saturating_sub(since);
+            let finding = slowness.judge(finding, since + elapsed, self.slow());
             went_on |= matches!(finding, Finding::Underway(_) | Finding::Held { .. });
             if let Some(action) = self.to_answer_again(&finding, went_on, elapsed) {
                 return Box::pin(self.act(action)).await;
@@ -287,7 +298,11 @@ impl Work<'_> {
                     return Ok(Came::Failed(Failure::from(&error)));
                 }
                 finding if elapsed >= deadline => {
-                    return Ok(Came::Failed(too_late(&finding, deadline)));
+                    return Ok(Came::Failed(too_late(
+                        &finding,
+                        deadline,
+                        self.unit.act.as_ref(),
+                    )));
                 }
                 finding => {
                     // A gate has nothing in flight: a halt need not wait for it.
@@ -334,6 +349,12 @@ impl Work<'_> {
             elapsed,
             deadline,
         });
+    }
+
+    /// How long what is slow may take before it stands: ten minutes of the hour that a boot has. Servers with
+    /// much memory take as long to their first sign.
+    fn slow(&self) -> Duration {
+        Duration::from_secs(self.unit.deadline_s.into()) / 6
     }
 
     fn poll(&self) -> Duration {

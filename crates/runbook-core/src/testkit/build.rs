@@ -460,6 +460,9 @@ impl Builder {
             step: None,
             asking: false,
             sent: false,
+            hung: false,
+            installed: false,
+            half_laid: false,
             bmc_dead: false,
             cleared_at_boot: (self.cleared_at_boot == Some(at))
                 .then(|| "/dev/sda".to_owned())

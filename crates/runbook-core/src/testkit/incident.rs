@@ -25,6 +25,11 @@ pub enum Incident {
     Hangs(usize),
     /// Its next FULL provisioning leaves the disk as it is.
     KeepsDisk(usize),
+    /// Its next boot to a FULL provisioning misses the network: it comes up from the disk it has, and FULL
+    /// stays set.
+    BootsLocally(usize),
+    /// It hangs, down with its power on: powering it on leaves it so.
+    Panics(usize),
     /// A changed disk: it boots and is provisioned FULL, unless it is a data node.
     FullAgain(usize),
     /// Connections to it are cut, or the next one where there is none; what was sent goes on by itself.
@@ -59,11 +64,13 @@ pub enum Incident {
 
 impl Incident {
     /// Every kind, on the first node.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Reboots(0),
         Self::GoesDown(0),
         Self::Hangs(0),
         Self::KeepsDisk(0),
+        Self::BootsLocally(0),
+        Self::Panics(0),
         Self::FullAgain(0),
         Self::SshCut(0),
         Self::MountLost(0),
@@ -88,6 +95,8 @@ impl Incident {
             Self::GoesDown(_) => Self::GoesDown(at),
             Self::Hangs(_) => Self::Hangs(at),
             Self::KeepsDisk(_) => Self::KeepsDisk(at),
+            Self::BootsLocally(_) => Self::BootsLocally(at),
+            Self::Panics(_) => Self::Panics(at),
             Self::FullAgain(_) => Self::FullAgain(at),
             Self::SshCut(_) => Self::SshCut(at),
             Self::MountLost(_) => Self::MountLost(at),
@@ -110,6 +119,8 @@ impl Incident {
             | Self::GoesDown(at)
             | Self::Hangs(at)
             | Self::KeepsDisk(at)
+            | Self::BootsLocally(at)
+            | Self::Panics(at)
             | Self::FullAgain(at)
             | Self::SshCut(at)
             | Self::MountLost(at)
@@ -132,6 +143,8 @@ impl Incident {
             Self::Reboots(_)
                 | Self::GoesDown(_)
                 | Self::Hangs(_)
+                | Self::BootsLocally(_)
+                | Self::Panics(_)
                 | Self::SshCut(_)
                 | Self::MountLost(_)
                 | Self::ManagerRestarts
@@ -184,6 +197,7 @@ pub(super) struct Scar {
     pub(super) cut_short: bool,
     pub(super) hangs: bool,
     pub(super) keeps_disk: bool,
+    pub(super) boots_locally: bool,
     /// The connection of the next command is cut.
     ssh_cut: bool,
     /// A guarded etcd was started by hand, and may still be failing.
@@ -297,6 +311,8 @@ impl State {
             }
             I::Hangs(at) => !std::mem::replace(&mut self.scars.at(at).hangs, true),
             I::KeepsDisk(at) => !std::mem::replace(&mut self.scars.at(at).keeps_disk, true),
+            I::BootsLocally(at) => !std::mem::replace(&mut self.scars.at(at).boots_locally, true),
+            I::Panics(at) => self.panics(at),
             I::FullAgain(at) => self.full_again(at),
             I::SshCut(at) => {
                 let cut = self.cut_ssh(at);
@@ -367,6 +383,13 @@ impl State {
         self.scars.at(at).boot_by_hand = true;
         self.lose_power(at);
         true
+    }
+
+    fn panics(&mut self, at: usize) -> bool {
+        if self.nodes[at].power != Power::Off {
+            self.power_off(at);
+        }
+        !std::mem::replace(&mut self.nodes[at].hung, true)
     }
 
     /// Not where nothing could protect the node: one that is no data node and has the role beside its old

@@ -200,7 +200,7 @@ impl State {
         let node = &self.nodes[self.known(node)?];
         Ok(match (node.bmc_dead, node.power) {
             (true, _) => PowerState::Silent("the BMC gives no answer".into()),
-            (false, Power::Off) => PowerState::Off,
+            (false, Power::Off) if !node.hung => PowerState::Off,
             (false, _) => PowerState::On,
         })
     }
@@ -282,7 +282,7 @@ impl State {
                         format!("the BMC of {node} is silent"),
                     ));
                 }
-                if self.nodes[at].power == Power::Off {
+                if self.nodes[at].power == Power::Off && !self.nodes[at].hung {
                     self.log(Some(at), Effect::PoweredOn);
                     self.power_on(at);
                 } else {

@@ -138,7 +138,7 @@ impl State {
 
     /// The spec has the node provisioned anew, and no wipe has come yet; nor did the run find the disk as if it
     /// had been wiped, and has restored it.
-    fn is_to_be_wiped(&self, at: usize) -> bool {
+    pub(super) fn is_to_be_wiped(&self, at: usize) -> bool {
         let planned = self.setup.spec.members[at].reprovision;
         let node = &self.nodes[at];
         planned && node.wipes_of_run == 0 && !node.disk.things().any(Thing::is_restored)
@@ -186,7 +186,7 @@ impl State {
         self.begin_boot(at, Stage::Booting);
     }
 
-    /// A run was told that a node has left its installer, and asks for its button.
+    /// A run was told that a node has left its installer, or stays down, and asks for its button.
     pub(super) fn press_button(&mut self, at: usize) {
         if self.nodes[at].power == Power::Off {
             self.log(Some(at), Effect::Mended);

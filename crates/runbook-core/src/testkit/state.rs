@@ -63,6 +63,12 @@ pub(super) struct NodeState {
     pub(super) asking: bool,
     /// A run has told it to reboot, with FULL set, and it has not come as far as its installer.
     pub(super) sent: bool,
+    /// Down with its power on.
+    pub(super) hung: bool,
+    /// Its boot came by its installer.
+    pub(super) installed: bool,
+    /// What is on its disk does not boot: an installation has wiped it, and is not over.
+    pub(super) half_laid: bool,
     /// The power control does not answer.
     pub(super) bmc_dead: bool,
     /// `blockdevicesclearedonnextboot`.
@@ -277,6 +283,7 @@ impl State {
                 self.nodes[at].power = Power::Booting("BOOTING");
                 (Stage::Installing, 2_000, 8_000)
             }
+            Stage::Installing if self.boots_locally(at) => (Stage::Pingable, 2_000, 8_000),
             Stage::Installing => {
                 self.nodes[at].power = Power::Booting("INSTALLING");
                 self.nodes[at].step = Some(InstallerStep::Begun);
@@ -284,6 +291,7 @@ impl State {
             }
             Stage::CallingInit => {
                 self.nodes[at].step = None;
+                self.nodes[at].installed = true;
                 self.nodes[at].power = Power::Booting("INSTALLER_CALLINGINIT");
                 (Stage::Pingable, 1_000, 8_000)
             }
@@ -297,12 +305,19 @@ impl State {
         self.after(from_ms, to_ms, Happening::Boot(at, epoch, next));
     }
 
+    /// There is no installer in a boot that misses the network.
+    fn boots_locally(&mut self, at: usize) -> bool {
+        let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
+        let could = full && !self.nodes[at].half_laid && self.is_to_be_wiped(at);
+        could && std::mem::take(&mut self.scars.at(at).boots_locally)
+    }
+
     pub(super) fn goes_down(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        node.stuck = false;
+        (node.stuck, node.hung) = (false, false);
         node.power = Power::Off;
         node.etcd = Etcd::Stopped;
-        (node.step, node.asking) = (None, false);
+        (node.step, node.asking, node.installed) = (None, false, false);
         if node.job.take().is_some() {
             self.log(Some(at), Effect::RestoreFailed);
         }
@@ -378,6 +393,7 @@ impl State {
         self.scars.at(at).restored_lost |= restored && !ours;
         let node = &mut self.nodes[at];
         node.disk.wipe();
+        node.half_laid = true;
         if node.snapshot == Sight::OwnDisk {
             node.snapshot = Sight::Missing;
         }
@@ -402,11 +418,15 @@ impl State {
         self.scars.at(at).etcd_by_hand = false;
         self.scars.at(at).behind = false;
         let node = &mut self.nodes[at];
+        node.half_laid = false;
+        let installed = std::mem::take(&mut node.installed);
         node.installs += u32::from(std::mem::take(&mut node.wiped_in_boot));
         let epoch = self.nodes[at].epoch;
         self.log(Some(at), Effect::Booted);
-        // The installer reports back in its own time.
-        self.after(0, 9_000, Happening::ClearsMode(at, epoch));
+        // The installer reports back in its own time, where it was there.
+        if installed {
+            self.after(0, 9_000, Happening::ClearsMode(at, epoch));
+        }
         self.after(1_000, 6_000, Happening::Reconcile(at, epoch));
     }
 

@@ -234,7 +234,7 @@ impl<'a> Operator<'a> {
                 "disk-not-wiped" => state.provision_by_hand(at),
                 "not-safe" if failure.seen.contains("nextinstallmode") => state.mark_by_hand(at),
                 "installer-failed" => state.installs_again(at),
-                "installer-left" => state.press_button(at),
+                "installer-left" | "node-stays-down" => state.press_button(at),
                 "reboot-outstanding" => state.sends_the_reboot(at),
                 "node-came-up" => state.power_off(at),
                 _ => {}
