@@ -309,7 +309,9 @@ impl State {
     fn boots_locally(&mut self, at: usize) -> bool {
         let full = self.records.mode[&self.nodes[at].name] == Some(InstallMode::Full);
         let could = full && !self.nodes[at].half_laid && self.is_to_be_wiped(at);
-        could && std::mem::take(&mut self.scars.at(at).boots_locally)
+        let locally = could && std::mem::take(&mut self.scars.at(at).boots_locally);
+        self.nodes[at].sent &= !locally;
+        locally
     }
 
     pub(super) fn goes_down(&mut self, at: usize) {
