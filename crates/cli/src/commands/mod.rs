@@ -121,7 +121,7 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
         Command::Discover(args) => discover::discover(cx, args).await,
         Command::Doctor(args) => doctor::doctor(cx, args).await,
         Command::Verify(args) => verify::verify(cx, args),
-        Command::Plan(args) => plan::plan(cx, args).await,
+        Command::Plan(args) => Box::pin(plan::plan(cx, args)).await,
         Command::Rehearse(args) => rehearse::rehearse(cx, args).await,
         Command::Run(args) => run::run(cx, args).await,
         Command::Resume(args) => resume::resume(cx, args).await,

@@ -74,7 +74,7 @@ fn in_words(danger: &Danger, open: bool) -> String {
 /// What a run that is over does not do any more.
 fn raised_by_hand(nodes: &[NodeName], categories: &[CategoryName]) -> String {
     let nodes = nodes.iter().map(|node| format!("device; use {node}"));
-    let categories = categories.iter().map(|name| on_again(name));
+    let categories = categories.iter().map(on_again);
     let on = nodes.map(|place| format!("`{place}; set datanode yes; commit`"));
     let commands: Vec<String> = on.chain(categories).collect();
     format!(

@@ -35,9 +35,9 @@ pub(super) fn script(seed: u64) -> Script {
         scene.at_once = rng.percent(50);
     }
     Script {
-        lives,
         world,
         faults,
+        lives,
         dialect,
     }
 }
