@@ -20,6 +20,7 @@
 //! ```
 
 mod audit;
+mod boot;
 mod build;
 mod client;
 mod desk;
