@@ -413,8 +413,8 @@ mod tests {
         assert!(!open.contains("set datanode yes"), "{open}");
         let over = in_words(&danger, false);
         for command in [
-            "`device; use node001; set datanode yes; commit`",
-            "`category; use compute; set datanode yes; commit`",
+            "device; use node001; set datanode yes; commit",
+            "category; use compute; set datanode yes; commit",
         ] {
             assert!(over.contains(command), "{over}");
         }
