@@ -8,7 +8,7 @@ use crate::exposure::exposed;
 use crate::machine::{Machine, UnitState};
 use crate::names::{CategoryName, NodeName};
 use crate::plan::{Action, Check, ManagerEffect, NodeEffect, Phase, PlanKind, SealedPlan, Unit};
-use crate::spec::Spec;
+use crate::spec::{FullInstall, Spec};
 use crate::world::{InstallMode, World};
 
 /// One danger. Nodes stand in the plan's order.
@@ -76,12 +76,18 @@ pub fn past_no_return<'a>(plan: &'a SealedPlan, machine: &Machine) -> Option<&'a
     units.find(|unit| machine.intended(&unit.id))
 }
 
-/// The categories that the spec lets a run lower, and that it has found lowered already: perhaps by an earlier run
-/// that was given up. A run raises only what it lowers itself.
+/// The categories that the run would have lowered, and has found lowered already: perhaps by an earlier run that
+/// was given up. A run raises only what it lowers itself.
 pub fn found_lowered<'a>(spec: &Spec, world: &'a World) -> BTreeSet<&'a CategoryName> {
-    let devices = world.members.iter().map(|member| &member.device);
+    let lowers = spec.full_install == FullInstall::DatanodeNo;
+    let wiped = |node: &NodeName| {
+        let mut members = spec.members.iter();
+        members.any(|member| lowers && member.reprovision && member.node == *node)
+    };
     let allowed = &spec.allow.category_datanode;
-    devices
+    let members = world.members.iter().filter(|member| wiped(&member.node));
+    members
+        .map(|member| &member.device)
         .filter(|device| !device.head_node && !device.category_datanode)
         .map(|device| &device.category)
         .filter(|category| allowed.contains_key(*category))

@@ -109,6 +109,36 @@ fn no_halt_leaves_a_fresh_disk_unguarded() {
     }
 }
 
+/// A life dies while its reboot is on its way, and the next one is told to halt soon: the reboot still lands,
+/// and the disk that it wipes gets its guard.
+#[test]
+fn a_halt_sees_what_an_earlier_life_has_sent_to_its_end() {
+    let mut fresh = 0;
+    for (at, world) in at_every_await(&World::of(2).reprovision_all()) {
+        let mut lives = Lives::of(&world);
+        lives.live(Mortal::after(at).requests_land());
+        // Once it has begun to look: one that is told before is none.
+        if lives.live(Mortal::halted(3)).completed() {
+            continue;
+        }
+        world.pass(Duration::from_secs(1200));
+        let log = world.log();
+        let last = |node: &NodeName, effect: &Effect| {
+            log.iter()
+                .rposition(|logged| logged.node.as_ref() == Some(node) && logged.effect == *effect)
+        };
+        for node in ["node001", "node002"].map(node) {
+            let Some(wiped) = last(&node, &Effect::Wiped) else {
+                continue;
+            };
+            fresh += 1;
+            let guarded = last(&node, &Effect::Guarded) > Some(wiped);
+            assert!(guarded, "died at {at}, {node}\n{}", world.story());
+        }
+    }
+    assert!(fresh > 20, "{fresh}");
+}
+
 /// The same where another node fails: the ones that are through are guarded before the run halts.
 #[test]
 fn a_failed_install_leaves_no_other_disk_unguarded() {

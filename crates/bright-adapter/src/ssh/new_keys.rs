@@ -172,9 +172,10 @@ impl AcceptedKeys {
 }
 
 /// A command for a shell, and its words for one. Lines with keys alone: the rest is a note of ours. ssh goes by
-/// any key that is known, so that an older one beside it does not matter.
+/// any key that is known, so that an older one beside it does not matter, and passes over empty lines: the file's
+/// last line may have no end.
 pub(super) fn taking_over(files: &str, known_hosts: &str) -> String {
-    format!("grep -h '^[^#]' {files} >> {known_hosts}")
+    format!("(echo; grep -h '^[^#]' {files}) >> {known_hosts}")
 }
 
 fn is_there(path: &Path) -> bool {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use runbook_core::names::UnitId;
-use runbook_core::plan::{Phase, SealedPlan, Unit};
+use runbook_core::plan::{Action, Phase, SealedPlan, Unit};
 use runbook_core::ports::Ports;
 use runbook_core::probe::{self, Finding};
 
@@ -146,7 +146,9 @@ async fn ask_unit(unit: &Unit, ports: &Ports) -> ProbedUnit {
         probed.seen.clone_from(reason);
         return probed;
     }
-    if unit.act.is_none() && !gate {
+    // What an answer brings about can be told from what was there before only behind its question.
+    let answers = unit.act.as_ref().is_some_and(Action::is_answer);
+    if answers || (unit.act.is_none() && !gate) {
         return probed;
     }
     let finding = probe::all(ports, &unit.done_when, None).await;

@@ -78,7 +78,7 @@ fn raised_by_hand(nodes: &[NodeName], categories: &[CategoryName]) -> String {
     let on = nodes.map(|place| format!("`{place}; set datanode yes; commit`"));
     let commands: Vec<String> = on.chain(categories).collect();
     format!(
-        "; no later run sets it on for this one: {} in cmsh, where nobody has since",
+        "; this run does not set it on any more: {} in cmsh, where nobody has since",
         commands.join(", ")
     )
 }

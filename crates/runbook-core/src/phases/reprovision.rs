@@ -267,7 +267,6 @@ fn laid_anew(cx: &Context, member: &Member) -> [Check; 2] {
             node: node.clone(),
             spool: cx.spool().clone(),
             aside: cx.aside(),
-            run: cx.run,
         },
     ]
 }

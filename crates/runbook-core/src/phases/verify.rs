@@ -42,17 +42,24 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
 /// A run may have lain still since its other looks: what they have seen may have been changed.
 fn last_look(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
-    let (title, kept) = if member.seen.device.head_node {
-        ("still in the restored cluster", Vec::new())
+    let (title, why, kept) = if member.seen.device.head_node {
+        (
+            "still in the restored cluster",
+            "somebody may have moved its data, so that it started empty",
+            Vec::new(),
+        )
     } else {
-        let title = "still in the restored cluster, and no boot wipes it without asking";
-        (title, kept(node))
+        (
+            "still in the restored cluster, and no boot wipes it without asking",
+            "somebody may have moved its data, so that it started empty, or asked for a FULL install, which would wipe the restored data at the next boot",
+            kept(node),
+        )
     };
     Unit::gate(
         id(PHASE, Some(node), "kept"),
         PHASE,
         title,
-        "somebody may have moved its data, so that it started empty, or asked for a FULL install, which would wipe the restored data at the next boot",
+        why,
         as_predicted(cx, node).into_iter().chain(kept).collect(),
     )
     .on(node)

@@ -224,7 +224,7 @@ pub enum Check {
         /// The node.
         node: NodeName,
     },
-    /// The disk is a new one: neither the run's guard nor the moved spool is on it.
+    /// The disk is a new one: no guard, no data of etcd and no moved spool is on it.
     DiskIsFresh {
         /// The node.
         node: NodeName,
@@ -232,8 +232,6 @@ pub enum Check {
         spool: AbsPath,
         /// Where this run had moved the old data.
         aside: AbsPath,
-        /// The run.
-        run: RunId,
     },
     /// The restored tree is complete and synced.
     Staged {

@@ -244,12 +244,10 @@ impl fmt::Display for Check {
             Self::NothingClearedAtBoot { node } => {
                 write!(f, "blockdevicesclearedonnextboot of {node} is empty")
             }
-            Self::DiskIsFresh {
-                node, spool, aside, ..
-            } => {
+            Self::DiskIsFresh { node, spool, aside } => {
                 write!(
                     f,
-                    "neither the guard at {spool} nor {aside} is on the disk of {node}"
+                    "no guard and no data of etcd at {spool}, and no {aside}, is on the disk of {node}"
                 )
             }
             Self::Staged { node, staging, .. } => {

@@ -95,9 +95,14 @@ pub(crate) struct Slowness(Option<(&'static str, Duration)>);
 impl Slowness {
     /// What is slow is under way at first, and stands behind `patience`.
     pub(crate) fn judge(&mut self, finding: Finding, now: Duration, patience: Duration) -> Finding {
-        let Slow { code, seen, hint } = finding else {
-            self.0 = None;
-            return finding;
+        let (code, seen, hint) = match finding {
+            Slow { code, seen, hint } => (code, seen, hint),
+            // One look that tells nothing says nothing of the time either.
+            Blind(_) => return finding,
+            _ => {
+                self.0 = None;
+                return finding;
+            }
         };
         let (_, since) = *match &mut self.0 {
             Some(same) if same.0 == code => same,
@@ -226,9 +231,9 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
             instead_of,
         } => node::guarded(ports, node, spool, *run, *instead_of).await,
         Check::SpoolHoldsData { node, spool } => node::spool_holds_data(ports, node, spool).await,
-        Check::DiskIsFresh {
-            node, spool, aside, ..
-        } => node::disk_is_fresh(ports, node, spool, aside).await,
+        Check::DiskIsFresh { node, spool, aside } => {
+            node::disk_is_fresh(ports, node, spool, aside).await
+        }
         Check::TreeOwned { node, tree, owner } => node::tree_owned(ports, node, tree, owner).await,
 
         Check::SnapshotProven { path, sha256 } => tool::snapshot_proven(ports, path, *sha256).await,

@@ -81,15 +81,7 @@ impl Work<'_> {
             {
                 self.wait(false).await
             }
-            // A halt has cut the patience short, if there was any.
-            Finding::Underway(_)
-            | Finding::Slow { .. }
-            | Finding::Held { .. }
-            | Finding::Blind(_)
-                if self.halting.is_cancelled() =>
-            {
-                Ok(Came::Left)
-            }
+            cut if self.is_cut_short(&cut) => Ok(Came::Left),
             Finding::Underway(seen) | Finding::Slow { seen, .. } => {
                 Ok(Came::Failed(in_the_way(seen)))
             }
@@ -147,12 +139,25 @@ impl Work<'_> {
                 _ => return finding,
             };
             let patience = Duration::from_secs(patience.into());
-            if elapsed >= patience || self.halting.is_cancelled() {
+            // What an earlier life has begun is in flight, and seen to its end.
+            let to_leave = self.halting.is_cancelled() && !self.intended();
+            if elapsed >= patience || to_leave {
                 return finding;
             }
             self.waiting(&finding, elapsed, patience);
             clock.sleep(self.poll()).await;
         }
+    }
+
+    /// Whether it would have been waited for, were the run not to halt: nothing was begun, and nothing
+    /// failed.
+    fn is_cut_short(&self, finding: &Finding) -> bool {
+        let waits = match finding {
+            Finding::Blind(error) => error.certainty != Certainty::Refused,
+            Finding::Underway(_) | Finding::Slow { .. } | Finding::Held { .. } => true,
+            _ => false,
+        };
+        waits && self.halting.is_cancelled() && !self.intended()
     }
 
     async fn look(&self) -> Finding {
@@ -174,8 +179,7 @@ impl Work<'_> {
             Finding::Never { code, seen, hint } => {
                 return Ok(Came::Failed(failure(code, seen, hint)));
             }
-            // A halt cut the patience short: nothing was begun, and nothing failed.
-            _ if self.halting.is_cancelled() => return Ok(Came::Left),
+            cut if self.is_cut_short(&cut) => return Ok(Came::Left),
             Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
             other => {
                 let (phase, run) = (self.unit.phase, self.run.plan.run);
@@ -189,7 +193,7 @@ impl Work<'_> {
         // The last question before the intent: no effect leaves a head node that is not the active one.
         match self.patiently(&[Check::HeadIsActive], None).await {
             Finding::Holds(_) => {}
-            _ if self.halting.is_cancelled() => return Ok(Came::Left),
+            cut if self.is_cut_short(&cut) => return Ok(Came::Left),
             Finding::Blind(error) => return Ok(Came::Failed(Failure::from(&error))),
             other => return Ok(Came::Deposed(deposed(&other.seen()))),
         }
@@ -324,7 +328,8 @@ impl Work<'_> {
     }
 
     /// A question is answered again when it went on and asks anew, as after a reset by hand, and when it
-    /// still asks after a while, so that the answer may have been lost.
+    /// still asks after a while, so that the answer may have been lost: in a run that is to halt it is left
+    /// asking then.
     fn to_answer_again(
         &self,
         finding: &Finding,

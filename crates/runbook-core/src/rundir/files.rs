@@ -51,7 +51,15 @@ pub(super) fn sync_place(path: &Path) -> Result<()> {
         if device(dir)? != device(above)? {
             break;
         }
-        sync_entry(dir)?;
+        match sync_entry(dir) {
+            // What this user may not even list he has made no entry in, in any life.
+            Err(StateError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                break;
+            }
+            synced => synced?,
+        }
     }
     Ok(())
 }
