@@ -210,7 +210,7 @@ async fn one_new_key_for_each_wipe() {
     let plan = host.shell(None);
     let (code, hint) = asked(&plan, &node).await.unwrap_err();
     assert_eq!(code, "ssh-host-key");
-    assert!(hint.contains("RUN-DIR/known_hosts.node001 >> "), "{hint}");
+    assert!(hint.contains("RUN-DIR/known_hosts.node001) >> "), "{hint}");
     let keys = AcceptedKeys::of(Path::new(&host.path("run of today")));
     let keys = keys.unwrap().unwrap();
     assert_eq!(keys.nodes, std::slice::from_ref(&node));
@@ -275,7 +275,7 @@ fn a_run_that_counted_on_the_known_key_goes_on_with_the_new_one() {
     let command = ended
         .stderr
         .split('`')
-        .find(|word| word.starts_with("grep "));
+        .find(|word| word.starts_with("(echo; grep "));
     let command = command.unwrap_or_else(|| panic!("{ended}"));
     cluster.on_head_runs("bash", &["-c", command]).done();
     cluster.tool(&["plan", "--spec", SPEC]).done();

@@ -1051,7 +1051,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "ssh-host-key",
         "The node's host key is not the known one.",
-        "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe: it takes one new key for each wipe of this run. A key that a run which is over has accepted lies in that run's directory: `grep -h '^[^#]' RUN-DIR/known_hosts.NODE >> ~/.ssh/known_hosts` takes it over. Else find out who answers there.",
+        "Never accept it blindly. If this run has wiped the node and provisioning does not bring its keys back, resume with --host-keys replace-after-wipe: it takes one new key for each wipe of this run. A key that a run which is over has accepted lies in that run's directory: `(echo; grep -h '^[^#]' RUN-DIR/known_hosts.NODE) >> ~/.ssh/known_hosts` takes it over. Else find out who answers there.",
     ),
     code(
         "ssh-known-hosts",
