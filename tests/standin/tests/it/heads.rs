@@ -95,7 +95,8 @@ fn a_failover_ends_the_sessions_there_are() {
         lab.log().iter().any(|line| line["kind"] == "line")
     });
     fail_over(&lab);
-    input.write_all(b"commit\n").unwrap();
+    // It hears of the failover by itself, and may be gone before it reads this.
+    input.write_all(b"commit\n").ok();
     drop(input);
     let ended = answer(&session.wait_with_output().unwrap());
     assert_eq!(ended.code, 1);
