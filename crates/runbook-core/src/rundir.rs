@@ -29,7 +29,7 @@ use self::files::{
     entries, make_directories, make_directory, open_private, sync_place, trusted_directory,
     trusted_place,
 };
-pub use self::files::{read_private, write_atomically};
+pub use self::files::{read_ordinary, read_private, write_atomically};
 pub use self::lock::{ClusterLock, Holder, LockNote};
 use self::lock::{held_by, read_note};
 pub use self::place::{Locks, Place, is_network};

@@ -42,6 +42,15 @@ fn restored(world: &World, lives: &Lives) {
     assert_eq!(world.verdict(), Ok(()));
 }
 
+/// Somebody has seen to it: the next life brings the run to its end, with one wipe in all.
+#[track_caller]
+fn boots_from_the_network(world: &World, lives: &mut Lives) {
+    world.lose_power(&node());
+    assert!(lives.live_on(1), "{}", world.story());
+    restored(world, lives);
+    assert_eq!(world.times(&Effect::Wiped), 1);
+}
+
 /// The run halts at `unit` long before the deadline, with the disk as it was, FULL still set and the way on.
 #[track_caller]
 fn says_that_it_booted_from_its_disk(world: &World, lives: &mut Lives, unit: &str) {
@@ -69,10 +78,7 @@ fn a_node_that_boots_from_its_disk_with_full_still_set() {
         says_that_it_booted_from_its_disk(&world, &mut lives, unit);
         assert_eq!(world.times(&Effect::Rebooting), 1);
         // The next boot is from the network: the mode is as it was.
-        world.lose_power(&node());
-        assert!(lives.live_on(1), "{}", world.story());
-        restored(&world, &lives);
-        assert_eq!(world.times(&Effect::Wiped), 1);
+        boots_from_the_network(&world, &mut lives);
     }
 }
 
@@ -90,10 +96,7 @@ fn one_that_was_off_comes_up_with_its_old_data() {
         assert_eq!((at.as_str(), code.as_str()), (unit, "disk-not-wiped"));
         assert!(hint.contains("set nextinstallmode FULL"), "{hint}");
         world.set_install_mode(&node(), Some(InstallMode::Full));
-        world.lose_power(&node());
-        assert!(lives.live_on(1), "{}", world.story());
-        restored(&world, &lives);
-        assert_eq!(world.times(&Effect::Wiped), 1);
+        boots_from_the_network(&world, &mut lives);
     }
 }
 
@@ -114,9 +117,7 @@ fn a_node_that_leaves_its_installer_for_its_disk() {
     let (at, code, _, _) = halted(lives.last());
     assert_eq!((at.as_str(), code.as_str()), (CONFIRM, "disk-not-wiped"));
     assert_eq!(world.times(&Effect::Wiped), 0);
-    world.lose_power(&node());
-    assert!(lives.live_on(1), "{}", world.story());
-    restored(&world, &lives);
+    boots_from_the_network(&world, &mut lives);
 }
 
 /// Down with its power on, it is not helped by powering it on: the run says what helps, goes on when that was

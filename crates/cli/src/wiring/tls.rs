@@ -1,12 +1,10 @@
 //! The client certificate for etcd: where it lies, and what to say when it does not.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use etcd_adapter::client::{TlsFiles, check_client_certificate};
 use runbook_core::names::ClusterLabel;
+use runbook_core::rundir::read_ordinary;
 
 use crate::args::Global;
 use crate::exit::Exit;
@@ -92,7 +90,7 @@ impl Wanted<'_> {
 
     fn read(&self) -> Result<Vec<u8>, Failure> {
         let path = self.path();
-        bounded(path).map_err(|error| {
+        read_ordinary(path, LIMIT_BYTES).map_err(|error| {
             let what = format!("{} cannot be read from {}", self.what, path.display());
             Failure::new(Exit::Environment, "tls-missing", what)
                 .caused_by(&error)
@@ -102,23 +100,6 @@ impl Wanted<'_> {
                 ))
         })
     }
-}
-
-/// Reads an ordinary file. A pipe would be waited for, and a device has no end.
-fn bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(nonblock).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no ordinary file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT_BYTES {
-        let why = format!("it is over {LIMIT_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@
 //! in a snapshot. So the manifest keeps their digests, by which the right ones are known again;
 //! keeping the files themselves safe, and elsewhere, is not this tool's work.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use runbook_core::digest::Digest;
-use rustix::fs::{Mode, OFlags};
+use runbook_core::rundir::read_ordinary;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a file that a digest is taken of, at most.
@@ -79,7 +79,7 @@ fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn of_file(path: &Path) -> Companion {
-    match read(path) {
+    match read_ordinary(path, MOST_BYTES) {
         Ok(bytes) => Companion {
             path: path.to_owned(),
             sha256: Some(Digest::of(&bytes)),
@@ -87,19 +87,6 @@ fn of_file(path: &Path) -> Companion {
         },
         Err(error) => missing(path, &error),
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Between the look and here it may have become a FIFO.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        let why = format!("over {MOST_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-    }
-    Ok(bytes)
 }
 
 fn missing(path: &Path, error: &io::Error) -> Companion {

@@ -131,29 +131,44 @@ fn trusted_file(path: &Path, file: &File) -> Result<()> {
 /// # Errors
 /// [`StateError`] naming the file.
 pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = opened(path).map_err(StateError::io(path, "read"))?;
+    trusted_file(path, &file)?;
+    bounded(&file, limit).map_err(StateError::io(path, "read"))
+}
+
+/// Reads an ordinary file of at most `limit` bytes, whoever may write it, and wherever a link leads.
+///
+/// # Errors
+/// Whatever reading gives; `FileTooLarge` when it is longer.
+pub fn read_ordinary(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = opened(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
+    bounded(&file, limit)
+}
+
+/// Opens a file to read. A FIFO is not waited for.
+fn opened(path: &Path) -> io::Result<File> {
     let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    let opened = OpenOptions::new()
+    OpenOptions::new()
         .read(true)
         .custom_flags(nonblock)
-        .open(path);
-    let file = opened.map_err(StateError::io(path, "read"))?;
-    trusted_file(path, &file)?;
-    bounded(path, &file, limit)
+        .open(path)
 }
 
 /// Reads a file of the state directory, where nothing is a link.
 pub(super) fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = open_private(path, OpenOptions::new().read(true))?;
-    bounded(path, &file, limit)
+    bounded(&file, limit).map_err(StateError::io(path, "read"))
 }
 
-fn bounded(path: &Path, file: &File, limit: u64) -> Result<Vec<u8>> {
+fn bounded(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = file.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(StateError::io(path, "read"))?;
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("over {limit} bytes"));
-        return Err(StateError::io(path, "read")(error));
+        let why = format!("over {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)
 }
