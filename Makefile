@@ -114,7 +114,7 @@ mutants:
 	scripts/mutants.sh
 
 # The long sweeps meet only what the other tests have let live. What is named for cargo is all that is built.
-WIDE_TESTS = lib test=machine test=rundir test=halts test=sim
+WIDE_TESTS = lib test=machine test=rundir test=told test=halts test=sim
 WIDE = PATH=$$PWD/target/tools/bin:$$PATH $(CARGO) mutants --package runbook-core --all-features --output target/mutants \
   --file 'crates/runbook-core/src/machine.rs' --file 'crates/runbook-core/src/journal/*.rs' \
   --file 'crates/runbook-core/src/run.rs' --file 'crates/runbook-core/src/run/*.rs' \
