@@ -421,6 +421,16 @@ fn bounded(mut text: String) -> String {
 mod tests {
     use super::*;
 
+    /// To the byte, and never within a character.
+    #[test]
+    fn what_others_said_is_cut_to_what_a_record_takes() {
+        let exact = "x".repeat(4096);
+        assert_eq!(bounded(exact.clone()), exact);
+        assert_eq!(bounded(format!("{exact}x")), format!("{exact}…"));
+        let (before, within) = ("x".repeat(4095), "ü".repeat(9));
+        assert_eq!(bounded(format!("{before}{within}")), format!("{before}…"));
+    }
+
     #[test]
     fn every_refusal_says_what_to_do_next() {
         let id = "01936f6e-0000-7000-8000-000000000001";

@@ -408,6 +408,45 @@ fn a_line_is_as_long_as_one_that_is_read() {
     assert_eq!((written.unwrap_err().code(), line), ("journal-io", 0));
 }
 
+/// Whatever a reason is made of, four thousand characters of it fit: each may be written in six bytes.
+#[test]
+fn a_reason_of_control_characters_fits_a_line() {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let store = Box::new(MemoryStore::default());
+    let mut journal = Journal::begin(store, at, opened(JOURNAL_FORMAT)).unwrap();
+    let reason = "\u{1b}".repeat(4096);
+    journal.write(at, Entry::Halted { reason }).unwrap();
+}
+
+/// Whoever wrote a longer line was not this program.
+#[test]
+fn a_longer_line_than_is_written_is_refused() {
+    let of = |length: usize| {
+        let reason = "x".repeat(length);
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let (_, line) = Record::after(None, at, Entry::Halted { reason }).unwrap();
+        line.strip_suffix(b"\n").unwrap().to_vec()
+    };
+    let longest = LINE_LIMIT_BYTES - of(0).len();
+    for (length, fits) in [(longest, true), (longest + 1, false), (longest + 9, false)] {
+        let line = of(length);
+        assert_eq!(Record::read(&line, None, false).is_ok(), fits, "{length}");
+    }
+}
+
+/// Nothing is read without an end: a file of holes costs whoever made it nothing.
+#[test]
+fn a_file_over_the_limit_is_no_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(64 * 1024 * 1024).unwrap();
+    assert_eq!(peek(&path).unwrap().len(), 64 * 1024 * 1024);
+    file.set_len(64 * 1024 * 1024 + 1).unwrap();
+    let refused = peek(&path).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
+}
+
 /// A store that another life has written to: these bytes.
 struct Taken(MemoryStore, Vec<u8>);
 
