@@ -631,7 +631,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "old-data-gone",
         "Where an undo wants the old data back, nothing is to be found, or an empty directory: the disk was wiped meanwhile, is not mounted, or somebody has moved the data.",
-        "Give the node no role: an empty etcd would start there. Where the old data still lies on the node, mount it or move it to where the hint says, remove an empty directory in its place, and resume; else abandon the undo and the run, and plan a restore.",
+        "Give the node no role: an empty etcd would start there. Where the old data still lies on the node, mount it or move it to where the hint says, take an empty directory in its place away with rmdir, and resume; else abandon the undo and the run, and plan a restore.",
     ),
     code(
         "output",
