@@ -371,7 +371,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "hash-differs",
         "HashKV of a member is not what the snapshot's proof predicted.",
-        "Do not let the API servers connect. The member holds other data than the snapshot: compare it with the others, and look at who has written since.",
+        "The member holds other data than the snapshot, and the API servers have been connected since Reassign. Take the role from every member in cmsh, then stop etcd there, as the hint has it; compare it with the others, and look at who has written since.",
     ),
     code(
         "head-changed",
@@ -399,9 +399,14 @@ pub(crate) const CODES: &[Explained] = &[
         "A member left out keeps its old data and could undo the restore: add it to `members`, or take the role from it first.",
     ),
     code(
+        "identity",
+        "A member is not the one that the plan predicted: it has another member or cluster id.",
+        "It is an old member that was never stopped, one that started empty, or one restored without member flags; the API servers have been connected since Reassign. Take the role from the node in cmsh, then stop etcd there, as the hint has it, and see where the restored data has gone.",
+    ),
+    code(
         "identity-members",
         "A member lists other members than the plan predicted.",
-        "The cluster that came up is not the one that was planned. Do not let the API servers connect; look at etcd's logs on each member.",
+        "The cluster that came up is not the one that was planned, and the API servers have been connected since Reassign. Compare `etcdctl member list` with the plan, and look at etcd's logs on each member; to hold etcd, take the role away in cmsh before it is stopped.",
     ),
     code(
         "image-locked",
@@ -521,7 +526,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "keys-missing",
         "A member counts fewer keys than the snapshot holds.",
-        "Do not let the API servers connect. Compare the members; look at etcd's logs.",
+        "The API servers have been connected since Reassign. Take the role from every member in cmsh, then stop etcd there, as the hint has it; compare the members, and look at etcd's logs.",
     ),
     code(
         "member-unfit",
@@ -536,7 +541,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "members-diverge",
         "The members do not hold the same data.",
-        "Do not let the API servers connect. One of them started from other data: compare cluster ids and the digests of member/snap/db.",
+        "One of them started from other data, and the API servers have been connected since Reassign. Take the role from every member in cmsh, then stop etcd there, as the hint has it, and keep all their data: compare cluster ids and the digests of member/snap/db.",
     ),
     code(
         "module-ambiguous",
