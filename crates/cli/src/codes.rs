@@ -576,7 +576,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "node-came-up",
         "A node that was off when the plan was made is up now: powering it on would not wipe its disk.",
-        "Look at who started it. Power it off, or make a new plan with the node as it is.",
+        "Its old etcd may run. First see whether its etcd data is intact, or a quorum answers: then `restore-runbook undo`, as long as no disk is wiped, and give it the role back by hand. Only where it is to be wiped all the same: keep a copy of its data, power it off, then resume.",
     ),
     code(
         "node-closed",

@@ -333,7 +333,10 @@ mod tests {
             let Ok(Finding::Never { code, hint, .. }) = finding else {
                 panic!("{finding:?}");
             };
-            let place = |words| hint.find(words).unwrap_or_else(|| panic!("{words}: {hint}"));
+            let place = |words| {
+                hint.find(words)
+                    .unwrap_or_else(|| panic!("{words}: {hint}"))
+            };
             assert!(place("removefrom nodes NODE; commit") < place("systemctl stop etcd"));
             assert!(place("append nodes NODE; commit") < place("and resume"));
             place("`abandon` the run and plan anew");
