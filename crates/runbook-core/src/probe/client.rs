@@ -268,7 +268,8 @@ pub(super) async fn key_reads(
     ))
 }
 
-#[cfg(all(test, feature = "mocks", feature = "testkit"))]
+#[cfg(test)]
+#[cfg(all(feature = "mocks", feature = "testkit"))]
 mod tests {
     use std::sync::Arc;
 
@@ -279,7 +280,7 @@ mod tests {
     use crate::world::MemberStatus;
 
     fn url(host: &str) -> EtcdUrl {
-        EtcdUrl::new(&format!("https://{host}:2379")).unwrap()
+        EtcdUrl::new(format!("https://{host}:2379")).unwrap()
     }
 
     /// A member of the cluster with this id, which holds nothing and says another hash than the others.
