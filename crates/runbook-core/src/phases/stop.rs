@@ -57,8 +57,9 @@ fn stop(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
     let service = &cx.spec.service;
     if member.host().is_none() {
-        let reason =
-            format!("{node} is off, and without its role nothing starts etcd when it comes up");
+        let reason = format!(
+            "{node} is off, and without its role CMDaemon does not start etcd when it comes up; a unit that is enabled in its own system starts all the same"
+        );
         return not_here(
             PHASE,
             node,

@@ -189,7 +189,7 @@ fn old_data(found: &SpoolState, seen: String) -> Finding {
         return never(
             OLD_DATA_GONE,
             seen,
-            "an EMPTY etcd would start there: give the node no role. Where the old data still lies beside it, remove the directory and resume. Where its disk was wiped, `abandon` this undo and then the run, and restore from the snapshot with a new plan",
+            "an EMPTY etcd would start there: give the node no role. Where the old data still lies beside it, take the directory away with `rmdir`, which leaves one alone that is not empty, and resume. Where its disk was wiped, `abandon` this undo and then the run, and restore from the snapshot with a new plan",
         );
     }
     holds_if(*found == SpoolState::Data, seen)
@@ -294,6 +294,7 @@ mod tests {
         };
         assert_eq!(code, "old-data-gone");
         assert!(hint.contains("`abandon` this undo"), "{hint}");
+        assert!(hint.contains("`rmdir`"), "{hint}");
         assert!(matches!(look(SpoolState::Data), Holds(_)));
         assert!(matches!(look(SpoolState::Absent), NotYet(_)));
     }
