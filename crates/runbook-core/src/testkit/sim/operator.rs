@@ -283,9 +283,7 @@ impl<'a> Operator<'a> {
         let Some(machine) = lives.machine() else {
             return Ok(None);
         };
-        // What goes on by itself behind a dead life lands first: it is for the adapters to let no command
-        // outlive its caller for long.
-        if !scene.at_once || scene.ends.in_flight == InFlight::Lands {
+        if !scene.at_once {
             self.world.pass(Duration::from_secs(30));
         } else {
             self.note("undo at once");
