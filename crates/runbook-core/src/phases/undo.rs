@@ -7,7 +7,7 @@
 //! What the run has sent and got no answer to is believed to come true late, if at all: cmsh gives up
 //! waiting, and nothing says that `CMDaemon` drops the commit. Taken for undone before that, it would stand
 //! behind the undo: FULL on a node whose old data was just put back. So it is given its time first
-//! ([`has_had_its_time`]), and behind everything else each promise is looked at once more
+//! ([`has_had_its_time`]); and behind everything else each promise is looked at once more, and kept
 //! ([`last_looks`]).
 
 use super::id;
@@ -42,15 +42,7 @@ impl Draft {
                 .rev()
                 .filter(|unit| unit.phase == phase && machine.intended(&unit.id));
             for back in done.flat_map(|unit| inverse(of, machine, unit)) {
-                // On one node the last thing that was done is the first that is taken back.
-                let before = units
-                    .last()
-                    .filter(|before| (before.phase, &before.member) == (back.phase, &back.member));
-                let back = match before {
-                    Some(before) => back.after(&before.id),
-                    None => back,
-                };
-                units.push(back);
+                push_in_order(&mut units, back);
             }
         }
         units.extend(last_looks(of, machine));
@@ -66,6 +58,18 @@ impl Draft {
         };
         Ok(Self::new(plan))
     }
+}
+
+/// On one node the last thing that was done is the first that is taken back.
+fn push_in_order(units: &mut Vec<Unit>, back: Unit) {
+    let before = units
+        .last()
+        .filter(|before| (before.phase, &before.member) == (back.phase, &back.member));
+    let back = match before {
+        Some(before) => back.after(&before.id),
+        None => back,
+    };
+    units.push(back);
 }
 
 fn refuse_behind_the_point_of_no_return(
@@ -116,61 +120,52 @@ fn had_its_time(of: &UnitId) -> UnitId {
         .unwrap_or_else(|_| unreachable!("an id and a plain word"))
 }
 
-/// The last thing: what the undo promises of each node and category that the run has changed, or may have.
+/// The last thing: what the cluster manager has taken back is looked at once more, and taken back again where
+/// it is not so any more.
 fn last_looks(of: &SealedPlan, machine: &Machine) -> Vec<Unit> {
     let begun = of.units.iter().filter(|unit| machine.intended(&unit.id));
     let mut looks: Vec<Unit> = Vec::new();
-    for (node, check) in begun.flat_map(|unit| promised(of, unit)) {
-        if let Some(at) = looks.iter().position(|look| look.member == node) {
-            let look = looks.remove(at).and_when([check]);
-            looks.insert(at, look);
-        } else {
-            looks.push(last_look(of, node.as_ref(), check));
+    for look in begun.filter_map(|unit| last_look(of, unit)) {
+        // Two units of a run may have set one property.
+        if !looks.iter().any(|other| other.id == look.id) {
+            push_in_order(&mut looks, look);
         }
     }
     looks
 }
 
-fn last_look(of: &SealedPlan, node: Option<&NodeName>, check: Check) -> Unit {
-    let phase = Phase::Verify;
-    let look = Unit::gate(
-        id(phase, node, "as-before"),
-        phase,
-        "the cluster manager has it as it was before the run",
-        "a late commit of the run, or somebody, may have changed it since; FULL would wipe the old data at the next boot",
-        vec![check],
-    );
-    let look = look.within(of.spec.deadlines.quick_s);
-    match node {
-        Some(node) => look.on(node),
-        None => look,
-    }
-}
-
-/// What must hold of a node, or of a category, when this unit is taken back.
-fn promised(of: &SealedPlan, unit: &Unit) -> Vec<(Option<NodeName>, Check)> {
-    use ManagerEffect as M;
-    match &unit.undo {
-        Undo::By(Action::Manager(M::AssignRole { overlay, nodes })) => {
+fn last_look(of: &SealedPlan, unit: &Unit) -> Option<Unit> {
+    let Undo::By(Action::Manager(effect)) = &unit.undo else {
+        return None;
+    };
+    let back = match effect {
+        ManagerEffect::AssignRole { overlay, nodes } => {
             let given = nodes.iter().filter(|node| left_out(of, node).is_none());
-            let listed = |node: &NodeName| Check::RoleAssigned {
-                overlay: overlay.clone(),
-                nodes: vec![node.clone()],
-            };
-            given
-                .map(|node| (Some(node.clone()), listed(node)))
-                .collect()
+            let given: Vec<NodeName> = given.cloned().collect();
+            (!given.is_empty()).then(|| assign(of, unit, overlay, given))?
         }
-        Undo::By(Action::Manager(M::SetNextInstallMode { node, mode: None })) => {
-            let node = node.clone();
-            vec![(Some(node.clone()), Check::NextBootIsOrdinary { node })]
+        effect => takes_back(of, unit, &Action::Manager(effect.clone())),
+    };
+    let step = match effect {
+        ManagerEffect::AssignRole { .. } => "role".to_owned(),
+        ManagerEffect::SetDatanode { .. } => "datanode".to_owned(),
+        ManagerEffect::SetCategoryDatanode { category, .. } => {
+            format!("category-{category}-datanode")
         }
-        Undo::By(action @ Action::Manager(_)) => {
-            let checks = action.done_when().into_iter();
-            checks.map(|check| (unit.member.clone(), check)).collect()
-        }
-        Undo::By(_) | Undo::Nothing(_) | Undo::Impossible(_) => Vec::new(),
-    }
+        ManagerEffect::SetNextInstallMode { .. } => "install-mode".to_owned(),
+        // Nothing is taken back by these.
+        ManagerEffect::UnassignRole { .. }
+        | ManagerEffect::Reboot { .. }
+        | ManagerEffect::PowerOn { .. }
+        | ManagerEffect::ConfirmInstall { .. } => return None,
+    };
+    let phase = Phase::Verify;
+    Some(Unit {
+        id: id(phase, unit.member.as_ref(), &step),
+        phase,
+        why: "looked at once more: a late commit of the run, or somebody, may have changed it since; FULL would wipe the old data at the next boot".into(),
+        ..where_it_was(unit, back)
+    })
 }
 
 /// The units that take one back, or say what stays; none where nothing was done.
@@ -185,21 +180,22 @@ fn inverse(of: &SealedPlan, machine: &Machine, unit: &Unit) -> Vec<Unit> {
         Undo::By(Action::Manager(ManagerEffect::AssignRole { overlay, nodes })) => first
             .chain(assign_again(of, unit, overlay, nodes))
             .collect(),
-        Undo::By(action) => {
-            let why = format!("takes back {}", unit.id);
-            let back = Unit::act(unit.id.clone(), unit.phase, action.clone(), why);
-            let back = back.within(unit.deadline_s).only_if(still_held(of, action));
-            first
-                .chain([back])
-                .map(|back| where_it_was(unit, back))
-                .collect()
-        }
+        Undo::By(action) => first
+            .chain([takes_back(of, unit, action)])
+            .map(|back| where_it_was(unit, back))
+            .collect(),
         Undo::Nothing(reason) if unit.act.is_some() => {
             let left = Unit::skipped(unit.id.clone(), unit.phase, unit.title.clone(), reason);
             vec![where_it_was(unit, left)]
         }
         Undo::Nothing(_) | Undo::Impossible(_) => Vec::new(),
     }
+}
+
+fn takes_back(of: &SealedPlan, unit: &Unit, action: &Action) -> Unit {
+    let why = format!("takes back {}", unit.id);
+    let back = Unit::act(unit.id.clone(), unit.phase, action.clone(), why);
+    back.within(unit.deadline_s).only_if(still_held(of, action))
 }
 
 fn where_it_was(unit: &Unit, back: Unit) -> Unit {
