@@ -217,6 +217,11 @@ impl World {
         self.change(node, |state, at| state.nodes[at].bmc_dead = true);
     }
 
+    /// From now on the cluster manager answers no write, and does it so much later; none: it answers again.
+    pub fn writes_late(&self, by: Option<Duration>) {
+        self.state().late_writes = by;
+    }
+
     /// Somebody sets a node's `datanode`.
     pub fn set_datanode(&self, node: &NodeName, value: bool) {
         self.state().records.datanode.insert(node.clone(), value);
