@@ -6,6 +6,7 @@ use runbook_core::plan::{Place, PlanKind, SealedPlan, Undo, Unit};
 
 use super::commands::{Commands, label};
 use super::next::Next;
+use super::order::WayBack;
 use super::text::{before, unit_of_no_return};
 use super::{article, order, recovery, size, thousands};
 use crate::ui::clean_line;
@@ -19,7 +20,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
     if plan.kind == PlanKind::Restore {
         points(&mut page, article::TITLE, &article::lines(plan));
     }
-    let mut behind = false;
+    let mut no_return_in = None;
     let mut shown = Commands::default();
     let mut phase = None;
     for unit in &plan.units {
@@ -34,14 +35,13 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             .ok();
         }
         if unit_of_no_return(plan) == Some(&unit.id) {
-            behind = true;
+            no_return_in = Some(unit.phase);
             let wiped = order::wiped(plan).map_or_else(String::new, |nodes| format!(" {nodes}."));
             writeln!(page, "\n---\n\n**POINT OF NO RETURN: what follows cannot be undone. Once this step, or one like it below, is sent, `undo` is refused.{wiped}**\n\n---").ok();
         }
         step(&mut page, unit, &mut shown);
-        let said = !behind || matches!(unit.undo, Undo::Impossible(_));
-        if plan.kind == PlanKind::Restore && said {
-            way_back(&mut page, unit);
+        if plan.kind == PlanKind::Restore {
+            way_back(&mut page, unit, order::way_back(unit, no_return_in));
         }
     }
     page
@@ -59,7 +59,10 @@ pub(crate) fn next_step(plan: &SealedPlan, next: Next<'_>) -> String {
     let step = next.step(plan);
     let mut page = format!("\n## To run it\n\n{}\n", step.say);
     if let Some(line) = &step.command {
-        fenced(&mut page, "sh", line);
+        let sum = step.file.as_deref().map_or_else(String::new, |file| {
+            format!("sha256sum {file}   # {}\n", plan.digest().hex())
+        });
+        fenced(&mut page, "sh", &format!("{sum}{line}"));
     }
     page
 }
@@ -214,6 +217,7 @@ fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
     if !unit.why.is_empty() {
         writeln!(page, "\nWhy: {}.", escape(&unit.why)).ok();
     }
+    let mut blocks: Vec<(&str, String)> = Vec::new();
     for command in &unit.commands {
         // What can be pasted is marked so: a script runs where its first line says, a call is prose.
         let api = command.place == Place::Api;
@@ -224,7 +228,17 @@ fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
         } else {
             text
         };
-        fenced(page, if pasted { "sh" } else { "text" }, &text);
+        let kind = if pasted { "sh" } else { "text" };
+        match blocks.last_mut() {
+            Some((last, block)) if *last == kind => {
+                block.push('\n');
+                block.push_str(&text);
+            }
+            _ => blocks.push((kind, text)),
+        }
+    }
+    for (kind, text) in &blocks {
+        fenced(page, kind, text);
     }
     page.push('\n');
     for check in &unit.require {
@@ -238,10 +252,10 @@ fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
     }
 }
 
-fn way_back(page: &mut String, unit: &Unit) {
-    if unit.act.is_some() && unit.skip.is_none() {
+fn way_back(page: &mut String, unit: &Unit, way_back: WayBack) {
+    if unit.act.is_some() && unit.skip.is_none() && way_back != WayBack::None {
         let undo = match &unit.undo {
-            Undo::By(action) => escape(&action.to_string()),
+            Undo::By(action) => format!("{}{}", way_back.until(), escape(&action.to_string())),
             Undo::Nothing(why) => format!("nothing to undo: {}", escape(why)),
             Undo::Impossible(why) => format!("**impossible**: {}", escape(why)),
         };

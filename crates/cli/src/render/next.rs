@@ -1,5 +1,6 @@
 //! What to do with a plan that was shown.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use runbook_core::names::RunId;
@@ -23,35 +24,30 @@ pub(crate) struct Next<'a> {
 pub(crate) struct Step {
     pub(crate) say: &'static str,
     pub(crate) command: Option<String>,
+    /// The plan's file, as a shell takes it.
+    pub(crate) file: Option<String>,
 }
 
 impl Next<'_> {
     pub(crate) fn step(&self, plan: &SealedPlan) -> Step {
-        if self.refused {
-            let say = "Do not run it yet: Preflight does not hold, and a run would halt there, with nothing changed. Mend what fails above, then plan again.";
-            return Step { say, command: None };
-        }
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let Some(file) = self.out else {
-            return Step {
-                say: "To have a plan reviewed and run, write it to a file; it is a plan of its own, for one run.",
-                command: Some(self.options.line(&[
-                    "plan",
-                    "--spec",
-                    &text(self.spec),
-                    "--out",
-                    "plan.json",
-                ])),
-            };
+        let (say, command) = if self.refused {
+            let say = "Do not run it yet: Preflight does not hold, and a run would halt there, with nothing changed. Mend what fails above, then plan again.";
+            (say, None)
+        } else if let Some(file) = self.out {
+            let (file, digest) = (text(file), plan.digest().to_string());
+            let line = ["run", "--plan", &file, "--approve", &digest];
+            ("Review it, then run it:", Some(self.options.line(&line)))
+        } else {
+            let say = "To have a plan reviewed and run, write it to a file; it is a plan of its own, for one run:";
+            let spec = text(self.spec);
+            let line = ["plan", "--spec", &spec, "--out", "plan.json"];
+            (say, Some(self.options.line(&line)))
         };
-        let digest = plan.digest().to_string();
-        Step {
-            say: "Review it, then run it:",
-            command: Some(
-                self.options
-                    .line(&["run", "--plan", &text(file), "--approve", &digest]),
-            ),
-        }
+        let file = self
+            .out
+            .and_then(|file| shlex::try_quote(file.to_str()?).ok().map(Cow::into_owned));
+        Step { say, command, file }
     }
 }
 

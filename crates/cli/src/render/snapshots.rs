@@ -100,3 +100,31 @@ fn it_reads_without_colour() {
         assert!(plain.contains(word), "{word}");
     }
 }
+
+#[test]
+fn behind_the_point_of_no_return_no_way_back_is_promised() {
+    let plan = World::of(3)
+        .reprovision_all()
+        .build()
+        .plan(run_id(1))
+        .unwrap();
+    let pages = [plain(&text::plan(&plan)), markdown::plan(&plan)];
+    for page in pages {
+        let (before, behind) = page.split_once("POINT OF NO RETURN").unwrap();
+        assert!(behind.contains("node001, node002, node003 may be wiped at the same time"));
+        let until = "while `undo` is not refused yet: ";
+        assert!(!before.contains(until));
+        // Other members may still be where it can be taken back.
+        assert!(behind.contains(&format!("{until}set datanode of node002 to yes")));
+        // In a later phase none is.
+        let later = behind.split_once("the restored data its owner").unwrap().1;
+        let ways = later
+            .lines()
+            .filter(|line| line.contains("undo  ") || line.contains("undo: "));
+        assert!(
+            ways.clone().all(|line| line.contains("impossible")),
+            "{:?}",
+            ways.collect::<Vec<_>>()
+        );
+    }
+}

@@ -9,6 +9,7 @@ use runbook_core::world::ObservedMember;
 
 use super::commands::{Commands, label};
 use super::next::Next;
+use super::order::WayBack;
 use super::{article, clock, order, recovery, size, thousands, wrap};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean_line, paint};
 
@@ -36,7 +37,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             page.phase(unit.phase, plan);
         }
         if unit_of_no_return(plan) == Some(&unit.id) {
-            page.no_return(order::wiped(plan));
+            page.no_return(unit.phase, order::wiped(plan));
         }
         page.unit(unit, &mut said);
     }
@@ -214,8 +215,8 @@ struct Page {
     commands: Commands,
     /// An undo is not undone: what to say of that is in its risks.
     takes_back: bool,
-    /// The point of no return stands above: `undo` is refused.
-    final_now: bool,
+    /// The point of no return stands above, in this phase.
+    no_return_in: Option<Phase>,
 }
 
 impl Page {
@@ -254,8 +255,8 @@ impl Page {
         }
     }
 
-    fn no_return(&mut self, wiped: Option<String>) {
-        self.final_now = true;
+    fn no_return(&mut self, phase: Phase, wiped: Option<String>) {
+        self.no_return_in = Some(phase);
         let line = "=".repeat(20);
         self.line("");
         self.line(&paint(BAD, format!("{line} POINT OF NO RETURN {line}")));
@@ -302,10 +303,11 @@ impl Page {
                 "within",
                 &clock(std::time::Duration::from_secs(unit.deadline_s.into())),
             );
-            if self.takes_back || (self.final_now && !matches!(unit.undo, Undo::Impossible(_))) {
+            let way_back = order::way_back(unit, self.no_return_in);
+            if self.takes_back || way_back == WayBack::None {
                 return;
             }
-            self.undo(&unit.undo, said);
+            self.undo(&unit.undo, way_back, said);
         }
     }
 
@@ -338,9 +340,9 @@ impl Page {
         }
     }
 
-    fn undo(&mut self, undo: &Undo, said: &mut Vec<String>) {
+    fn undo(&mut self, undo: &Undo, way_back: WayBack, said: &mut Vec<String>) {
         let text = match undo {
-            Undo::By(action) => by(action),
+            Undo::By(action) => format!("{}{}", way_back.until(), by(action)),
             Undo::Nothing(why) => format!("nothing to undo: {}", clean_line(why)),
             Undo::Impossible(why) => paint(WARN, format!("impossible: {}", clean_line(why))),
         };
