@@ -701,7 +701,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "quorum-answers",
         "A quorum of the old cluster still answers.",
-        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that, from 9.2 on, is /cm/local/apps/cmd/scripts/cm-etcd-manage: begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that is /cm/local/apps/cmd/scripts/cm-etcd-manage, part of the release from 10.25.06 and 11.25.05 on; for older ones, down to 9.2, the vendor's article on etcd membership says where to get it. Begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
     ),
     code(
         "quorum-unseen",

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
-use clap::Parser as _;
 use runbook_core::digest::Digest;
 use runbook_core::spec::Spec;
 use runbook_core::testkit::World;
@@ -118,7 +117,7 @@ impl Head {
         let words = ["restore-runbook", "--state-dir", state.to_str().unwrap()];
         let dir = self.dir.path().to_str().unwrap();
         let line = line.replace("@/", &format!("{dir}/"));
-        Cli::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap()
+        Cli::read(words.into_iter().chain(line.split_whitespace())).unwrap()
     }
 
     /// Changes the spec.

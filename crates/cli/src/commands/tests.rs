@@ -71,6 +71,44 @@ fn a_dry_run_leaves_no_trace() {
     assert!(!head.path("state").exists());
 }
 
+/// A page that shows a gate that fails does not end with the way to run the plan.
+#[test]
+fn a_probe_that_fails_advises_no_run() {
+    let head = Head::new(World::of(3).every_node(Found::Serving).build());
+    head.respec(|spec| spec.allow.quorum = None);
+    for format in ["text", "md"] {
+        let line = format!("plan --spec @/spec.yaml --out @/plan.json --force --format {format}");
+        let did = head.tool(&line);
+        done(&did);
+        assert!(did.stdout.contains("--approve sha256:"), "{}", did.stdout);
+        let did = head.tool(&format!("{line} --probe"));
+        assert_eq!(did.result, Ok(Exit::Refused), "{did:?}");
+        assert!(!did.stdout.contains("--approve"), "{}", did.stdout);
+        assert!(did.stdout.contains("Do not run it yet"), "{}", did.stdout);
+    }
+}
+
+/// What is pasted finds the same state directory, and etcd by the same files.
+#[test]
+fn the_next_command_repeats_what_was_typed() {
+    let head = three();
+    let state = head.path("state");
+    let state = state.to_str().unwrap();
+    let typed = format!("--state-dir {state} --host-keys replace-after-wipe");
+    let did = head.tool("plan --spec @/spec.yaml --host-keys replace-after-wipe");
+    let spec = head.path("spec.yaml");
+    let line = format!("plan --spec {} --out plan.json {typed}", spec.display());
+    assert!(did.stdout.contains(&line), "{}", did.stdout);
+    let line = "plan --spec @/spec.yaml --out @/plan.json --host-keys replace-after-wipe";
+    let did = head.tool(line);
+    let digest = runbook_core::digest::Digest::of(&std::fs::read(head.path("plan.json")).unwrap());
+    let next = format!(
+        "run --plan {} --approve {digest} {typed}\n",
+        head.path("plan.json").display()
+    );
+    assert!(did.stdout.contains(&next), "{}", did.stdout);
+}
+
 #[test]
 fn a_plan_file_is_private_and_its_own_digest() {
     let head = three();

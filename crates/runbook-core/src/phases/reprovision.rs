@@ -109,7 +109,7 @@ fn keep_datanode(cx: &Context, member: &Member) -> Unit {
         node: node.clone(),
         value: true,
     };
-    let why = "the installer of a data node asks before a FULL provisioning, and this run answers; so the guard is never lowered";
+    let why = "the installer of a data node asks before a FULL provisioning, and this run answers; so `datanode` is never lowered";
     Unit::act(
         id(PHASE, Some(node), "datanode"),
         PHASE,
@@ -126,14 +126,12 @@ fn keep_datanode(cx: &Context, member: &Member) -> Unit {
 
 fn lower_datanode(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
-    let set = |value| {
-        Action::Manager(ManagerEffect::SetDatanode {
-            node: node.clone(),
-            value,
-        })
-    };
+    let set = Action::Manager(ManagerEffect::SetDatanode {
+        node: node.clone(),
+        value: false,
+    });
     let why = "a data node asks on its console before a FULL provisioning, and waits";
-    Unit::act(id(PHASE, Some(node), "datanode"), PHASE, set(false), why)
+    Unit::act(id(PHASE, Some(node), "datanode"), PHASE, set, why)
         .on(node)
         .only_if(safe_to_wipe(cx))
         .and_when([Check::DatanodeEffective {
@@ -141,7 +139,7 @@ fn lower_datanode(cx: &Context, member: &Member) -> Unit {
             value: false,
         }])
         .within(cx.spec.deadlines.quick_s)
-        .undone(Undo::By(set(member.seen.device.datanode)))
+        .undone(datanode::before_the_run(member, false))
 }
 
 fn install_full(cx: &Context, member: &Member) -> Unit {
@@ -228,9 +226,12 @@ fn confirm(cx: &Context, member: &Member) -> Unit {
 
 fn booting(cx: &Context, member: &Member, why: &str) -> Unit {
     let node = member.node();
-    let effect = match member.host() {
-        Some(_) => ManagerEffect::Reboot { node: node.clone() },
-        None => ManagerEffect::PowerOn { node: node.clone() },
+    let reboot = ManagerEffect::Reboot { node: node.clone() };
+    let power_on = ManagerEffect::PowerOn { node: node.clone() };
+    let hung = "if the node is on and hangs, this does nothing: reset it by hand";
+    let (effect, why) = match member.host() {
+        Some(_) => (reboot, why.to_owned()),
+        None => (power_on, format!("{why}; {hung}")),
     };
     Unit::act(
         id(PHASE, Some(node), "boot"),
