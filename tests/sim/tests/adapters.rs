@@ -1,4 +1,4 @@
-//! The simulator behind the real adapter of `cmsh`: the same seeds, rules and operator as without it.
+//! The simulator behind the real adapters: the same seeds, rules and operator as without it.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -8,10 +8,10 @@ use runbook_core::testkit::Fault;
 use runbook_core::testkit::sim::{Script, each_seed, shrink};
 use sim::{Through, play_behind};
 
-const CMSH: Through = Through::Cmsh;
+const ADAPTERS: Through = Through::Adapters;
 
 fn is_well(script: &Script) {
-    let history = CMSH.play(script);
+    let history = ADAPTERS.play(script);
     if let Some(rule) = &history.broken {
         let line = serde_json::to_string(script).unwrap_or_default();
         panic!("{rule}\n{}\n{rule}\n{line}", history.text());
@@ -26,15 +26,15 @@ fn kept_histories() {
     }
 }
 
-/// `make sim THROUGH=cmsh SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
+/// `make sim THROUGH=adapters SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
 #[test]
 fn some_seeds() {
     let had = Mutex::new(BTreeSet::new());
     each_seed(0..400, |seed| {
-        let script = CMSH.draw(seed);
-        let history = CMSH.play(&script);
+        let script = ADAPTERS.draw(seed);
+        let history = ADAPTERS.play(&script);
         if let Some(rule) = history.broken {
-            is_well(&shrink(&script, |s| CMSH.play(s).broken.is_some()));
+            is_well(&shrink(&script, |s| ADAPTERS.play(s).broken.is_some()));
             panic!("seed {seed}: {rule}");
         }
         let own = history.had.into_keys();
@@ -60,8 +60,8 @@ fn some_seeds() {
 #[test]
 fn one_seed_is_one_history() {
     for seed in 0..20 {
-        let script = CMSH.draw(seed);
-        let (one, other) = (CMSH.play(&script), CMSH.play(&script));
+        let script = ADAPTERS.draw(seed);
+        let (one, other) = (ADAPTERS.play(&script), ADAPTERS.play(&script));
         assert!(one.text() == other.text(), "seed {seed}");
         assert_eq!(
             (one.had, one.lives),
@@ -81,7 +81,7 @@ fn a_wrong_answer_breaks_a_rule() {
         finished
     };
     let lost = |seed| {
-        let broken = play_behind(&CMSH.draw(seed), believed).broken;
+        let broken = play_behind(&ADAPTERS.draw(seed), believed).broken;
         broken.is_some_and(|rule| rule.contains("no data node"))
     };
     assert!((0..60).any(lost), "nothing is a data node, and nobody sees");
