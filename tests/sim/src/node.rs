@@ -250,7 +250,7 @@ async fn answer(world: &World, node: &NodeName, script: &Script) -> Option<PortR
         Kind::DbDigest => {
             let dir = script.arg(1)?.strip_suffix("/member/snap/db")?;
             let db = EtcdTool::db_digest(world, node, &AbsPath::new(dir).ok()?).await;
-            let hex = |db: Option<_>| db.map_or_else(|| "none".into(), hex);
+            let hex = |db: Option<Digest>| db.map_or_else(|| "none".into(), |db| db.hex());
             db.map(|db| format!("Digest={}\n", hex(db)))
         }
         _ => return None,
@@ -263,10 +263,6 @@ fn silent() -> AdapterError {
 
 fn yes_or_no(answer: PortResult<bool>) -> PortResult<String> {
     answer.map(|yes| if yes { "yes\n" } else { "no\n" }.to_owned())
-}
-
-fn hex(digest: Digest) -> String {
-    digest.hex()
 }
 
 /// A boot of this world in the kernel's form.

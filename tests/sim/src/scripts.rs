@@ -102,10 +102,10 @@ fn split(argv: &[String]) -> Option<Parts> {
     let [program, options, script, rest @ ..] = argv else {
         return None;
     };
-    let mut ends = script.match_indices('\n').map(|(at, _)| at + 1);
+    let ends = script.match_indices('\n').map(|(at, _)| at + 1);
     let (mut head, mut values) = (0, BTreeMap::new());
     // A value may have line feeds in it: then what ends with the first of them is nothing whole.
-    while let Some(end) = ends.next() {
+    for end in ends {
         let Some(words) = shlex::split(&script[head..end]) else {
             continue;
         };

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bright_adapter::programs::Finished;
 use runbook_core::testkit::Fault;
 use runbook_core::testkit::sim::{Script, each_seed, shrink};
-use sim::{Through, play_behind};
+use sim::{Says, Through, play_behind};
 
 const ADAPTERS: Through = Through::Adapters;
 
@@ -47,8 +47,13 @@ fn some_seeds() {
         "halt cmsh-refused",
         "halt cmsh-timeout",
         "halt head-changed",
+        "halt ssh-denied",
+        "halt ssh-host-key",
+        "halt ssh-timeout",
+        "halt ssh-unreachable",
         "incident FailsOver",
         "incident ManagerRestarts",
+        "incident SshCut",
         "undo",
         "went to the other head",
     ];
@@ -74,15 +79,30 @@ fn one_seed_is_one_history() {
 /// The rules look at the world and not at what is said of it, so a text that is wrong is noticed.
 #[test]
 fn a_wrong_answer_breaks_a_rule() {
-    let believed = |mut finished: Finished| {
-        let text = String::from_utf8_lossy(&finished.stdout);
-        let text = text.replace(r#""datanode": "no""#, r#""datanode": "yes""#);
-        finished.stdout = text.into_bytes();
+    let a_data_node = |mut finished: Finished| {
+        replace(&mut finished, r#""datanode": "no""#, r#""datanode": "yes""#);
         finished
     };
-    let lost = |seed| {
-        let broken = play_behind(&ADAPTERS.draw(seed), believed).broken;
-        broken.is_some_and(|rule| rule.contains("no data node"))
+    is_noticed(a_data_node, "no data node");
+    let stopped = |mut finished: Finished| {
+        replace(&mut finished, "ActiveState=active", "ActiveState=inactive");
+        // The ports of etcd, in the kernel's tables.
+        replace(&mut finished, ":094B ", ":0016 ");
+        replace(&mut finished, ":094C ", ":0016 ");
+        finished
     };
-    assert!((0..60).any(lost), "nothing is a data node, and nobody sees");
+    is_noticed(stopped, "while etcd was running");
+}
+
+fn replace(finished: &mut Finished, from: &str, to: &str) {
+    let text = String::from_utf8_lossy(&finished.stdout);
+    finished.stdout = text.replace(from, to).into_bytes();
+}
+
+fn is_noticed(says: Says, breaks: &str) {
+    let noticed = |seed| {
+        let broken = play_behind(&ADAPTERS.draw(seed), says).broken;
+        broken.is_some_and(|rule| rule.contains(breaks))
+    };
+    assert!((0..60).any(noticed), "nobody sees: {breaks}");
 }
