@@ -115,8 +115,8 @@ async fn asked(world: &World, args: &[String]) -> Option<(NodeName, PortResult<S
     };
     let node = NodeName::new(to.strip_prefix("root@")?).ok()?;
     // As the login shell at the other end takes it to pieces.
-    let argv = shlex::split(line).filter(|_| dashes == "--")?;
-    let script = Script::of(&argv)?;
+    let command = shlex::split(line).filter(|_| dashes == "--")?;
+    let script = Script::of(&command)?;
     if let Some(action) = action(&node, &script) {
         let done = world.send(action).await;
         return Some((node, done.map(|()| String::new())));
@@ -205,7 +205,7 @@ async fn answer(world: &World, node: &NodeName, script: &Script) -> Option<PortR
         Kind::Spool => {
             let mark = script.value("mark")?;
             let state = Node::spool(world, node, &path("path")?).await;
-            state.map(|state| spool(state, mark))
+            state.map(|state| spool(&state, mark))
         }
         Kind::Exists => yes_or_no(Node::exists(world, node, &path("path")?).await),
         Kind::Service => {
@@ -268,17 +268,11 @@ fn yes_or_no(answer: PortResult<bool>) -> PortResult<String> {
 /// A boot of this world in the kernel's form.
 fn boot_id(id: &BootId) -> String {
     let hex = Digest::of(id.0.as_bytes()).hex();
-    let [a, b, c, d, e] = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..32],
-    ];
-    format!("{a}-{b}-{c}-{d}-{e}\n")
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &hex[part]);
+    parts.join("-") + "\n"
 }
 
-fn spool(state: SpoolState, mark: &str) -> String {
+fn spool(state: &SpoolState, mark: &str) -> String {
     let word = match state {
         SpoolState::Absent => "absent",
         SpoolState::EmptyDirectory => "empty",

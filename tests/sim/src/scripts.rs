@@ -74,8 +74,8 @@ pub(crate) struct Script {
 
 impl Script {
     /// None for what none of the adapters writes.
-    pub(crate) fn of(argv: &[String]) -> Option<Self> {
-        let (body, values, args) = split(argv)?;
+    pub(crate) fn of(command: &[String]) -> Option<Self> {
+        let (body, values, args) = split(command)?;
         let kind = *KNOWN.get(&body)?;
         Some(Self { kind, values, args })
     }
@@ -98,31 +98,26 @@ impl Script {
 /// What a script is known by, its values, and its arguments.
 type Parts = (String, BTreeMap<String, String>, Vec<String>);
 
-fn split(argv: &[String]) -> Option<Parts> {
-    let [program, options, script, rest @ ..] = argv else {
+fn split(command: &[String]) -> Option<Parts> {
+    let [program, options, script, rest @ ..] = command else {
         return None;
     };
-    let ends = script.match_indices('\n').map(|(at, _)| at + 1);
     let (mut head, mut values) = (0, BTreeMap::new());
-    // A value may have line feeds in it: then what ends with the first of them is nothing whole.
-    for end in ends {
-        let Some(words) = shlex::split(&script[head..end]) else {
+    for (at, _) in script.match_indices('\n') {
+        // A value may have line feeds in it: then what ends with the first of them is nothing whole.
+        let Some(words) = shlex::split(&script[head..=at]) else {
             continue;
         };
-        let Some(set) = words
-            .iter()
-            .map(|word| assignment(word))
-            .collect::<Option<Vec<_>>>()
-        else {
+        let set: Option<Vec<_>> = words.iter().map(|word| assignment(word)).collect();
+        let Some(set) = set else {
             break;
         };
         values.extend(set);
-        head = end;
+        head = at + 1;
     }
     let body = format!("{program} {options} {}", &script[head..]);
     // The first word behind a script is its name.
-    let args = rest.iter().skip(1).cloned().collect();
-    Some((body, values, args))
+    Some((body, values, rest.iter().skip(1).cloned().collect()))
 }
 
 fn assignment(word: &str) -> Option<(String, String)> {
