@@ -17,7 +17,8 @@ pub(crate) const REFUSALS: std::ops::RangeInclusive<i32> = 80..=89;
 /// The one of them for what is to be moved and is nowhere.
 pub(super) const NOTHING_THERE: i32 = 85;
 
-/// Looking at a path. An error that is no "not there" must not pass for it: a stale mount, a dying disk.
+/// Looking at a path. An error that is no "not there" must not pass for it, nor for "empty": a stale mount, a
+/// dying disk.
 pub(crate) const LOOK: &str = r#"
 refuse() { echo "$2" >&2; exit "$1"; }
 there() {
@@ -26,7 +27,11 @@ there() {
   refuse 89 "cannot look at $1: $seen"
 }
 real_dir() { there "$1" && [ -d "$1" ] && [ ! -L "$1" ]; }
-empty_dir() { real_dir "$1" && [ -z "$(ls -A -- "$1")" ]; }
+empty_dir() {
+  real_dir "$1" || return 1
+  listed=$(LC_ALL=C ls -A -- "$1" 2>&1) || refuse 89 "cannot list $1: $listed"
+  [ -z "$listed" ]
+}
 mounted() {
   at=$(cd -- "$1" && pwd -P) || refuse 89 "cannot look at $1"
   while read -r _ _ _ _ point _; do [ "$point" = "$at" ] && return 0; done </proc/self/mountinfo

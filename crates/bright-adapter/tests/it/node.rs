@@ -5,10 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bright_adapter::{SshNode, codes};
-use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
+use runbook_core::journal::Permit;
+use runbook_core::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
 use runbook_core::plan::NodeEffect;
-use runbook_core::ports::{Node, OLD_DATA_GONE, PortResult};
+use runbook_core::ports::{Node, OLD_DATA_GONE, Output, PortResult, Shell};
 use runbook_core::world::SpoolState;
 use tempfile::TempDir;
 
@@ -540,6 +542,51 @@ async fn what_stands_at_the_spool() {
     let proc = AbsPath::new("/proc").unwrap();
     let state = disk.nodes.spool(&node("node001"), &proc).await.unwrap();
     assert_eq!(state, SpoolState::MountPoint);
+}
+
+/// This machine, with a directory of programs that come before its own.
+#[derive(Debug)]
+struct With(TempDir);
+
+#[async_trait]
+impl Shell for With {
+    async fn query(&self, _: &NodeName, argv: &[String]) -> PortResult<Output> {
+        let path = format!("{}:/usr/bin:/bin", self.0.path().display());
+        let mut command = std::process::Command::new(&argv[0]);
+        let done = command.args(&argv[1..]).env("PATH", path).output().unwrap();
+        Ok(Output {
+            status: done.status.code().unwrap_or(255),
+            stdout: done.stdout,
+            stderr: done.stderr,
+        })
+    }
+
+    async fn effect(&self, _: &Permit, node: &NodeName, argv: &[String]) -> PortResult<Output> {
+        self.query(node, argv).await
+    }
+}
+
+/// Where a dying disk cannot list a directory, nobody knows what is in it: no data is taken for an empty place.
+#[tokio::test]
+async fn a_directory_that_cannot_be_listed_is_not_empty() {
+    let disk = Disk::new();
+    let bin = TempDir::new().unwrap();
+    let ls = "echo \"ls: reading directory '$3': Input/output error\" >&2; exit 2";
+    program(bin.path(), "ls", ls);
+    let nodes = SshNode::new(Arc::new(With(bin)));
+    fs::create_dir(disk.at("etcd")).unwrap();
+    let asked = nodes.spool(&node("node001"), &disk.abs("etcd")).await;
+    let error = asked.unwrap_err();
+    assert_eq!(error.code, codes::NODE_QUESTION, "{}", error.chain());
+    assert!(error.chain().contains("Input/output error"), "{error:?}");
+    disk.data("etcd.old", "old");
+    for effect in [disk.place_guard(), disk.set_aside()] {
+        let before = disk.tree();
+        let error = nodes.perform(&permit(), &effect).await.unwrap_err();
+        assert_eq!(error.code, codes::NODE_CONFLICT, "{}", error.chain());
+        assert!(error.chain().contains("cannot list"), "{}", error.chain());
+        assert_eq!(disk.tree(), before);
+    }
 }
 
 #[tokio::test]

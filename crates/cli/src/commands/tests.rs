@@ -187,6 +187,62 @@ fn killed_behind(head: &Head, unit: &str) {
     assert!(killed.is_none(), "it ended before {unit}: {killed:?}");
 }
 
+/// What `status` tells of a run that stands, its last life has told, and each of it once.
+fn tells_every_danger(head: &Head, did: &Did, wanted: &[&str]) {
+    let status: Value = serde_json::from_str(&head.tool("status --format json").stdout).unwrap();
+    let dangers = status[0]["dangers"].as_array().unwrap();
+    let dangers: Vec<&str> = dangers.iter().map(|one| one.as_str().unwrap()).collect();
+    for words in wanted {
+        assert!(
+            dangers.iter().any(|one| one.contains(words)),
+            "{words}: {dangers:?}"
+        );
+    }
+    for danger in dangers {
+        assert_eq!(
+            did.stderr.matches(danger).count(),
+            1,
+            "{danger}: {}",
+            did.stderr
+        );
+    }
+}
+
+/// Whoever reads the end of a life goes near the nodes next, not necessarily through `status`.
+#[test]
+fn the_end_of_a_life_tells_every_danger() {
+    let head = Head::new(World::of(1).reprovision_all().build());
+    let done = |step| format!("\"kind\":\"done\",\"unit\":\"reprovision/node001/{step}\"");
+    let marked = || head.journal().contains(&done("install-mode"));
+    let lost = || {
+        if marked() {
+            head.world.lose_snapshot();
+        }
+        false
+    };
+    let halted = head.killed_when(&head.planned(), lost).unwrap();
+    assert_eq!(halted.result, Ok(Exit::Halted), "{halted:?}");
+    let wanted = [
+        "etcd is stopped",
+        "datanode is off for node001",
+        "nextinstallmode is FULL for node001",
+    ];
+    tells_every_danger(&head, &halted, &wanted);
+
+    let head = Head::new(World::of(1).reprovision_all().build());
+    let wiped = || {
+        head.journal()
+            .contains("\"kind\":\"intent\",\"unit\":\"reprovision/node001/boot\"")
+    };
+    let left = head.left_when(&head.planned(), wiped);
+    assert_eq!(left.result, Ok(Exit::InFlight), "{left:?}");
+    let wanted = [
+        "node001: the disk is wiped, or about to be",
+        "the point of no return is passed",
+    ];
+    tells_every_danger(&head, &left, &wanted);
+}
+
 #[test]
 fn undo_puts_everything_back() {
     let head = Head::new(World::of(3).reprovision(&[0]).build());

@@ -57,8 +57,9 @@ fn stop(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
     let service = &cx.spec.service;
     if member.host().is_none() {
-        let reason =
-            format!("{node} is off, and without its role nothing starts etcd when it comes up");
+        let reason = format!(
+            "{node} is off, and without its role CMDaemon does not start etcd when it comes up; a unit that is enabled in its own system starts all the same"
+        );
         return not_here(
             PHASE,
             node,
@@ -83,6 +84,10 @@ fn stop(cx: &Context, member: &Member) -> Unit {
         ports: member.ports(),
     }])
     .on(node)
+    // Given back meanwhile, somebody wants etcd to run.
+    .only_if([Check::RoleAbsent {
+        nodes: vec![node.clone()],
+    }])
     .within(cx.spec.deadlines.stop_s)
     .undone(Undo::Nothing(format!(
         "CMDaemon starts {service} itself when the role is given back"

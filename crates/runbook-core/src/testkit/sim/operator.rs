@@ -283,12 +283,10 @@ impl<'a> Operator<'a> {
         let Some(machine) = lives.machine() else {
             return Ok(None);
         };
-        // What goes on by itself behind a dead life lands first: it is for the adapters to let no command
-        // outlive its caller for long.
-        if !scene.at_once || scene.ends.in_flight == InFlight::Lands {
-            self.world.pass(Duration::from_secs(30));
-        } else {
+        if scene.at_once {
             self.note("undo at once");
+        } else {
+            self.world.pass(Duration::from_secs(30));
         }
         self.goes_to_the_active_head();
         let undo = match Draft::undo(lives.plan(), machine, self.next_run()) {
