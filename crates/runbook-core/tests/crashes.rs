@@ -3,10 +3,11 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runbook_core::plan::SealedPlan;
-use runbook_core::testkit::{Builder, Found, Lives, Mortal, Tear, World, run_id};
+use runbook_core::testkit::{Builder, Found, Life, Lives, Mortal, Opening, Tear, World, run_id};
 
 /// How many lives a run may need behind a single crash: one that trips over what the dead life left
 /// on its way, and one that completes.
@@ -145,6 +146,41 @@ fn a_journal_torn_at_every_append() {
             }
         }
     }
+}
+
+/// Behind every append that broke, a life that cannot read, cut or settle what that has left: it is refused
+/// before it has done anything, and the next one goes on.
+#[test]
+fn a_journal_that_cannot_be_opened() {
+    for scene in worlds(1).into_iter().map(Scene::new) {
+        let mut refused = BTreeMap::new();
+        for at in 0..scene.appends {
+            for (tear, opening) in pairs() {
+                let world = scene.world.clone().build();
+                let mut lives = Lives::with_plan(&world, Arc::clone(&scene.plan));
+                lives.live(Mortal::torn(at, tear));
+                let (log, journal) = (world.log(), lives.journal());
+                if let Life::Refused(error) = lives.live(Mortal::shut_out(opening)) {
+                    assert_eq!(error.code(), "journal-io", "{error:?}");
+                    assert!(error.hint().is_some_and(|hint| hint.contains("resume")));
+                    assert_eq!(world.log(), log, "{opening:?}");
+                    assert!(journal.starts_with(&lives.journal()), "{opening:?}");
+                    *refused.entry(format!("{opening:?}")).or_insert(0) += 1;
+                }
+                lives.live_on(LIVES);
+                let name = scene.name;
+                lives.completed().unwrap_or_else(|wrong| {
+                    panic!("{name}, {tear:?} at {at}, {opening:?}: {wrong}");
+                });
+            }
+        }
+        assert_eq!(refused.len(), Opening::ALL.len(), "{refused:?}");
+    }
+}
+
+fn pairs() -> impl Iterator<Item = (Tear, Opening)> {
+    let with = |tear| Opening::ALL.map(|opening| (tear, opening));
+    Tear::ALL.into_iter().flat_map(with)
 }
 
 /// How the `n`th life of a pair dies: at a moment and in a way that look random and are not.
