@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runbook_core::plan::SealedPlan;
+use runbook_core::run::RunError;
 use runbook_core::testkit::{Builder, Found, Life, Lives, Mortal, Opening, Tear, World, run_id};
 
 /// How many lives a run may need behind a single crash: one that trips over what the dead life left
@@ -160,7 +161,8 @@ fn a_journal_that_cannot_be_opened() {
                 let mut lives = Lives::with_plan(&world, Arc::clone(&scene.plan));
                 lives.live(Mortal::torn(at, tear));
                 let (log, journal) = (world.log(), lives.journal());
-                if let Life::Refused(error) = lives.live(Mortal::shut_out(opening)) {
+                let shut_out = lives.live(Mortal::shut_out(opening));
+                if let Life::Refused(error @ RunError::Journal(_)) = shut_out {
                     assert_eq!(error.code(), "journal-io", "{error:?}");
                     assert!(error.hint().is_some_and(|hint| hint.contains("resume")));
                     assert_eq!(world.log(), log, "{opening:?}");
@@ -168,6 +170,13 @@ fn a_journal_that_cannot_be_opened() {
                     let left = lives.journal();
                     assert!(journal.starts_with(left.trim_ascii_end()), "{opening:?}");
                     *refused.entry(format!("{opening:?}")).or_insert(0) += 1;
+                } else {
+                    // There was nothing to cut, or no record to go on from.
+                    let cuts = matches!(opening, Opening::Cut | Opening::CutUnanswered);
+                    assert!(
+                        cuts || at == 0,
+                        "{tear:?} at {at}, {opening:?}: {shut_out:?}"
+                    );
                 }
                 lives.live_on(LIVES);
                 let name = scene.name;
