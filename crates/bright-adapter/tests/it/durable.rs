@@ -16,8 +16,11 @@ use crate::support::{node, path, program};
 /// The run whose guards are taken over.
 const OVER: &str = "01936f6e-0000-7000-8000-000000000099";
 
+/// What it is called, and what prepares it.
+type Case = (&'static str, fn(&Disk) -> NodeEffect);
+
 /// Every effect with a script that changes files, on a disk where there is something for it to do.
-fn every_effect() -> [(&'static str, fn(&Disk) -> NodeEffect); 8] {
+fn every_effect() -> [Case; 8] {
     [
         ("set aside", |disk| {
             disk.data("etcd", "old");
