@@ -269,6 +269,11 @@ pub(crate) const CODES: &[Explained] = &[
         "See whether CMDaemon is alive: systemctl status cmd, and /var/log/cmdaemon. Then resume.",
     ),
     code(
+        "data-put-back",
+        "etcd data stands where this run had moved it away, and the node's disk is about to be wiped: somebody has put it there.",
+        "Nothing was wiped on that node. Find out who did it, and whether a quorum answers now: then the data is newer than the snapshot, and `undo` is the way. Otherwise see that etcd is stopped there, move the directory aside by hand (do not delete it), and resume.",
+    ),
+    code(
         "deadline",
         "A step did not come true within its deadline. What it began may still come true.",
         "Look at the node. If it just takes longer here, resume: waiting begins anew. The deadlines are in the spec.",
@@ -692,6 +697,11 @@ pub(crate) const CODES: &[Explained] = &[
         "quorum-answers",
         "A quorum of the old cluster still answers.",
         "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that, from 9.2 on, is /cm/local/apps/cmd/scripts/cm-etcd-manage: begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+    ),
+    code(
+        "quorum-unseen",
+        "A member listens on its node, and cannot be reached from the head node: whether a quorum lives could not be asked.",
+        "There is a firewall between, or the member has another address. Ask on the node itself: `etcdctl endpoint status`. Where the address is wrong, give the right one as the member's `client_url` in the spec; where the quorum is lost, say so: `allow: {quorum: …}`. Then plan anew.",
     ),
     code(
         "quota-near",

@@ -179,7 +179,7 @@ fn a_plan_that_lies_about_what_it_destroys_is_refused() {
 #[test]
 fn a_wipe_without_a_proof_is_refused() {
     let plan = || plan(World::of(1).reprovision_all());
-    let reason = "it destroys something before the snapshot is proven";
+    let reason = "it destroys something, or lets a boot destroy it, before the snapshot is proven";
     breaks(
         plan(),
         |plan| {
@@ -187,13 +187,15 @@ fn a_wipe_without_a_proof_is_refused() {
         },
         reason,
     );
-    let unasked = |plan: &mut Value| {
-        let require = unit(plan, "reprovision/node001/boot")["require"]
-            .as_array_mut()
-            .unwrap();
-        require.retain(|check| check.get("snapshot_proven").is_none());
-    };
-    breaks(plan(), unasked, reason);
+    // Lowered or FULL, a boot that nobody has asked for wipes.
+    for step in ["datanode", "install-mode", "boot"] {
+        let unasked = |plan: &mut Value| {
+            let id = format!("reprovision/node001/{step}");
+            let require = unit(plan, &id)["require"].as_array_mut().unwrap();
+            require.retain(|check| check.get("snapshot_proven").is_none());
+        };
+        breaks(plan(), unasked, reason);
+    }
 }
 
 #[test]

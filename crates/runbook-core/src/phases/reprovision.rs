@@ -72,6 +72,7 @@ fn lower_category(cx: &Context, category: &CategoryName) -> Unit {
     );
     let step = format!("category-{category}-datanode");
     Unit::act(id(PHASE, None, &step), PHASE, set(false), why)
+        .only_if(safe_to_wipe(cx))
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(set(true)))
 }
@@ -134,6 +135,7 @@ fn lower_datanode(cx: &Context, member: &Member) -> Unit {
     let why = "a data node asks on its console before a FULL provisioning, and waits";
     Unit::act(id(PHASE, Some(node), "datanode"), PHASE, set(false), why)
         .on(node)
+        .only_if(safe_to_wipe(cx))
         .and_when([Check::DatanodeEffective {
             node: node.clone(),
             value: false,
@@ -156,6 +158,8 @@ fn install_full(cx: &Context, member: &Member) -> Unit {
         why,
     )
     .on(node)
+    .only_if(safe_to_wipe(cx))
+    .only_if(as_it_was_left(cx, member))
     .within(cx.spec.deadlines.quick_s)
     .undone(Undo::By(set(member.seen.device.next_install_mode)))
 }
@@ -235,10 +239,11 @@ fn booting(cx: &Context, member: &Member, why: &str) -> Unit {
         why,
     )
     .on(node)
+    .only_if(as_it_was_left(cx, member))
     .within(cx.spec.deadlines.reprovision_s)
 }
 
-/// What must hold at the very moment before a disk may go.
+/// What must hold at the very moment before a disk may go, and before the settings that let it go in any boot.
 fn safe_to_wipe(cx: &Context) -> [Check; 4] {
     [
         cx.snapshot_proven(),
@@ -246,6 +251,15 @@ fn safe_to_wipe(cx: &Context) -> [Check; 4] {
         cx.role_unchanged(),
         Check::RoleAbsent { nodes: cx.nodes() },
     ]
+}
+
+/// Nobody has put the data back that was moved away, and nobody is booting the node, which would find FULL on
+/// its way. Of a node that was off nothing was moved, and nothing can be asked.
+fn as_it_was_left(cx: &Context, member: &Member) -> Option<Check> {
+    member.host().map(|_| Check::NoDataAt {
+        node: member.node().clone(),
+        spool: cx.spool().clone(),
+    })
 }
 
 fn full(member: &Member) -> Check {

@@ -83,6 +83,10 @@ fn stop(cx: &Context, member: &Member) -> Unit {
         ports: member.ports(),
     }])
     .on(node)
+    // Given back meanwhile, somebody wants etcd to run.
+    .only_if([Check::RoleAbsent {
+        nodes: vec![node.clone()],
+    }])
     .within(cx.spec.deadlines.stop_s)
     .undone(Undo::Nothing(format!(
         "CMDaemon starts {service} itself when the role is given back"

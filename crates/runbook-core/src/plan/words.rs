@@ -186,6 +186,9 @@ impl fmt::Display for Check {
             Self::Guarded { node, spool, .. } => {
                 write!(f, "this run's guard stands at {spool} on {node}")
             }
+            Self::NoDataAt { node, spool } => {
+                write!(f, "nobody has put etcd data back at {spool} on {node}")
+            }
             Self::SpoolHoldsData { node, spool } => write!(f, "{spool} on {node} holds etcd data"),
             Self::DatanodeIs { node, value } => {
                 write!(f, "datanode of {node} reads {}", yes_no(*value))

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use super::Finding::{self, Blind, Holds, NotYet};
 use super::{holds_if, never};
-use crate::error::Certainty;
+use crate::error::{AdapterError, Certainty};
 use crate::identity::{ARTICLE_CLUSTER_ID, ClusterId, MemberId};
 use crate::names::{EtcdUrl, MemberName, NodeName};
 use crate::plan::PredictedHash;
-use crate::ports::{PortResult, Ports};
+use crate::ports::{ETCD_UNREACHABLE, PortResult, Ports};
 use crate::world::{DeviceStatus, HashKv};
+
+/// Where etcd takes clients if nobody says otherwise.
+const CLIENT_PORT: u16 = 2379;
 
 pub(super) async fn credentials_good(ports: &Ports) -> PortResult<Finding> {
     Ok(Holds(ports.client.credentials().await?))
@@ -27,19 +30,57 @@ pub(super) async fn quorum_lost(
             // A refused certificate or password says nothing about the quorum.
             Err(error) if error.certainty == Certainty::Refused => return Ok(Blind(error)),
             // Neither does a broken network between here and there.
-            Err(error) if !silence_counts(ports, node).await? => return Ok(Blind(error)),
-            Err(_) => {}
+            Err(error) => match silence(ports, node, url, error).await? {
+                Silence::Own => {}
+                Silence::Unseen(error) => {
+                    return Ok(match allowed {
+                        Some(reason) => Holds(format!("{}; allowed: {reason}", error.what)),
+                        None => Blind(error),
+                    });
+                }
+            },
         }
     }
     Ok(Holds("no quorum answers".into()))
 }
 
-/// Whether a member's silence is its own: its node can be reached, or is known to be down.
-async fn silence_counts(ports: &Ports, node: &NodeName) -> PortResult<bool> {
-    if ports.nodes.boot_id(node).await?.is_some() {
-        return Ok(true);
+/// Whose fault it is that a member does not answer.
+enum Silence {
+    /// Its own: its node is known to be down, or can be reached.
+    Own,
+    /// Perhaps the network's.
+    Unseen(AdapterError),
+}
+
+async fn silence(
+    ports: &Ports,
+    node: &NodeName,
+    url: &EtcdUrl,
+    error: AdapterError,
+) -> PortResult<Silence> {
+    if ports.nodes.boot_id(node).await?.is_none() {
+        let down = ports.manager.device(node).await?.status == DeviceStatus::Down;
+        return Ok(if down {
+            Silence::Own
+        } else {
+            Silence::Unseen(error)
+        });
     }
-    Ok(ports.manager.device(node).await?.status == DeviceStatus::Down)
+    if error.code != ETCD_UNREACHABLE {
+        return Ok(Silence::Own);
+    }
+    // Nobody is turned away from a port that something listens on, but by a firewall or under a wrong address.
+    let asked = BTreeSet::from([url.port(), CLIENT_PORT]);
+    let asked: Vec<u16> = asked.into_iter().collect();
+    let open = ports.nodes.listening(node, &asked).await?;
+    if open.is_empty() {
+        return Ok(Silence::Own);
+    }
+    let what = format!("{node} listens on {open:?}, and {url} cannot be reached from here");
+    let unseen = AdapterError::new("quorum-unseen", Certainty::NotDone, what).hint(
+        "a quorum may live behind a firewall or another address: see `etcdctl endpoint status` on that node, and the member's `client_url` in the spec. Where you know that it is lost, say so: `allow: {quorum: \"<reason>\"}` in the spec, and plan anew",
+    );
+    Ok(Silence::Unseen(unseen.caused_by(error)))
 }
 
 fn quorum_answers(url: &EtcdUrl, allowed: Option<&str>) -> Finding {

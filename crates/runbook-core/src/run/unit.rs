@@ -270,8 +270,10 @@ impl Work<'_> {
             }),
             Certainty::NotDone | Certainty::Refused => match self.look().await {
                 Finding::Holds(seen) => self.done(true, seen),
-                // It did not happen, and somebody can do it in its place.
-                Finding::Held { .. } => self.wait(true).await,
+                // It has happened all the same, or somebody can do it in its place.
+                Finding::Underway(_) | Finding::Slow { .. } | Finding::Held { .. } => {
+                    self.wait(true).await
+                }
                 _ => Ok(Came::Failed(Failure::from(error))),
             },
         }
