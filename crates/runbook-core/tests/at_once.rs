@@ -1,6 +1,7 @@
 //! Many processes at one cluster at the same moment: one works.
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "so a process tells how far it is")]
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
