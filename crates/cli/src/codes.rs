@@ -516,7 +516,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "journal-other-plan",
         "The journal is of another plan than the one beside it.",
-        "Resume with the plan in the run's own directory.",
+        "Somebody has changed `plan.json` in the run's directory, or put another one there. Put back the file that was approved: the error names what `sha256sum` prints for it. Without it look at each node and finish by hand; then `restore-runbook abandon RUN --damaged --reason TEXT` lets another run begin.",
     ),
     code(
         "journal-overtaken",

@@ -17,20 +17,20 @@ use tempfile::TempDir;
 use crate::support::{LocalShell, RUN, node, path, permit, program, run};
 
 /// A disk with a spool's surroundings.
-struct Disk {
+pub(crate) struct Disk {
     dir: TempDir,
-    nodes: SshNode<LocalShell>,
+    pub(crate) nodes: SshNode<LocalShell>,
 }
 
 impl Disk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             dir: TempDir::new().unwrap(),
             nodes: SshNode::new(Arc::new(LocalShell)),
         }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -39,13 +39,13 @@ impl Disk {
     }
 
     /// An etcd data directory.
-    fn data(&self, name: &str, content: &str) {
+    pub(crate) fn data(&self, name: &str, content: &str) {
         let snap = self.at(name).join("member/snap");
         fs::create_dir_all(&snap).unwrap();
         fs::write(snap.join("db"), content).unwrap();
     }
 
-    fn guard(&self, name: &str) {
+    pub(crate) fn guard(&self, name: &str) {
         fs::write(
             self.at(name),
             format!("restore-runbook guard {RUN}\nmore\n"),
@@ -102,7 +102,7 @@ impl Disk {
         all
     }
 
-    fn set_aside(&self) -> NodeEffect {
+    pub(crate) fn set_aside(&self) -> NodeEffect {
         NodeEffect::SetAside {
             node: node("node001"),
             spool: self.abs("etcd"),
@@ -111,7 +111,7 @@ impl Disk {
         }
     }
 
-    fn place_guard(&self) -> NodeEffect {
+    pub(crate) fn place_guard(&self) -> NodeEffect {
         NodeEffect::PlaceGuard {
             node: node("node001"),
             spool: self.abs("etcd"),
@@ -120,7 +120,7 @@ impl Disk {
         }
     }
 
-    fn arm(&self) -> NodeEffect {
+    pub(crate) fn arm(&self) -> NodeEffect {
         NodeEffect::Arm {
             node: node("node001"),
             staged: self.abs("etcd.new/data"),
@@ -129,7 +129,7 @@ impl Disk {
         }
     }
 
-    fn disarm(&self) -> NodeEffect {
+    pub(crate) fn disarm(&self) -> NodeEffect {
         NodeEffect::Disarm {
             node: node("node001"),
             staged: self.abs("etcd.new/data"),
@@ -138,7 +138,7 @@ impl Disk {
         }
     }
 
-    fn return_spool(&self) -> NodeEffect {
+    pub(crate) fn return_spool(&self) -> NodeEffect {
         NodeEffect::ReturnSpool {
             node: node("node001"),
             spool: self.abs("etcd"),
@@ -505,7 +505,7 @@ async fn own_tree_follows_no_link() {
 }
 
 /// The user and group this test runs as.
-fn own_name() -> Owner {
+pub(crate) fn own_name() -> Owner {
     let id = |flag| {
         let out = std::process::Command::new("id").arg(flag).output().unwrap();
         String::from_utf8(out.stdout).unwrap().trim().to_owned()

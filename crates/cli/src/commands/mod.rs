@@ -172,4 +172,6 @@ fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
 #[cfg(test)]
 mod failover_tests;
 #[cfg(test)]
+mod other_plan_tests;
+#[cfg(test)]
 mod tests;

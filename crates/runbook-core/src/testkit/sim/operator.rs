@@ -368,9 +368,14 @@ fn says_how_to_go_on(life: &Life, ends: Mortal) -> Result<&[(UnitId, Failure)], 
     match life {
         Life::Died if ends.waits.is_some() => Ok(&[]),
         Life::Died => Err("a life does not end".into()),
-        Life::Refused(RunError::Journal(
-            JournalError::Io { .. } | JournalError::Poisoned { .. },
-        )) if ends.tear.is_some() => Ok(&[]),
+        Life::Refused(
+            error @ RunError::Journal(JournalError::Io { .. } | JournalError::Poisoned { .. }),
+        ) if ends.tear.is_some() => match error.hint() {
+            Some(hint) if !hint.is_empty() => Ok(&[]),
+            _ => Err(format!(
+                "the journal fails, and there is no hint: {error:?}"
+            )),
+        },
         Life::Refused(error) => Err(format!("the run was refused: {} {error:?}", error.code())),
         Life::Ended(RunEnd::Completed) => Ok(&[]),
         Life::Ended(RunEnd::Halted {
