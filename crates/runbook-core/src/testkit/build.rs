@@ -331,6 +331,7 @@ impl Builder {
             nodes,
             records,
             stale: None,
+            lag: None,
             stores: stores.into_iter().collect(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -445,6 +446,11 @@ impl Builder {
             Found::Damaged if self.has_role => Etcd::Failing,
             _ => Etcd::Stopped,
         };
+        let power = if found == Found::Off {
+            Power::Off
+        } else {
+            Power::Up { ssh: true }
+        };
         NodeState {
             name: name.clone(),
             member: named(name.as_str()),
@@ -452,11 +458,9 @@ impl Builder {
             client_url: url(at, 2379),
             category: named("default"),
             head: self.head_node == Some(at),
-            power: if found == Found::Off {
-                Power::Off
-            } else {
-                Power::Up { ssh: true }
-            },
+            power,
+            was: (Duration::ZERO, power, None),
+            cut_off_until: None,
             step: None,
             asking: false,
             sent: false,
