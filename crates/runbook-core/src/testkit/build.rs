@@ -77,6 +77,8 @@ pub struct Builder {
     image_locked: bool,
     head_node: Option<usize>,
     datanode_again: DatanodeAgain,
+    /// The spec does not allow that a quorum is stopped.
+    quorum_stays: bool,
 }
 
 /// What a kept history says nothing about.
@@ -119,6 +121,7 @@ impl World {
             image_locked: false,
             head_node: None,
             datanode_again: DatanodeAgain::default(),
+            quorum_stays: false,
         }
     }
 }
@@ -290,6 +293,13 @@ impl Builder {
         self
     }
 
+    /// The spec gives no leave to stop a quorum that answers.
+    #[must_use]
+    pub const fn quorum_stays(mut self) -> Self {
+        self.quorum_stays = true;
+        self
+    }
+
     /// What the cluster manager says of itself; nodes in `static_pods` have the manifest of one.
     #[must_use]
     pub fn platform(mut self, platform: Platform) -> Self {
@@ -385,7 +395,7 @@ impl Builder {
     fn spec(&self) -> Spec {
         let all_off = self.found.iter().all(|found| *found == Found::Off);
         let mut allow = Allowances::default();
-        if self.found.contains(&Found::Serving) {
+        if self.found.contains(&Found::Serving) && !self.quorum_stays {
             allow.quorum = Some("the fake world wants it".into());
         }
         if self.category_datanode {

@@ -295,9 +295,8 @@ impl Scars {
     /// the run's guard is to stand.
     pub(super) fn excuses(&self, at: usize) -> bool {
         let held = self.held.contains_key(&at);
-        let by_hand = |scar: &Scar| {
-            scar.role_by_hand && !held || scar.is_taken() || scar.started_excused
-        };
+        let by_hand =
+            |scar: &Scar| scar.role_by_hand && !held || scar.is_taken() || scar.started_excused;
         self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }
 }

@@ -339,6 +339,9 @@ impl State {
 
     fn set_role(&mut self, nodes: &[NodeName], given: bool) -> PortResult<()> {
         self.remember();
+        if !given {
+            self.watch_quorum();
+        }
         if !given && self.scars.before_stop {
             self.scars.empty_at_stop = self.empty_begun();
         }

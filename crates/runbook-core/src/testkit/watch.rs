@@ -1,6 +1,6 @@
 //! The watcher: the rules no run may break, looked at whenever something happens.
 //!
-//! What a run says of itself is heard ([`Heard`]): where it says that its guard stands, it has to.
+//! What a run says of itself is heard (`heard.rs`): where it says that its guard stands, it has to.
 
 use super::disk::{Data, Thing};
 use super::effect::Effect;
@@ -66,8 +66,11 @@ impl State {
         }
     }
 
-    /// A run has said that its guard stands there.
+    /// A run has said that its guard stands there. It had looked a moment before.
     pub(super) fn holds(&mut self, at: usize, run: RunId) {
+        if self.scars.just_taken(at, self.now) {
+            return;
+        }
         self.scars.at(at).disk_by_hand = false;
         self.scars.held.insert(at, run);
     }
@@ -92,9 +95,7 @@ impl State {
     /// Where a run has said that its guard stands, it does, until the run itself begins to take it away.
     fn watch_guards(&mut self) {
         let spool = &self.setup.spool;
-        let stands = |(at, run): &(&usize, &RunId)| {
-            matches!(self.nodes[**at].disk.at(spool), Some(Thing::Guard(held)) if held == *run)
-        };
+        let stands = |(at, run): &(&usize, &RunId)| matches!(self.nodes[**at].disk.at(spool), Some(Thing::Guard(held)) if held == *run);
         let Some((at, _)) = self.scars.held.iter().find(|held| !stands(held)) else {
             return;
         };
@@ -142,6 +143,23 @@ impl State {
                 self.broken(format!("Kubernetes ended every workload, after {name}"));
             }
         }
+    }
+
+    /// Nobody takes the role from a quorum that serves, unless the spec says so.
+    pub(super) fn watch_quorum(&mut self) {
+        if self.setup.spec.allow.quorum.is_none() && self.old_quorum() {
+            self.broken("the role was taken while a quorum of the old cluster served");
+        }
+    }
+
+    /// Whether a quorum of the old cluster serves, whoever can see it.
+    pub(super) fn old_quorum(&self) -> bool {
+        self.nodes.iter().any(|node| match &node.etcd {
+            Etcd::Serving(identity, Data::Old { .. }) => {
+                self.running(identity.cluster) * 2 > identity.members.len()
+            }
+            _ => false,
+        })
     }
 
     /// No member is armed before every member is restored.
