@@ -18,7 +18,7 @@ impl EventSink for Heard<'_> {
             // Its intent is on record: from here on the guard may be gone, or another one.
             Event::Acting { unit, .. } => {
                 if let Some((node, _)) = self.guarding(unit) {
-                    self.at(node, |state, at| state.lets_go(at));
+                    self.at(node, super::State::lets_go);
                 }
             }
             Event::Done { unit, .. } => {

@@ -202,6 +202,13 @@ impl State {
         }
     }
 
+    /// A node that hangs with its power on might be one that serves where nobody can see it.
+    pub(super) fn cut_the_power_of_what_hangs(&mut self) {
+        for node in &mut self.nodes {
+            node.hung = false;
+        }
+    }
+
     /// An undo waits for a reboot that its run had sent, and that was lost on its way.
     pub(super) fn sends_the_reboot(&mut self, at: usize) {
         if self.nodes[at].power == (Power::Up { ssh: true }) {

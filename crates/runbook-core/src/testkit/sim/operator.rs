@@ -237,6 +237,10 @@ impl<'a> Operator<'a> {
         self.world.mend();
         for (unit, failure) in failures {
             let mut state = self.world.state();
+            // Whether a quorum is lost nobody can tell of a node that hangs with its power on.
+            if unit.as_str().ends_with("/quorum") {
+                state.cut_the_power_of_what_hangs();
+            }
             let named = |at: &usize| unit.as_str().contains(state.nodes[*at].name.as_str());
             let Some(at) = (0..state.nodes.len()).find(named) else {
                 continue;
