@@ -6,8 +6,8 @@
 #   make unit                what needs no lab
 #   make e2e T=NAME          some of the lab's tests
 #   make snapshots T=NAME    our numbers against etcd's, on snapshots of every etcd to be had
-#   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere, THROUGH=cmsh
-#                            plays them behind the real adapter of cmsh
+#   make sim SEEDS=NUMBER    so many simulated disasters, on every core; FROM=SEED begins elsewhere,
+#                            THROUGH=adapters plays them behind the real adapters
 #   make soak N=NUMBER JOBS=NUMBER    so many whole disasters on the lab, some side by side; SEED=… plays one again
 #   make mutants             takes one safeguard away at a time: the tests have to notice each
 #   make mutants-wide        the same with cargo-mutants over machine, journal and engine; takes hours
@@ -89,8 +89,8 @@ snapshots: setup
 
 # The simulator, in the profile of a release. A seed that breaks a rule is printed with its history, shrunk to
 # what it takes: its last line goes to crates/runbook-core/tests/kept.jsonl, which `make test` plays first.
-# THROUGH=cmsh plays it behind the real adapter of cmsh, with the stand-in's texts; what that breaks goes to
-# tests/sim/tests/kept.jsonl.
+# THROUGH=adapters plays it behind the real adapters of cmsh, the nodes and etcd's tools, with the stand-in's texts
+# and those of ssh and the scripts; what that breaks goes to tests/sim/tests/kept.jsonl.
 SEEDS ?= 100000
 FROM ?= 0
 THROUGH ?= ports

@@ -1,7 +1,7 @@
 //! The seam below everything that is asked of the head node itself: programs, and small files.
 //!
-//! [`Cmsh`](crate::Cmsh) and the doctor ask through it, so that recorded answers or a simulator can stand
-//! in the head node's place. For the nodes that seam is [`Shell`](runbook_core::ports::Shell).
+//! [`Cmsh`](crate::Cmsh), [`Ssh`](crate::Ssh) and the doctor ask through it, so that recorded answers or a
+//! simulator can stand in the head node's place. For the nodes that seam is [`Shell`](runbook_core::ports::Shell).
 
 use std::io;
 use std::path::{Path, PathBuf};

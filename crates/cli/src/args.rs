@@ -5,7 +5,10 @@ mod backup;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use runbook_core::digest::Digest;
 use runbook_core::names::{AbsPath, ClusterLabel, ModuleName, NodeName, OverlayName};
 use runbook_core::spec::RevisionBump;
@@ -117,6 +120,50 @@ pub struct Global {
         hide_env_values = true
     )]
     pub etcd_password_file: Option<PathBuf>,
+    /// Those of them that stood on the command line, word by word, for the next one.
+    #[arg(skip)]
+    given: Vec<String>,
+}
+
+impl Cli {
+    /// Reads a command line; the first word is the program's name.
+    pub(crate) fn read<T: Into<OsString> + Clone>(
+        line: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(line)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.given = given(&matches);
+        Ok(cli)
+    }
+}
+
+/// The global options that were typed, and not left to the environment.
+fn given(matches: &ArgMatches) -> Vec<String> {
+    let options = Global::augment_args(clap::Command::new(""));
+    let mut words = Vec::new();
+    for option in options.get_arguments() {
+        let id = option.get_id().as_str();
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let values = matches.get_raw(id).into_iter().flatten();
+        for value in values {
+            words.extend(option.get_long().map(|long| format!("--{long}")));
+            words.push(value.to_string_lossy().into_owned());
+        }
+    }
+    words
+}
+
+impl Global {
+    /// A command line of this program to be pasted, which repeats the options that were typed.
+    pub(crate) fn line(&self, words: &[&str]) -> String {
+        let program = std::iter::once("restore-runbook");
+        let words = program.chain(words.iter().copied());
+        let words = words.chain(self.given.iter().map(String::as_str));
+        // No argument of a process holds a NUL byte.
+        shlex::try_join(words).unwrap_or_default()
+    }
 }
 
 /// When to use colour.
@@ -272,8 +319,6 @@ pub(crate) struct PlanArgs {
     /// of it holds
     #[arg(long)]
     pub(crate) rehearse: bool,
-    #[command(flatten)]
-    pub(crate) rehearsal: RehearsalArgs,
     /// `md` is for a change ticket
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,
@@ -283,6 +328,9 @@ pub(crate) struct PlanArgs {
     /// Overwrite that file
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
+    // The heading of these holds for all that follows.
+    #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArgs,
 }
 
 /// Restore a snapshot into a scratch directory, start it, compare, and remove everything.
@@ -295,14 +343,15 @@ pub(crate) struct PlanArgs {
 pub(crate) struct Rehearse {
     /// The snapshot
     pub(crate) snapshot: PathBuf,
-    #[command(flatten)]
-    pub(crate) with: RehearsalArgs,
     /// How far to move the revision: `auto` as the restore does by default, `none`, or a number
     #[arg(long, value_name = "REVISIONS", default_value = "auto", value_parser = revision_bump)]
     pub(crate) revision_bump: RevisionBump,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Listing::Text)]
     pub(crate) format: Listing,
+    // The heading of these holds for all that follows.
+    #[command(flatten)]
+    pub(crate) with: RehearsalArgs,
 }
 
 /// Where and with what to rehearse.
@@ -312,10 +361,11 @@ pub(crate) struct RehearsalArgs {
     /// The folder for the scratch directory; /var/tmp or else the system's own where it is not given
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
-    /// The directory of etcd's programs; whatever release it has is taken by `rehearse`
+    /// The directory of etcd's programs. `rehearse` takes whatever release lies there, `plan --rehearse` only
+    /// the minor release of the nodes
     #[arg(long, value_name = "DIR", conflicts_with = "module")]
     pub(crate) etcd_bin: Option<PathBuf>,
-    /// The environment module of etcd's programs; the same holds
+    /// The environment module of etcd's programs, with the same conditions as --etcd-bin
     #[arg(long, value_name = "MODULE")]
     pub(crate) module: Option<ModuleName>,
 }

@@ -269,6 +269,11 @@ pub(crate) const CODES: &[Explained] = &[
         "See whether CMDaemon is alive: systemctl status cmd, and /var/log/cmdaemon. Then resume.",
     ),
     code(
+        "data-put-back",
+        "etcd data stands where this run had moved it away, and the node's disk is about to be wiped: somebody has put it there.",
+        "Nothing was wiped on that node. Find out who did it, and whether a quorum answers now: then the data is newer than the snapshot, and `undo` is the way. Otherwise see that etcd is stopped there, move the directory aside by hand (do not delete it), and resume.",
+    ),
+    code(
         "deadline",
         "A step did not come true within its deadline. What it began may still come true.",
         "Look at the node. If it just takes longer here, resume: waiting begins anew. The deadlines are in the spec.",
@@ -371,7 +376,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "hash-differs",
         "HashKV of a member is not what the snapshot's proof predicted.",
-        "Do not let the API servers connect. The member holds other data than the snapshot: compare it with the others, and look at who has written since.",
+        "The member holds other data than the snapshot, and the API servers have been connected since Reassign. Take the role from every member in cmsh, then stop etcd there, as the hint has it; compare it with the others, and look at who has written since.",
     ),
     code(
         "head-changed",
@@ -399,9 +404,14 @@ pub(crate) const CODES: &[Explained] = &[
         "A member left out keeps its old data and could undo the restore: add it to `members`, or take the role from it first.",
     ),
     code(
+        "identity",
+        "A member is not the one that the plan predicted: it has another member or cluster id.",
+        "It is an old member that was never stopped, one that started empty, or one restored without member flags; the API servers have been connected since Reassign. Take the role from the node in cmsh, then stop etcd there, as the hint has it, and see where the restored data has gone.",
+    ),
+    code(
         "identity-members",
         "A member lists other members than the plan predicted.",
-        "The cluster that came up is not the one that was planned. Do not let the API servers connect; look at etcd's logs on each member.",
+        "The cluster that came up is not the one that was planned, and the API servers have been connected since Reassign. Compare `etcdctl member list` with the plan, and look at etcd's logs on each member; to hold etcd, take the role away in cmsh before it is stopped.",
     ),
     code(
         "image-locked",
@@ -506,7 +516,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "journal-other-plan",
         "The journal is of another plan than the one beside it.",
-        "Resume with the plan in the run's own directory.",
+        "Somebody has changed `plan.json` in the run's directory, or put another one there. Put back the file that was approved: the error names what `sha256sum` prints for it. Without it look at each node and finish by hand; then `restore-runbook abandon RUN --damaged --reason TEXT` lets another run begin.",
     ),
     code(
         "journal-overtaken",
@@ -521,7 +531,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "keys-missing",
         "A member counts fewer keys than the snapshot holds.",
-        "Do not let the API servers connect. Compare the members; look at etcd's logs.",
+        "The API servers have been connected since Reassign. Take the role from every member in cmsh, then stop etcd there, as the hint has it; compare the members, and look at etcd's logs.",
     ),
     code(
         "member-unfit",
@@ -536,7 +546,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "members-diverge",
         "The members do not hold the same data.",
-        "Do not let the API servers connect. One of them started from other data: compare cluster ids and the digests of member/snap/db.",
+        "One of them started from other data, and the API servers have been connected since Reassign. Take the role from every member in cmsh, then stop etcd there, as the hint has it, and keep all their data: compare cluster ids and the digests of member/snap/db.",
     ),
     code(
         "module-ambiguous",
@@ -571,7 +581,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "node-came-up",
         "A node that was off when the plan was made is up now: powering it on would not wipe its disk.",
-        "Look at who started it. Power it off, or make a new plan with the node as it is.",
+        "Its old etcd may run. First see whether its etcd data is intact, or a quorum answers: then `restore-runbook undo`, as long as no disk is wiped, and give it the role back by hand. Only where it is to be wiped all the same: keep a copy of its data, power it off, then resume.",
     ),
     code(
         "node-closed",
@@ -631,7 +641,7 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "old-data-gone",
         "Where an undo wants the old data back, nothing is to be found, or an empty directory: the disk was wiped meanwhile, is not mounted, or somebody has moved the data.",
-        "Give the node no role: an empty etcd would start there. Where the old data still lies on the node, mount it or move it to where the hint says, remove an empty directory in its place, and resume; else abandon the undo and the run, and plan a restore.",
+        "Give the node no role: an empty etcd would start there. Where the old data still lies on the node, mount it or move it to where the hint says, take an empty directory in its place away with rmdir, and resume; else abandon the undo and the run, and plan a restore.",
     ),
     code(
         "output",
@@ -691,7 +701,12 @@ pub(crate) const CODES: &[Explained] = &[
     code(
         "quorum-answers",
         "A quorum of the old cluster still answers.",
-        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that, from 9.2 on, is /cm/local/apps/cmd/scripts/cm-etcd-manage: begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+        "Then replacing the broken members is the better way: nothing is lost. Bright's own tool for that is /cm/local/apps/cmd/scripts/cm-etcd-manage, part of the release from 10.25.06 and 11.25.05 on; for older ones, down to 9.2, the vendor's article on etcd membership says where to get it. Begin with `cm-etcd-manage --kube-cluster LABEL status`; without it, `etcdctl member remove` and `member add --learner`, one member at a time. To restore all the same give a reason: `allow: {quorum: …}` in the spec.",
+    ),
+    code(
+        "quorum-unseen",
+        "A member listens on its node, and cannot be reached from the head node: whether a quorum lives could not be asked.",
+        "There is a firewall between, or the member has another address. Ask on the node itself: `etcdctl endpoint status`. Where the address is wrong, give the right one as the member's `client_url` in the spec; where the quorum is lost, say so: `allow: {quorum: …}`. Then plan anew.",
     ),
     code(
         "quota-near",

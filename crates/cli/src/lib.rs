@@ -23,7 +23,6 @@ pub mod wiring;
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use clap::Parser as _;
 use runbook_core::text::{steers, visible};
 
 use crate::args::Cli;
@@ -35,7 +34,7 @@ use crate::wiring::Wiring;
 
 /// Runs one command line; the first argument is the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>, wiring: &dyn Wiring) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::read(args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -4,15 +4,15 @@ use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
-use clap::Parser as _;
 use runbook_core::digest::Digest;
 use runbook_core::spec::Spec;
 use runbook_core::testkit::World;
 
 use crate::args::{Cli, Color, Global};
-use crate::commands::dispatch;
+use crate::commands::obey;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::signals::Halt;
 use crate::ui::Ui;
 use crate::wiring::{Purpose, Wired, Wiring};
 
@@ -72,14 +72,30 @@ impl Head {
     }
 
     /// Runs a command line, and kills it as soon as this is so; none when it was killed.
-    pub(crate) fn killed_when(&self, line: &str, mut so: impl FnMut() -> bool) -> Option<Did> {
+    pub(crate) fn killed_when(&self, line: &str, so: impl FnMut() -> bool) -> Option<Did> {
+        self.driven(line, &Halt::default(), so)
+    }
+
+    /// Runs a command line, and has it leave what is in flight as soon as this is so.
+    pub(crate) fn left_when(&self, line: &str, mut so: impl FnMut() -> bool) -> Did {
+        let halt = Halt::default();
+        let leave = || {
+            if so() {
+                halt.leave.cancel();
+            }
+            false
+        };
+        self.driven(line, &halt, leave).unwrap()
+    }
+
+    fn driven(&self, line: &str, halt: &Halt, mut killed: impl FnMut() -> bool) -> Option<Did> {
         let cli = self.parsed(line);
         let wiring = FakeWiring(self.world.clone(), self.seat);
         let ui = Ui::captured(Color::Never);
         let _guard = self.runtime.enter();
-        let mut work = Box::pin(dispatch(&cli, &ui, &wiring));
+        let mut work = Box::pin(obey(&cli, &ui, &wiring, halt));
         let result = self.world.drive(poll_fn(|cx| {
-            if so() {
+            if killed() {
                 return Poll::Ready(None);
             }
             work.as_mut().poll(cx).map(Some)
@@ -101,7 +117,7 @@ impl Head {
         let words = ["restore-runbook", "--state-dir", state.to_str().unwrap()];
         let dir = self.dir.path().to_str().unwrap();
         let line = line.replace("@/", &format!("{dir}/"));
-        Cli::try_parse_from(words.into_iter().chain(line.split_whitespace())).unwrap()
+        Cli::read(words.into_iter().chain(line.split_whitespace())).unwrap()
     }
 
     /// Changes the spec.

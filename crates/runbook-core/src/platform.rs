@@ -75,6 +75,14 @@ impl Platform {
         }
     }
 
+    /// Whether a node that was not seen may be one of kubeadm's: from 10.0 on; and where nothing tells.
+    pub(crate) fn may_have_static_pods(&self) -> bool {
+        match self.major() {
+            Some(major) => major >= 10,
+            None => self.api_server_role.is_none(),
+        }
+    }
+
     fn major(&self) -> Option<u32> {
         self.release.as_ref()?.split('.').next()?.parse().ok()
     }

@@ -73,7 +73,7 @@ impl RunError {
         Some(match self {
             Self::Journal(error) => error.hint().into(),
             Self::Illegal(_) => "the journal was not written by this plan's run: look at each node before anything else".into(),
-            Self::OtherPlan { .. } => "resume with the plan in the run's own directory".into(),
+            Self::OtherPlan { plan, .. } => format!("the plan in the run's own directory was changed, or is not its own: put back the file that was approved, `sha256sum` prints {} for it", plan.hex()),
             Self::Over(_) => "begin a new run with a new plan".into(),
             Self::Plan(error) => return error.hint(),
         })

@@ -3,10 +3,12 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runbook_core::plan::SealedPlan;
-use runbook_core::testkit::{Builder, Found, Lives, Mortal, Tear, World, run_id};
+use runbook_core::run::RunError;
+use runbook_core::testkit::{Builder, Found, Life, Lives, Mortal, Opening, Tear, World, run_id};
 
 /// How many lives a run may need behind a single crash: one that trips over what the dead life left
 /// on its way, and one that completes.
@@ -145,6 +147,51 @@ fn a_journal_torn_at_every_append() {
             }
         }
     }
+}
+
+/// Behind every append that broke, a life that cannot read, cut or settle what that has left: it is refused
+/// before it has done anything, and the next one goes on.
+#[test]
+fn a_journal_that_cannot_be_opened() {
+    for scene in worlds(1).into_iter().map(Scene::new) {
+        let mut refused = BTreeMap::new();
+        for at in 0..scene.appends {
+            for (tear, opening) in pairs() {
+                let world = scene.world.clone().build();
+                let mut lives = Lives::with_plan(&world, Arc::clone(&scene.plan));
+                lives.live(Mortal::torn(at, tear));
+                let (log, journal) = (world.log(), lives.journal());
+                let shut_out = lives.live(Mortal::shut_out(opening));
+                if let Life::Refused(error @ RunError::Journal(_)) = shut_out {
+                    assert_eq!(error.code(), "journal-io", "{error:?}");
+                    assert!(error.hint().is_some_and(|hint| hint.contains("resume")));
+                    assert_eq!(world.log(), log, "{opening:?}");
+                    // At most a torn line is gone by then, or a line feed is there that was not.
+                    let left = lives.journal();
+                    assert!(journal.starts_with(left.trim_ascii_end()), "{opening:?}");
+                    *refused.entry(format!("{opening:?}")).or_insert(0) += 1;
+                } else {
+                    // There was nothing to cut, or no record to go on from.
+                    let cuts = matches!(opening, Opening::Cut | Opening::CutUnanswered);
+                    assert!(
+                        cuts || at == 0,
+                        "{tear:?} at {at}, {opening:?}: {shut_out:?}"
+                    );
+                }
+                lives.live_on(LIVES);
+                let name = scene.name;
+                lives.completed().unwrap_or_else(|wrong| {
+                    panic!("{name}, {tear:?} at {at}, {opening:?}: {wrong}");
+                });
+            }
+        }
+        assert_eq!(refused.len(), Opening::ALL.len(), "{refused:?}");
+    }
+}
+
+fn pairs() -> impl Iterator<Item = (Tear, Opening)> {
+    let with = |tear| Opening::ALL.map(|opening| (tear, opening));
+    Tear::ALL.into_iter().flat_map(with)
 }
 
 /// How the `n`th life of a pair dies: at a moment and in a way that look random and are not.

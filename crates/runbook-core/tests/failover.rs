@@ -97,31 +97,54 @@ fn a_head_that_dies_at_any_await_leaves_a_run_that_the_other_one_completes() {
     }
 }
 
-/// The worst: the first life stands still, no lock tells the other head of it, the second completes the
+/// The worst: the first life stands still, no lock tells the other head of it, the second goes on with the
 /// run, and the first wakes up.
+fn of_two_lives_one_goes_on(world: &Builder, plan: &Arc<SealedPlan>, at: u64, dies: Option<u64>) {
+    let world = world.clone().build();
+    let mut first = Lives::with_plan(&world, Arc::clone(plan));
+    let mut second = first.at_seat(1);
+    let other = |n| {
+        if n == at {
+            world.fail_over();
+            if let Some(waits) = dies {
+                second.live(Mortal::after(waits));
+            } else {
+                second.live_on(LIVES);
+            }
+        }
+    };
+    let woken = first.live_beside(Mortal::never(), &runbook_core::event::NoEvents, other);
+    let stopped = matches!(
+        woken,
+        Life::Refused(RunError::Journal(JournalError::Overtaken { .. }))
+    );
+    assert!(stopped, "at {at}, the other until {dies:?}: {woken:?}");
+    if dies.is_some() {
+        second.live_on(LIVES);
+    }
+    second
+        .completed()
+        .unwrap_or_else(|wrong| panic!("at {at}, the other until {dies:?}: {wrong}"));
+}
+
 #[test]
 fn of_two_lives_at_once_one_goes_on() {
-    for (name, world) in worlds() {
+    for (_, world) in worlds() {
         let (plan, waits) = undisturbed(&world);
         for at in 1..=waits {
-            let world = world.clone().build();
-            let mut first = Lives::with_plan(&world, Arc::clone(&plan));
-            let mut second = first.at_seat(1);
-            let other = |n| {
-                if n == at {
-                    world.fail_over();
-                    second.live_on(LIVES);
-                }
-            };
-            let woken = first.live_beside(Mortal::never(), &runbook_core::event::NoEvents, other);
-            let stopped = matches!(
-                woken,
-                Life::Refused(RunError::Journal(JournalError::Overtaken { .. }))
-            );
-            assert!(stopped, "{name}, at {at}: {woken:?}");
-            second
-                .completed()
-                .unwrap_or_else(|wrong| panic!("{name}, at {at}: {wrong}"));
+            of_two_lives_one_goes_on(&world, &plan, at, None);
+        }
+    }
+}
+
+/// The second one has not got to the end, and is gone when the first wakes up: its journal alone tells of it.
+#[test]
+fn of_two_lives_at_once_the_first_does_not_go_on_behind_a_dead_second() {
+    for (_, world) in worlds() {
+        let (plan, waits) = undisturbed(&world);
+        for at in 1..=waits {
+            let dies = 1 << (at % 4 * 2);
+            of_two_lives_one_goes_on(&world, &plan, at, Some(dies));
         }
     }
 }

@@ -4,7 +4,11 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
+use runbook_core::journal::History;
 use runbook_core::plan::{Draft, SealedPlan};
+use runbook_core::run::replay;
 use runbook_core::spec::{DatanodeAgain, RevisionBump, Spec};
 use runbook_core::testkit::{Builder, Found, Lives, Mortal, NoPlan, Tear, World, run_id};
 use runbook_core::version::EtcdVersion;
@@ -175,7 +179,7 @@ fn a_plan_that_lies_about_what_it_destroys_is_refused() {
 #[test]
 fn a_wipe_without_a_proof_is_refused() {
     let plan = || plan(World::of(1).reprovision_all());
-    let reason = "it destroys something before the snapshot is proven";
+    let reason = "it destroys something, or lets a boot destroy it, before the snapshot is proven";
     breaks(
         plan(),
         |plan| {
@@ -183,13 +187,15 @@ fn a_wipe_without_a_proof_is_refused() {
         },
         reason,
     );
-    let unasked = |plan: &mut Value| {
-        let require = unit(plan, "reprovision/node001/boot")["require"]
-            .as_array_mut()
-            .unwrap();
-        require.retain(|check| check.get("snapshot_proven").is_none());
-    };
-    breaks(plan(), unasked, reason);
+    // Lowered or FULL, a boot that nobody has asked for wipes.
+    for step in ["datanode", "install-mode", "boot"] {
+        let unasked = |plan: &mut Value| {
+            let id = format!("reprovision/node001/{step}");
+            let require = unit(plan, &id)["require"].as_array_mut().unwrap();
+            require.retain(|check| check.get("snapshot_proven").is_none());
+        };
+        breaks(plan(), unasked, reason);
+    }
 }
 
 #[test]
@@ -348,30 +354,39 @@ fn an_undo_that_could_start_something_empty_is_refused() {
     );
 }
 
-/// Whatever byte of a plan is changed: it is refused, or it is another plan with another digest.
+/// Whatever byte of a plan is changed: it is refused, or it is another plan, and no run that was begun goes on
+/// with it. Every seventh byte, each with another bit than the one before: to read them all takes a quarter of a
+/// minute.
 #[test]
 fn no_changed_byte_goes_unnoticed() {
-    let plan = World::of(1)
-        .reprovision_all()
-        .build()
-        .plan(run_id(1))
-        .unwrap();
-    let (mut refused, mut other) = (0, 0);
+    let world = World::of(1).reprovision_all().build();
+    let mut lives = Lives::of(&world);
+    lives.live(Mortal::after(20));
+    let history = History::read(&lives.journal(), "memory").unwrap();
+    let plan = lives.plan();
+    replay(plan, &history).unwrap();
+    let (mut codes, mut others) = (BTreeSet::new(), 0);
     for at in (0..plan.bytes().len()).step_by(7) {
         let mut bytes = plan.bytes().to_vec();
-        bytes[at] ^= 1;
+        bytes[at] ^= 1 << (at % 8);
         match SealedPlan::read(&bytes) {
-            Err(_) => refused += 1,
+            Err(error) => {
+                assert!(error.hint().is_some(), "{at}: {error}");
+                codes.insert(error.code());
+            }
             Ok(changed) => {
-                assert_ne!(changed.digest(), plan.digest());
-                other += 1;
+                assert_ne!(changed.digest(), plan.digest(), "{at}");
+                let error = replay(&changed, &history).unwrap_err();
+                assert_eq!(error.code(), "journal-other-plan", "{at}: {error}");
+                others += 1;
             }
         }
     }
-    assert!(
-        refused > 100 && other > 100,
-        "{refused} refused, {other} others"
+    assert_eq!(
+        Vec::from_iter(codes),
+        ["plan-broken", "plan-changed", "plan-unreadable"]
     );
+    assert!(others > 500, "only {others} other plans");
     // As good a plan, but not as it is written.
     let mut spaced = plan.bytes().to_vec();
     spaced.push(b'\n');

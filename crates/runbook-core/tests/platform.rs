@@ -6,7 +6,7 @@ use runbook_core::journal::{Entry, History};
 use runbook_core::observe::drift;
 use runbook_core::platform::Platform;
 use runbook_core::run::RunEnd;
-use runbook_core::testkit::{Builder, Life, Lives, Mortal, World, run_id};
+use runbook_core::testkit::{Builder, Found, Life, Lives, Mortal, World, run_id};
 
 /// Bright 11, with an API server on each of three members.
 fn static_pods() -> Builder {
@@ -54,8 +54,30 @@ fn the_plan_says_which_world_it_is() {
         "{pods}"
     );
     assert!(!pods.contains("join again"), "nothing is wiped: {pods}");
-    let wiped = risk(&static_pods().reprovision(&[1]), "API servers are");
-    assert!(wiped.contains("the disk of node002 go"), "{wiped}");
+    let wiped = risk(&static_pods().reprovision(&[1]), "cm-kubeadm-manage");
+    assert!(
+        wiped.starts_with(
+            "An API server was seen on node002; with the disk there goes /etc/kubernetes"
+        ),
+        "{wiped}"
+    );
+    let down = |release: &str| {
+        let release = Some(release.to_owned());
+        let world = World::of(3).every_node(Found::Off).platform(Platform {
+            release,
+            ..Platform::default()
+        });
+        world
+            .reprovision_all()
+            .build()
+            .plan(run_id(1))
+            .unwrap()
+            .risks
+            .clone()
+    };
+    let silent = "the silent ones to be wiped, node001, node002, node003, could not be seen";
+    assert!(down("11.0").iter().any(|risk| risk.contains(silent)));
+    assert!(!down("9.2").iter().any(|risk| risk.contains(silent)));
     let open = risk(&unknown(), "was not seen");
     assert!(open.contains("Verify does not"), "{open}");
 }

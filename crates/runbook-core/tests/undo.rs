@@ -5,13 +5,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runbook_core::event::Event;
+use runbook_core::event::{Event, NoEvents};
 use runbook_core::names::{NodeName, UnitId};
 use runbook_core::observe::drift;
 use runbook_core::plan::{Action, Draft, ManagerEffect, PlanError, SealedPlan};
 use runbook_core::run::RunEnd;
-use runbook_core::testkit::{Builder, Effect, Found, Life, Lives, Mortal, Tear, World, run_id};
-use runbook_core::world::{DeviceStatus, SpoolState};
+use runbook_core::testkit::{
+    Builder, Effect, Found, Incident, Life, Lives, Mortal, Tear, World, run_id,
+};
+use runbook_core::world::{DeviceStatus, InstallMode, SpoolState};
 
 fn worlds() -> Vec<(&'static str, Builder)> {
     vec![
@@ -64,11 +66,7 @@ impl Scene {
         let world = self.builder.clone().build();
         let mut lives = Lives::with_plan(&world, Arc::clone(&self.plan));
         lives.live(death);
-        // What the dead life had sent lands first. An undo that looks before that finds nothing to
-        // take back: it is for the adapter to let no command outlive its caller for long.
-        world.pass(Duration::from_secs(5));
-        let undo = Draft::undo(&self.plan, lives.machine().unwrap(), run_id(2));
-        let undo = undo.and_then(|draft| draft.seal(&world.ports()));
+        let undo = undo_of(&world, &lives);
         (world, lives, undo)
     }
 
@@ -152,6 +150,66 @@ fn while_requests_of_the_dead_life_still_land() {
     }
 }
 
+/// The cluster manager answers a write too late for the run, which halts, and works it off when the undo has
+/// begun: the undo does not take it for undone before that.
+#[test]
+fn a_write_that_comes_true_behind_its_run() {
+    for scene in worlds().into_iter().map(Scene::new) {
+        let mut back = 0;
+        for at in (1..=scene.waits).step_by(4) {
+            let world = scene.builder.clone().build();
+            let mut lives = Lives::with_plan(&world, Arc::clone(&scene.plan));
+            let late = Duration::from_secs(150);
+            lives.live_beside(Mortal::never(), &NoEvents, |waits| {
+                if waits == at {
+                    world.writes_late(Some(late));
+                }
+            });
+            world.writes_late(None);
+            let Ok(undo) = undo_of(&world, &lives) else {
+                continue;
+            };
+            let mut undo = Lives::with_plan(&world, undo);
+            assert!(undo.live_on(3), "{} at {at}: {}", scene.name, world.story());
+            world.pass(late);
+            if let Err(wrong) = scene.looks_as_before(&world) {
+                panic!("{} at {at}: {wrong}\n{}", scene.name, world.story());
+            }
+            assert_eq!(world.verdict(), Ok(()), "{} at {at}", scene.name);
+            back += 1;
+        }
+        assert!(back > 5, "{}: {back}", scene.name);
+    }
+}
+
+/// Behind everything else the undo looks once more, and takes back again what is not as before any more, so that
+/// it never ends undone where it is not.
+#[test]
+fn what_is_changed_behind_its_back_is_taken_back() {
+    let changes: [fn(&World, &NodeName); 3] = [
+        |world, node| world.set_install_mode(node, Some(InstallMode::Full)),
+        |world, node| world.set_datanode(node, false),
+        |world, _| assert!(world.befall(Incident::RoleTaken(0))),
+    ];
+    let scene = Scene::new(("", World::of(1).reprovision_all()));
+    let (node, boot) = (node("node001"), "reprovision/node001/install-mode");
+    for changed in changes {
+        let (world, lives) = dies_before(scene.builder.clone(), boot);
+        let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
+        let behind = |event: Event| match event {
+            Event::Done { unit, .. } if unit.id.as_str() == "stop/assign-again" => {
+                changed(&world, &node);
+            }
+            _ => {}
+        };
+        let life = back.live_watched(Mortal::never(), &behind);
+        assert!(life.completed(), "{life:?}\n{}", world.story());
+        if let Err(wrong) = scene.looks_as_before(&world) {
+            panic!("{wrong}\n{}", world.story());
+        }
+    }
+}
+
 /// The undo dies as well, at every await, behind every record of the run that it takes back.
 #[test]
 fn an_undo_that_dies() {
@@ -218,6 +276,36 @@ fn an_undo_never_gives_the_role_to_a_node_without_data() {
         .collect();
     assert_eq!(given, ["node001", "node002"]);
     assert_eq!(world.verdict(), Ok(()));
+}
+
+/// Each node that does not get the role again is named, with the reason and the way on: powered on later, its
+/// etcd would never start, and nobody would know why.
+#[test]
+fn a_node_that_is_left_without_its_role_is_named() {
+    let builder = World::of(3)
+        .node(1, Found::EmptySpool)
+        .node(2, Found::Off)
+        .reprovision(&[2]);
+    let (world, lives) = dies_before(builder, "move-spool/node001/aside");
+    let undo = undo_of(&world, &lives).unwrap();
+    let left: Vec<(&str, &str)> = undo
+        .units
+        .iter()
+        .filter(|unit| unit.id.as_str().ends_with("assign-again"))
+        .filter_map(|unit| Some((unit.id.as_str(), unit.skip.as_deref()?)))
+        .collect();
+    let [(second, no_data), (third, silent)] = left[..] else {
+        panic!("{left:?}");
+    };
+    assert_eq!(
+        (second, third),
+        ("stop/node002/assign-again", "stop/node003/assign-again")
+    );
+    assert!(no_data.starts_with("node002 had no data"), "{no_data}");
+    assert!(silent.starts_with("node003 did not answer"), "{silent}");
+    assert!(silent.contains("append nodes node003; commit"), "{silent}");
+    assert!(Lives::with_plan(&world, undo).live_on(3));
+    assert_eq!(world.times(&Effect::RoleGiven), 1);
 }
 
 #[test]
@@ -316,7 +404,7 @@ fn a_reboot_that_was_sent_and_has_not_come() {
 /// somebody else has to send it; he is told so at once, and what it does.
 #[test]
 fn a_reboot_that_never_comes_is_asked_for() {
-    let (world, lives) = dies_before("reprovision/node001/boot");
+    let (world, lives) = dies_before(asked(1), "reprovision/node001/boot");
     assert_eq!(world.times(&Effect::Rebooting), 0);
     let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
     let Life::Ended(RunEnd::Halted { failures, .. }) = back.live(Mortal::never()) else {
@@ -353,11 +441,11 @@ fn until(world: &World, lives: &mut Lives, effect: &Effect) {
 }
 
 /// A life that dies between the intent of a unit and its effect, which is lost with it.
-fn dies_before(unit: &str) -> (World, Lives) {
+fn dies_before(builder: Builder, unit: &str) -> (World, Lives) {
     let unit = UnitId::new(unit).unwrap();
     (1..1_000)
         .find_map(|at| {
-            let world = asked(1).build();
+            let world = builder.clone().build();
             let mut lives = Lives::of(&world);
             lives.live(Mortal::after(at));
             let intended = lives.machine().unwrap().intended(&unit);

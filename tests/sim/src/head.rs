@@ -10,12 +10,13 @@ use runbook_core::ports::Clock as _;
 use runbook_core::testkit::{Desk, Fault, Luck, World};
 use standin::memory::{Ended, Mishap, Speech, cmsh};
 
+use crate::node::ssh;
 use crate::seen::{Keeper, release};
 
 /// What becomes of an answer on its way.
 pub type Says = fn(Finished) -> Finished;
 
-/// A head node of a world: `cmsh`, `cmha`, and the daemon's note.
+/// A head node of a world: `cmsh`, `cmha`, `ssh`, and the daemon's note.
 pub struct Head {
     world: World,
     seat: usize,
@@ -59,6 +60,9 @@ impl Head {
 #[async_trait]
 impl Programs for Head {
     async fn run(&self, call: &Call) -> Result<Finished, Failure> {
+        if call.program == Path::new("ssh") {
+            return ssh(&self.world, call).await.map(self.says);
+        }
         let Some(args) = self.batch(call) else {
             return Err(Failure::Start(io::ErrorKind::NotFound.into()));
         };

@@ -1,19 +1,23 @@
-//! The simulator behind real adapters: the same scripts, rules and operator as in the core's testkit.
+//! The simulator behind the real adapters: the same scripts, rules and operator as in the core's testkit.
 
 mod head;
+mod node;
+mod scripts;
 mod seen;
+mod tool;
 
 use std::sync::Arc;
 
-use bright_adapter::{Cmsh, CmshConfig};
+use bright_adapter::{Cmsh, CmshConfig, Ssh, SshConfig, SshNode};
 use runbook_core::ports::{NoLog, Ports};
 use runbook_core::testkit::World;
 use runbook_core::testkit::sim::{History, Script, simulate, simulate_through};
 
 pub use head::{Head, Says};
+use tool::Tool;
 
-/// How often a run behind `cmsh` waits where it waits once behind the world's own ports: a question is
-/// several programs there.
+/// How often a run behind the adapters waits where it waits once behind the world's own ports: a question to
+/// `cmsh` is several programs.
 const STRETCH: u64 = 3;
 
 /// What a run asks the world through.
@@ -22,8 +26,9 @@ pub enum Through {
     /// The world's own ports.
     #[default]
     Ports,
-    /// The real adapter of the cluster manager, its scripts, and the texts of the stand-in's `cmsh`.
-    Cmsh,
+    /// The real adapters of the cluster manager, the nodes and etcd's tools: their scripts, and the texts of the
+    /// stand-in's `cmsh`, of ssh and of the nodes' programs.
+    Adapters,
 }
 
 impl Through {
@@ -31,7 +36,7 @@ impl Through {
     pub fn draw(self, seed: u64) -> Script {
         match self {
             Self::Ports => Script::draw(seed),
-            Self::Cmsh => Script::draw(seed).stretched(STRETCH),
+            Self::Adapters => Script::draw(seed).stretched(STRETCH),
         }
     }
 
@@ -39,7 +44,7 @@ impl Through {
     pub const fn kept(self) -> &'static str {
         match self {
             Self::Ports => "crates/runbook-core/tests/kept.jsonl",
-            Self::Cmsh => "tests/sim/tests/kept.jsonl",
+            Self::Adapters => "tests/sim/tests/kept.jsonl",
         }
     }
 
@@ -47,23 +52,29 @@ impl Through {
     pub fn play(self, script: &Script) -> History {
         match self {
             Self::Ports => simulate(script),
-            Self::Cmsh => play_behind(script, |finished| finished),
+            Self::Adapters => play_behind(script, |finished| finished),
         }
     }
 }
 
-/// Plays a script through `cmsh`, with somebody between that changes what it says.
+/// Plays a script behind the adapters, with somebody between that changes what the programs say.
 pub fn play_behind(script: &Script, says: Says) -> History {
     simulate_through(script, &|world, seat| {
         let head = Head::new(world, seat, script.dialect, says);
-        ports(world, seat, head)
+        ports(world, seat, Arc::new(head))
     })
 }
 
-fn ports(world: &World, seat: usize, head: Head) -> Ports {
-    let cmsh = Cmsh::new(CmshConfig::default(), Arc::new(NoLog)).with_programs(Arc::new(head));
+fn ports(world: &World, seat: usize, head: Arc<Head>) -> Ports {
+    let log = Arc::new(NoLog);
+    let cmsh = Cmsh::new(CmshConfig::default(), log.clone()).with_programs(head.clone());
+    let ssh = Ssh::new(SshConfig::default(), log);
+    let ssh = ssh.unwrap_or_else(|error| unreachable!("it makes no files here: {error}"));
+    let shell = Arc::new(ssh.with_programs(head));
     Ports {
         manager: Arc::new(cmsh),
+        nodes: Arc::new(SshNode::new(Arc::clone(&shell))),
+        tool: Arc::new(Tool::new(world, shell)),
         ..world.ports_at(seat)
     }
 }

@@ -189,7 +189,8 @@ impl Cmsh {
         }
     }
 
-    /// What a refused power-on means: a power control that does not answer needs somebody's hand.
+    /// What a refused power-on means: a power control that does not answer needs somebody's hand, and of two
+    /// supplies one may be on.
     async fn without_power(&self, node: &NodeName, error: AdapterError) -> AdapterError {
         if error.code != codes::CMSH_REFUSED {
             return error;
@@ -201,6 +202,10 @@ impl Cmsh {
                     .hint("power the node on by hand")
                     .caused_by(error)
             }
+            Ok(PowerState::On) => AdapterError {
+                certainty: Certainty::Unknown,
+                ..error
+            },
             _ => error,
         }
     }

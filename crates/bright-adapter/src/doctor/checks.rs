@@ -28,7 +28,7 @@ checks! {
         "keep it on shared storage: --state-dir or RESTORE_RUNBOOK_STATE_DIR";
     MEMBER_SCRIPT = "cm-etcd-manage", Head:
         "the vendor's cm-etcd-manage is there",
-        "it replaces a single member, which is the better way while a quorum lives; without it that is done by hand. A restore does not need it",
+        "it replaces a single member, which is the better way while a quorum lives; without it that is done by hand (from 10.25.06 and 11.25.05 on it is part of the release, before it is downloaded). Its backup and restore are not used: their options could not be read",
         "";
     CMSH_FOUND = "cmsh-found", Manager:
         "cmsh is where the manual puts it, or where --cmsh says",

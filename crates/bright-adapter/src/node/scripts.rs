@@ -2,8 +2,9 @@
 //!
 //! Every one reads the state first and goes on from there, whatever an earlier, interrupted run of the
 //! same script has left; every window is in the tests. Nothing is ever overwritten: names are taken by
-//! `ln` and by `mv -n`, which fail where something stands. Exit statuses 80 to 89 say "not ours to
-//! touch", with a sentence on standard error.
+//! `ln` and by `mv -n`, which fail where something stands. Whoever says "done" has synced it, what an
+//! earlier run had left too: it may have been cut off right before its own sync. Exit statuses 80 to 89
+//! say "not ours to touch", with a sentence on standard error.
 
 use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
 use runbook_core::plan::NodeEffect;
@@ -17,7 +18,8 @@ pub(crate) const REFUSALS: std::ops::RangeInclusive<i32> = 80..=89;
 /// The one of them for what is to be moved and is nowhere.
 pub(super) const NOTHING_THERE: i32 = 85;
 
-/// Looking at a path. An error that is no "not there" must not pass for it: a stale mount, a dying disk.
+/// Looking at a path. An error that is no "not there" must not pass for it, nor for "empty": a stale mount, a
+/// dying disk.
 pub(crate) const LOOK: &str = r#"
 refuse() { echo "$2" >&2; exit "$1"; }
 there() {
@@ -26,7 +28,11 @@ there() {
   refuse 89 "cannot look at $1: $seen"
 }
 real_dir() { there "$1" && [ -d "$1" ] && [ ! -L "$1" ]; }
-empty_dir() { real_dir "$1" && [ -z "$(ls -A -- "$1")" ]; }
+empty_dir() {
+  real_dir "$1" || return 1
+  listed=$(LC_ALL=C ls -A -- "$1" 2>&1) || refuse 89 "cannot list $1: $listed"
+  [ -z "$listed" ]
+}
 mounted() {
   at=$(cd -- "$1" && pwd -P) || refuse 89 "cannot look at $1"
   while read -r _ _ _ _ point _; do [ "$point" = "$at" ] && return 0; done </proc/self/mountinfo
@@ -65,7 +71,9 @@ move() {
 const SET_ASIDE: &str = r#"
 if ours "$spool"; then
   there "$aside" || refuse 81 "$spool is guarded, and nothing lies at $aside"
-  rm -f -- "$beside"; exit 0
+  rm -f -- "$beside"
+  sync -- "${spool%/*}/" "${aside%/*}/"
+  exit 0
 fi
 if ! there "$aside"; then
   there "$spool" || refuse 85 "there is nothing at $spool to move"
@@ -79,6 +87,7 @@ if there "$spool"; then
   if mounted "$spool"; then refuse 86 "$spool is a mount point of its own"; fi
   rmdir -- "$spool"
 fi
+sync -- "${aside%/*}/"
 guard"#;
 
 /// Before the steps of [`SET_ASIDE`], with the staging directory in the place of the old data's: what
@@ -89,7 +98,11 @@ if ! there "$aside" && there "$spool" && ! ours "$spool"; then
 fi"#;
 
 const PLACE_GUARD: &str = r#"
-if ours "$spool"; then rm -f -- "$beside"; exit 0; fi
+if ours "$spool"; then
+  rm -f -- "$beside"
+  sync -- "${spool%/*}/"
+  exit 0
+fi
 if there "$spool"; then
   real_dir "$spool" || refuse 80 "$spool is no directory, and no guard of this run"
   if mounted "$spool"; then refuse 86 "$spool is a mount point of its own"; fi
@@ -113,12 +126,13 @@ real_dir "$tree" || refuse 80 "$tree is no directory"
 real_dir "${tree%/*}" || refuse 80 "${tree%/*} is a symbolic link"
 chown -R -h -- "$owner" "$tree"
 chmod -- 0700 "$tree"
-sync -- "$tree""#;
+find "$tree" \( -type f -o -type d \) -exec sync -- {} +"#;
 
 const ARM: &str = r#"
 etcd_data() { real_dir "$1" && [ -f "$1/member/snap/db" ] && [ ! -L "$1/member" ]; }
 if ! there "$staged"; then
   etcd_data "$spool" && real_dir "${staged%/*}" || refuse 85 "there is no restored tree at $staged"
+  sync -- "${staged%/*}/" "${spool%/*}/"
   exit 0
 fi
 etcd_data "$staged" || refuse 85 "$staged holds no etcd data"
@@ -133,6 +147,7 @@ move "$staged" "$spool""#;
 const RETURN_SPOOL: &str = r#"
 if ! there "$aside"; then
   real_dir "$spool" || refuse 85 "there is old data neither at $aside nor at $spool"
+  sync -- "${spool%/*}/"
   exit 0
 fi
 real_dir "$aside" || refuse 80 "$aside is no directory"

@@ -24,7 +24,8 @@ use self::control::Control;
 pub use self::new_keys::AcceptedKeys;
 use self::new_keys::{NewKeys, taking_over};
 use crate::codes;
-use crate::process::{Failure, Finished, Job, logged};
+use crate::process::{Failure, Finished, logged};
+use crate::programs::{Call, Programs, ThisHead};
 use crate::text::shown;
 
 /// ssh's own exit status for whatever went wrong with ssh.
@@ -38,6 +39,7 @@ pub struct Ssh {
     config: SshConfig,
     control: Control,
     log: Arc<dyn CommandLog>,
+    programs: Arc<dyn Programs>,
 }
 
 impl std::fmt::Debug for Ssh {
@@ -71,7 +73,15 @@ impl Ssh {
             control: Control::new(config.control_path_dir.as_deref())?,
             config,
             log,
+            programs: Arc::new(ThisHead),
         })
+    }
+
+    /// Runs these programs instead of the ones of this machine: a simulator.
+    #[must_use]
+    pub fn with_programs(mut self, programs: Arc<dyn Programs>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Notes that the node is wiped next, and that it may answer with a new host key then.
@@ -116,15 +126,14 @@ impl Ssh {
         let Some(socket) = self.control.forget(node) else {
             return;
         };
-        let args = goodbye(&socket, node);
-        let job = Job {
-            program: &self.config.program,
-            args: &args,
+        let call = Call {
+            program: self.config.program.clone(),
+            args: goodbye(&socket, node),
             timeout: GOODBYE,
             output_limit: 1024,
         };
         // No master is no fault: then there is nothing to end.
-        let _ = job.run().await;
+        let _ = self.programs.run(&call).await;
         let _ = tokio::fs::remove_file(&socket).await;
     }
 
@@ -233,15 +242,14 @@ impl Ssh {
         remote: &[String],
         effect: bool,
     ) -> PortResult<Finished> {
-        let args = self.arguments(node, trust, remote)?;
-        let job = Job {
-            program: &self.config.program,
-            args: &args,
+        let call = Call {
+            program: self.config.program.clone(),
+            args: self.arguments(node, trust, remote)?,
             timeout: self.config.command_timeout,
             output_limit: self.config.output_limit,
         };
         let command = Command::on_node(node, remote.iter().map(String::as_str));
-        logged(&*self.log, command, effect, job.run())
+        logged(&*self.log, command, effect, self.programs.run(&call))
             .await
             .map_err(|failure| self.failed(node, failure, effect))
     }

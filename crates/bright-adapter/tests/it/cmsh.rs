@@ -335,6 +335,15 @@ async fn power_commands() {
         fake.cmsh.power(&node("node001")).await.unwrap(),
         PowerState::Off
     );
+    // Two supplies: one fails, and the node boots all the same.
+    let fake = Fake::answering(
+        "*' on') echo 'a:1 .... [ ON ] node001'; echo 'a:2 .... [ FAILED ] node001';;\n*' status') echo 'a:1 .... [ ON ] node001'; echo 'a:2 .... [ OFF ] node001';;",
+    );
+    let error = fake.cmsh.perform(&permit(), &on).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.certainty),
+        (codes::CMSH_REFUSED, Certainty::Unknown)
+    );
 }
 
 /// The manual's sample, byte for byte but for the padding.

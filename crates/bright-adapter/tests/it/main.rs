@@ -7,11 +7,15 @@ mod cmsh;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod holders;
 #[cfg(test)]
 mod local_shell;
 #[cfg(test)]
 mod node;
+#[cfg(test)]
+mod power_cut;
 #[cfg(test)]
 mod ssh;
 #[cfg(test)]

@@ -5,30 +5,32 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bright_adapter::{SshNode, codes};
-use runbook_core::names::{AbsPath, Owner, RunId, ServiceName};
+use runbook_core::journal::Permit;
+use runbook_core::names::{AbsPath, NodeName, Owner, RunId, ServiceName};
 use runbook_core::plan::NodeEffect;
-use runbook_core::ports::{Node, OLD_DATA_GONE, PortResult};
+use runbook_core::ports::{Node, OLD_DATA_GONE, Output, PortResult, Shell};
 use runbook_core::world::SpoolState;
 use tempfile::TempDir;
 
 use crate::support::{LocalShell, RUN, node, path, permit, program, run};
 
 /// A disk with a spool's surroundings.
-struct Disk {
+pub(crate) struct Disk {
     dir: TempDir,
-    nodes: SshNode<LocalShell>,
+    pub(crate) nodes: SshNode<LocalShell>,
 }
 
 impl Disk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             dir: TempDir::new().unwrap(),
             nodes: SshNode::new(Arc::new(LocalShell)),
         }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -37,13 +39,13 @@ impl Disk {
     }
 
     /// An etcd data directory.
-    fn data(&self, name: &str, content: &str) {
+    pub(crate) fn data(&self, name: &str, content: &str) {
         let snap = self.at(name).join("member/snap");
         fs::create_dir_all(&snap).unwrap();
         fs::write(snap.join("db"), content).unwrap();
     }
 
-    fn guard(&self, name: &str) {
+    pub(crate) fn guard(&self, name: &str) {
         fs::write(
             self.at(name),
             format!("restore-runbook guard {RUN}\nmore\n"),
@@ -100,7 +102,7 @@ impl Disk {
         all
     }
 
-    fn set_aside(&self) -> NodeEffect {
+    pub(crate) fn set_aside(&self) -> NodeEffect {
         NodeEffect::SetAside {
             node: node("node001"),
             spool: self.abs("etcd"),
@@ -109,7 +111,7 @@ impl Disk {
         }
     }
 
-    fn place_guard(&self) -> NodeEffect {
+    pub(crate) fn place_guard(&self) -> NodeEffect {
         NodeEffect::PlaceGuard {
             node: node("node001"),
             spool: self.abs("etcd"),
@@ -118,7 +120,7 @@ impl Disk {
         }
     }
 
-    fn arm(&self) -> NodeEffect {
+    pub(crate) fn arm(&self) -> NodeEffect {
         NodeEffect::Arm {
             node: node("node001"),
             staged: self.abs("etcd.new/data"),
@@ -127,7 +129,7 @@ impl Disk {
         }
     }
 
-    fn disarm(&self) -> NodeEffect {
+    pub(crate) fn disarm(&self) -> NodeEffect {
         NodeEffect::Disarm {
             node: node("node001"),
             staged: self.abs("etcd.new/data"),
@@ -136,7 +138,7 @@ impl Disk {
         }
     }
 
-    fn return_spool(&self) -> NodeEffect {
+    pub(crate) fn return_spool(&self) -> NodeEffect {
         NodeEffect::ReturnSpool {
             node: node("node001"),
             spool: self.abs("etcd"),
@@ -503,7 +505,7 @@ async fn own_tree_follows_no_link() {
 }
 
 /// The user and group this test runs as.
-fn own_name() -> Owner {
+pub(crate) fn own_name() -> Owner {
     let id = |flag| {
         let out = std::process::Command::new("id").arg(flag).output().unwrap();
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
@@ -540,6 +542,51 @@ async fn what_stands_at_the_spool() {
     let proc = AbsPath::new("/proc").unwrap();
     let state = disk.nodes.spool(&node("node001"), &proc).await.unwrap();
     assert_eq!(state, SpoolState::MountPoint);
+}
+
+/// This machine, with a directory of programs that come before its own.
+#[derive(Debug)]
+struct With(TempDir);
+
+#[async_trait]
+impl Shell for With {
+    async fn query(&self, _: &NodeName, argv: &[String]) -> PortResult<Output> {
+        let path = format!("{}:/usr/bin:/bin", self.0.path().display());
+        let mut command = std::process::Command::new(&argv[0]);
+        let done = command.args(&argv[1..]).env("PATH", path).output().unwrap();
+        Ok(Output {
+            status: done.status.code().unwrap_or(255),
+            stdout: done.stdout,
+            stderr: done.stderr,
+        })
+    }
+
+    async fn effect(&self, _: &Permit, node: &NodeName, argv: &[String]) -> PortResult<Output> {
+        self.query(node, argv).await
+    }
+}
+
+/// Where a dying disk cannot list a directory, nobody knows what is in it: no data is taken for an empty place.
+#[tokio::test]
+async fn a_directory_that_cannot_be_listed_is_not_empty() {
+    let disk = Disk::new();
+    let bin = TempDir::new().unwrap();
+    let ls = "echo \"ls: reading directory '$3': Input/output error\" >&2; exit 2";
+    program(bin.path(), "ls", ls);
+    let nodes = SshNode::new(Arc::new(With(bin)));
+    fs::create_dir(disk.at("etcd")).unwrap();
+    let asked = nodes.spool(&node("node001"), &disk.abs("etcd")).await;
+    let error = asked.unwrap_err();
+    assert_eq!(error.code, codes::NODE_QUESTION, "{}", error.chain());
+    assert!(error.chain().contains("Input/output error"), "{error:?}");
+    disk.data("etcd.old", "old");
+    for effect in [disk.place_guard(), disk.set_aside()] {
+        let before = disk.tree();
+        let error = nodes.perform(&permit(), &effect).await.unwrap_err();
+        assert_eq!(error.code, codes::NODE_CONFLICT, "{}", error.chain());
+        assert!(error.chain().contains("cannot list"), "{}", error.chain());
+        assert_eq!(disk.tree(), before);
+    }
 }
 
 #[tokio::test]

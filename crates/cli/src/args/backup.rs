@@ -40,8 +40,6 @@ pub(crate) struct Backup {
     /// What would be suspicious against the backup before was meant: trust this one
     #[arg(long)]
     pub(crate) accept_smaller: bool,
-    #[command(flatten)]
-    pub(crate) keep: Keep,
     /// Write a systemd service and timer for this very command line, and do nothing else
     #[arg(long)]
     pub(crate) print_timer: bool,
@@ -56,6 +54,9 @@ pub(crate) struct Backup {
     /// How to show what was done
     #[arg(long, value_enum, default_value_t = Listing::Text)]
     pub(crate) format: Listing,
+    // The heading of these holds for all that follows.
+    #[command(flatten)]
+    pub(crate) keep: Keep,
 }
 
 /// Which backups stay.

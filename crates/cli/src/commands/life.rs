@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use runbook_core::danger::found_lowered;
 use runbook_core::event::Failure as UnitFailure;
-use runbook_core::exposure::exposed;
 use runbook_core::journal::{Actor, Entry, History, Outcome};
 use runbook_core::machine::Machine;
 use runbook_core::names::{ClusterLabel, NodeName, RunId, UnitId};
@@ -21,7 +20,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, or_explained};
 use crate::progress::Progress;
 use crate::render::clock;
-use crate::render::status::{self, reboot_danger};
+use crate::render::status;
 use crate::ui::{GOOD, HEAD, WARN, clean_line, paint};
 use crate::wiring::Wired;
 
@@ -130,8 +129,8 @@ impl Life<'_> {
                 reason,
                 failures,
                 open,
-                exposed,
-            }) => self.halted(run, &reason, failures, &open, &exposed),
+                ..
+            }) => self.halted(run, &reason, failures, &open),
         }
     }
 
@@ -162,15 +161,16 @@ impl Life<'_> {
         self.cx.ui.note(&format!(
             "\nrun {run} was left with steps in flight; what they began may still come true"
         ));
-        self.warn_of_reboots(&exposed(self.plan, machine));
+        self.warn_of_dangers(machine);
         self.cx.ui.hint(&format!(
             "look with `restore-runbook status {run}`, go on with `restore-runbook resume {run}`"
         ));
         Exit::InFlight
     }
 
-    fn warn_of_reboots(&self, exposed: &[NodeName]) {
-        if let Some(danger) = reboot_danger(exposed, true) {
+    /// The same as `status` says, for whoever goes near the nodes now.
+    fn warn_of_dangers(&self, machine: &Machine) {
+        for danger in status::dangers_in_words(self.plan, machine, true) {
             self.cx.ui.warning(&danger);
         }
     }
@@ -223,7 +223,6 @@ impl Life<'_> {
         reason: &str,
         failures: Vec<(UnitId, UnitFailure)>,
         open: &[UnitId],
-        exposed: &[NodeName],
     ) -> Result<Exit, Failure> {
         let machine = run.machine();
         let nothing_changed = !self
@@ -255,7 +254,7 @@ impl Life<'_> {
             paint(HEAD, format!("run {id} has halted")),
             open.join(", ")
         ));
-        self.warn_of_reboots(exposed);
+        self.warn_of_dangers(&machine);
         if failed_over {
             for line in heads::way_on(id, self.state.path(), self.shared) {
                 self.cx.ui.hint(&line);

@@ -110,11 +110,21 @@ pub(crate) async fn dispatch(cli: &Cli, ui: &Ui, wiring: &dyn Wiring) -> Result<
         | Command::Hold { .. } => Halt::default(),
         _ => signals::listen()?,
     };
+    obey(cli, ui, wiring, &halt).await
+}
+
+/// The same, with whatever asks for an end.
+pub(crate) async fn obey(
+    cli: &Cli,
+    ui: &Ui,
+    wiring: &dyn Wiring,
+    halt: &Halt,
+) -> Result<Exit, Failure> {
     let cx = Context {
         options: &cli.global,
         ui,
         wiring,
-        halt: &halt,
+        halt,
     };
     match &cli.command {
         Command::Backup(args) => backup::backup(cx, args).await,
@@ -161,5 +171,7 @@ fn open_state(cx: Context<'_>) -> Result<StateDir, Failure> {
 
 #[cfg(test)]
 mod failover_tests;
+#[cfg(test)]
+mod other_plan_tests;
 #[cfg(test)]
 mod tests;

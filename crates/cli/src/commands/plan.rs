@@ -15,9 +15,9 @@ use super::{Context, heads, read_spec, rehearse};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::render::next::Next;
 use crate::render::probe::Probed;
 use crate::render::{self, json, markdown, text};
-use crate::ui::clean_line;
 
 pub(super) async fn plan(cx: Context<'_>, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.rehearsal.given() && !args.rehearse {
@@ -75,6 +75,12 @@ fn print(
     probed: Option<&Probed>,
     rehearsed: Option<&Report>,
 ) -> Result<(), Failure> {
+    let next = Next {
+        options: cx.options,
+        spec: &args.spec,
+        out: args.out.as_deref(),
+        refused: probed.is_some_and(Probed::refused),
+    };
     match args.format {
         PlanFormat::Json if probed.is_none() && rehearsed.is_none() => cx.ui.bytes(plan.bytes()),
         PlanFormat::Json => {
@@ -90,18 +96,15 @@ fn print(
         PlanFormat::Md => {
             let rehearsed = rehearsed.map_or_else(String::new, render::rehearse::markdown);
             let found = probed.map_or_else(String::new, Probed::markdown);
+            let next = markdown::next_step(plan, next);
             cx.ui
-                .data(&format!("{}{rehearsed}{found}", markdown::plan(plan)))
+                .data(&format!("{}{rehearsed}{found}{next}", markdown::plan(plan)))
         }
         PlanFormat::Text => {
             let rehearsed =
                 rehearsed.map_or_else(String::new, |r| format!("\n{}", render::rehearse::text(r)));
             let found = probed.map_or_else(String::new, Probed::text);
-            let file = args
-                .out
-                .as_ref()
-                .map(|path| clean_line(&path.display().to_string()));
-            let next = text::next_step(plan, file.as_deref());
+            let next = text::next_step(plan, next);
             cx.ui
                 .data(&format!("{}{rehearsed}{found}{next}", text::plan(plan)))
         }

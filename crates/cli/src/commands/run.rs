@@ -63,15 +63,15 @@ async fn from_file(
         Some(_) => {}
         None if cx.ui.person => ask(cx, &plan).await?,
         None => {
+            let (file, found) = (file.to_string_lossy(), found.to_string());
+            let line = ["run", "--plan", &file, "--approve", &found];
+            let line = cx.options.line(&line);
             return Err(Failure::new(
                 Exit::Approval,
                 "approval-needed",
                 "nobody has approved the plan",
             )
-            .hint(format!(
-                "review it, then: restore-runbook run --plan {} --approve {found}",
-                file.display()
-            )));
+            .hint(format!("review it, then: {line}")));
         }
     }
     Ok(plan)

@@ -71,6 +71,44 @@ fn a_dry_run_leaves_no_trace() {
     assert!(!head.path("state").exists());
 }
 
+/// A page that shows a gate that fails does not end with the way to run the plan.
+#[test]
+fn a_probe_that_fails_advises_no_run() {
+    let head = Head::new(World::of(3).every_node(Found::Serving).build());
+    head.respec(|spec| spec.allow.quorum = None);
+    for format in ["text", "md"] {
+        let line = format!("plan --spec @/spec.yaml --out @/plan.json --force --format {format}");
+        let did = head.tool(&line);
+        done(&did);
+        assert!(did.stdout.contains("--approve sha256:"), "{}", did.stdout);
+        let did = head.tool(&format!("{line} --probe"));
+        assert_eq!(did.result, Ok(Exit::Refused), "{did:?}");
+        assert!(!did.stdout.contains("--approve"), "{}", did.stdout);
+        assert!(did.stdout.contains("Do not run it yet"), "{}", did.stdout);
+    }
+}
+
+/// What is pasted finds the same state directory, and etcd by the same files.
+#[test]
+fn the_next_command_repeats_what_was_typed() {
+    let head = three();
+    let state = head.path("state");
+    let state = state.to_str().unwrap();
+    let typed = format!("--state-dir {state} --host-keys replace-after-wipe");
+    let did = head.tool("plan --spec @/spec.yaml --host-keys replace-after-wipe");
+    let spec = head.path("spec.yaml");
+    let line = format!("plan --spec {} --out plan.json {typed}", spec.display());
+    assert!(did.stdout.contains(&line), "{}", did.stdout);
+    let line = "plan --spec @/spec.yaml --out @/plan.json --host-keys replace-after-wipe";
+    let did = head.tool(line);
+    let digest = runbook_core::digest::Digest::of(&std::fs::read(head.path("plan.json")).unwrap());
+    let next = format!(
+        "run --plan {} --approve {digest} {typed}\n",
+        head.path("plan.json").display()
+    );
+    assert!(did.stdout.contains(&next), "{}", did.stdout);
+}
+
 #[test]
 fn a_plan_file_is_private_and_its_own_digest() {
     let head = three();
@@ -185,6 +223,62 @@ fn killed_behind(head: &Head, unit: &str) {
     let done = format!("\"kind\":\"done\",\"unit\":\"{unit}\"");
     let killed = head.killed_when(&head.planned(), || head.journal().contains(&done));
     assert!(killed.is_none(), "it ended before {unit}: {killed:?}");
+}
+
+/// What `status` tells of a run that stands, its last life has told, and each of it once.
+fn tells_every_danger(head: &Head, did: &Did, wanted: &[&str]) {
+    let status: Value = serde_json::from_str(&head.tool("status --format json").stdout).unwrap();
+    let dangers = status[0]["dangers"].as_array().unwrap();
+    let dangers: Vec<&str> = dangers.iter().map(|one| one.as_str().unwrap()).collect();
+    for words in wanted {
+        assert!(
+            dangers.iter().any(|one| one.contains(words)),
+            "{words}: {dangers:?}"
+        );
+    }
+    for danger in dangers {
+        assert_eq!(
+            did.stderr.matches(danger).count(),
+            1,
+            "{danger}: {}",
+            did.stderr
+        );
+    }
+}
+
+/// Whoever reads the end of a life goes near the nodes next, not necessarily through `status`.
+#[test]
+fn the_end_of_a_life_tells_every_danger() {
+    let head = Head::new(World::of(1).reprovision_all().build());
+    let done = |step| format!("\"kind\":\"done\",\"unit\":\"reprovision/node001/{step}\"");
+    let marked = || head.journal().contains(&done("install-mode"));
+    let lost = || {
+        if marked() {
+            head.world.lose_snapshot();
+        }
+        false
+    };
+    let halted = head.killed_when(&head.planned(), lost).unwrap();
+    assert_eq!(halted.result, Ok(Exit::Halted), "{halted:?}");
+    let wanted = [
+        "etcd is stopped",
+        "datanode is off for node001",
+        "nextinstallmode is FULL for node001",
+    ];
+    tells_every_danger(&head, &halted, &wanted);
+
+    let head = Head::new(World::of(1).reprovision_all().build());
+    let wiped = || {
+        head.journal()
+            .contains("\"kind\":\"intent\",\"unit\":\"reprovision/node001/boot\"")
+    };
+    let left = head.left_when(&head.planned(), wiped);
+    assert_eq!(left.result, Ok(Exit::InFlight), "{left:?}");
+    let wanted = [
+        "node001: the disk is wiped, or about to be",
+        "the point of no return is passed",
+    ];
+    tells_every_danger(&head, &left, &wanted);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{Context, heads, pick, run};
 use crate::args::{PlanFormat, UndoArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{markdown, text};
+use crate::render::{markdown, next, text};
 
 pub(super) async fn undo(cx: Context<'_>, args: &UndoArgs) -> Result<Exit, Failure> {
     let of = pick::one(cx, args.run.as_deref())?;
@@ -106,19 +106,19 @@ async fn approve(
         None if cx.ui.person => return run::ask(cx, plan).await,
         None => {}
     }
+    let line = next::approve_undo(cx.options, of.run, plan);
     match args.format {
         PlanFormat::Text => cx.ui.data(&text::plan(plan))?,
         PlanFormat::Json => cx.ui.bytes(plan.bytes())?,
-        PlanFormat::Md => cx.ui.data(&markdown::plan(plan))?,
+        PlanFormat::Md => {
+            let page = format!("{}{}", markdown::plan(plan), markdown::to_approve(&line));
+            cx.ui.data(&page)?;
+        }
     }
     Err(Failure::new(
         Exit::Approval,
         "approval-needed",
         "nobody has approved the undo",
     )
-    .hint(format!(
-        "review it, then: restore-runbook undo {} --approve {}",
-        of.run,
-        plan.digest()
-    )))
+    .hint(format!("review it, then: {line}")))
 }

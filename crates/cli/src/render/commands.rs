@@ -10,6 +10,14 @@ use crate::ui::clean;
 /// A script of more lines than this is not repeated.
 const SHORT: usize = 3;
 
+/// What it is called on a page.
+pub(crate) const fn label(command: &Command) -> &'static str {
+    match command.place {
+        Place::Api => "etcd call",
+        Place::Head | Place::Node(_) => "command",
+    }
+}
+
 /// The commands shown so far on a page.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use runbook_core::plan::{PlanKind, SealedPlan, Undo, Unit};
+use runbook_core::plan::{Place, PlanKind, SealedPlan, Undo, Unit};
 
-use super::commands::Commands;
+use super::commands::{Commands, label};
+use super::next::Next;
+use super::order::WayBack;
 use super::text::{before, unit_of_no_return};
-use super::{recovery, size, thousands};
+use super::{article, order, recovery, size, thousands};
 use crate::ui::clean_line;
 
 /// The whole plan.
@@ -14,10 +16,11 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
     let mut page = String::new();
     header(&mut page, plan);
     members(&mut page, plan);
-    page.push_str("\n## What to know\n\n");
-    for risk in &plan.risks {
-        writeln!(page, "* {}", escape(risk)).ok();
+    points(&mut page, "What to know", &plan.risks);
+    if plan.kind == PlanKind::Restore {
+        points(&mut page, article::TITLE, &article::lines(plan));
     }
+    let mut no_return_in = None;
     let mut shown = Commands::default();
     let mut phase = None;
     for unit in &plan.units {
@@ -32,29 +35,49 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             .ok();
         }
         if unit_of_no_return(plan) == Some(&unit.id) {
-            page.push_str(
-                "\n---\n\n**POINT OF NO RETURN: what follows cannot be undone.**\n\n---\n",
-            );
+            no_return_in = Some(unit.phase);
+            let wiped = order::wiped(plan).map_or_else(String::new, |nodes| format!(" {nodes}."));
+            writeln!(page, "\n---\n\n**POINT OF NO RETURN: what follows cannot be undone. Once this step, or one like it below, is sent, `undo` is refused.{wiped}**\n\n---").ok();
         }
         step(&mut page, unit, &mut shown);
         if plan.kind == PlanKind::Restore {
-            way_back(&mut page, unit);
+            way_back(&mut page, unit, order::way_back(unit, no_return_in));
         }
     }
-    to_run(&mut page, plan);
     page
 }
 
-fn to_run(page: &mut String, plan: &SealedPlan) {
-    let digest = plan.digest();
-    let lines = match plan.kind {
-        PlanKind::Restore => format!(
-            "sha256sum plan.json   # {}\nrestore-runbook run --plan plan.json --approve {digest}",
-            digest.hex()
-        ),
-        PlanKind::Undo { of, .. } => format!("restore-runbook undo {of} --approve {digest}"),
-    };
-    writeln!(page, "\n## To run it\n\n```sh\n{lines}\n```").ok();
+fn points(page: &mut String, title: &str, points: &[String]) {
+    writeln!(page, "\n## {title}\n").ok();
+    for point in points {
+        writeln!(page, "* {}", escape(point)).ok();
+    }
+}
+
+/// What to do with it.
+pub(crate) fn next_step(plan: &SealedPlan, next: Next<'_>) -> String {
+    let step = next.step(plan);
+    let mut page = format!("\n## To run it\n\n{}\n", step.say);
+    if let Some(line) = &step.command {
+        let sum = step.file.as_deref().map_or_else(String::new, |file| {
+            format!("sha256sum {file}   # {}\n", plan.digest().hex())
+        });
+        fenced(&mut page, "sh", &format!("{sum}{line}"));
+    }
+    page
+}
+
+/// How an undo is run that was shown.
+pub(crate) fn to_approve(line: &str) -> String {
+    let mut page = "\n## To run it\n".to_owned();
+    fenced(&mut page, "sh", line);
+    page
+}
+
+/// A block that nothing in it can leave.
+fn fenced(page: &mut String, kind: &str, text: &str) {
+    let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
+    writeln!(page, "\n{fence}{kind}\n{text}\n{fence}").ok();
 }
 
 fn header(page: &mut String, plan: &SealedPlan) {
@@ -114,6 +137,7 @@ fn header(page: &mut String, plan: &SealedPlan) {
             ),
         ),
         ("Bright", platform),
+        ("Order", order::of(plan)),
         ("Fresh token", code(&plan.identity.token)),
         (
             "Predicted cluster id",
@@ -193,15 +217,28 @@ fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
     if !unit.why.is_empty() {
         writeln!(page, "\nWhy: {}.", escape(&unit.why)).ok();
     }
-    let commands: Vec<String> = unit
-        .commands
-        .iter()
-        .map(|c| shown.readable(c, &unit.id))
-        .collect();
-    if !commands.is_empty() {
-        let text = commands.join("\n");
-        let fence = "`".repeat(longest_run(&text, '`').max(2) + 1);
-        writeln!(page, "\n{fence}sh\n{text}\n{fence}").ok();
+    let mut blocks: Vec<(&str, String)> = Vec::new();
+    for command in &unit.commands {
+        // What can be pasted is marked so: a script runs where its first line says, a call is prose.
+        let api = command.place == Place::Api;
+        let pasted = !api && command.script().is_none();
+        let text = shown.readable(command, &unit.id);
+        let text = if api {
+            format!("{}: {text}", label(command))
+        } else {
+            text
+        };
+        let kind = if pasted { "sh" } else { "text" };
+        match blocks.last_mut() {
+            Some((last, block)) if *last == kind => {
+                block.push('\n');
+                block.push_str(&text);
+            }
+            _ => blocks.push((kind, text)),
+        }
+    }
+    for (kind, text) in &blocks {
+        fenced(page, kind, text);
     }
     page.push('\n');
     for check in &unit.require {
@@ -215,10 +252,10 @@ fn step(page: &mut String, unit: &Unit, shown: &mut Commands) {
     }
 }
 
-fn way_back(page: &mut String, unit: &Unit) {
-    if unit.act.is_some() && unit.skip.is_none() {
+fn way_back(page: &mut String, unit: &Unit, way_back: WayBack) {
+    if unit.act.is_some() && unit.skip.is_none() && way_back != WayBack::None {
         let undo = match &unit.undo {
-            Undo::By(action) => escape(&action.to_string()),
+            Undo::By(action) => format!("{}{}", way_back.until(), escape(&action.to_string())),
             Undo::Nothing(why) => format!("nothing to undo: {}", escape(why)),
             Undo::Impossible(why) => format!("**impossible**: {}", escape(why)),
         };

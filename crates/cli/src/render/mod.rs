@@ -1,10 +1,13 @@
 //! Plans and runs as people and programs read them.
 
+pub(crate) mod article;
 pub(crate) mod backup;
 pub(crate) mod commands;
 pub(crate) mod doctor;
 pub(crate) mod json;
 pub(crate) mod markdown;
+pub(crate) mod next;
+pub(crate) mod order;
 pub(crate) mod probe;
 pub(crate) mod recovery;
 pub(crate) mod rehearse;

@@ -19,6 +19,9 @@ pub(crate) enum State {
     Fails,
     /// A step that is done already.
     DoneAlready,
+    /// A step that is so now, but comes behind others that are to be done and may change it: as the role that
+    /// is still there, and is to be given back.
+    SoNow,
     /// A step that is still to be done.
     ToDo,
     /// A step whose state cannot be seen now, as on a node that is off.
@@ -35,6 +38,7 @@ impl State {
             Self::Holds => "holds",
             Self::Fails => "fails",
             Self::DoneAlready => "done already",
+            Self::SoNow => "so now",
             Self::ToDo => "to do",
             Self::Unseen => "unseen",
             Self::Later => "later",
@@ -55,6 +59,12 @@ pub(crate) struct ProbedUnit {
     pub(crate) hint: Option<String>,
 }
 
+impl ProbedUnit {
+    const fn open(&self) -> bool {
+        matches!(self.state, State::ToDo | State::Unseen)
+    }
+}
+
 /// Every unit with what was found.
 #[derive(Debug)]
 pub(crate) struct Probed {
@@ -66,7 +76,12 @@ impl Probed {
     pub(crate) async fn ask(plan: &SealedPlan, ports: &Ports) -> Self {
         let mut units = Vec::with_capacity(plan.units.len());
         for unit in &plan.units {
-            units.push(ask_unit(unit, ports).await);
+            let mut found = ask_unit(unit, ports).await;
+            let open = |before: &ProbedUnit| before.phase < found.phase && before.open();
+            if found.state == State::DoneAlready && units.iter().any(open) {
+                found.state = State::SoNow;
+            }
+            units.push(found);
         }
         Self { units }
     }
@@ -78,8 +93,7 @@ impl Probed {
 
     /// Whether a run would change something.
     pub(crate) fn changes(&self) -> bool {
-        let open = |unit: &ProbedUnit| matches!(unit.state, State::ToDo | State::Unseen);
-        self.units.iter().any(open)
+        self.units.iter().any(ProbedUnit::open)
     }
 
     /// The table, for a terminal.
@@ -88,12 +102,15 @@ impl Probed {
             "\n{}\n\n",
             paint(HEAD, "Found right now; nothing was changed")
         );
+        if self.units.iter().any(|unit| unit.state == State::SoNow) {
+            page.push_str("  so now: what comes before it is still to be done and may change it; it is asked again in\n  its turn, and done where it is not so any more.\n\n");
+        }
         for unit in self.units.iter().filter(|unit| unit.state != State::Later) {
             let style = match unit.state {
                 State::Holds | State::DoneAlready => GOOD,
                 State::Fails => BAD,
                 State::Unseen => WARN,
-                State::ToDo | State::Later | State::Skipped => FAINT,
+                State::SoNow | State::ToDo | State::Later | State::Skipped => FAINT,
             };
             let word = format!("{:>12}", unit.state.word());
             writeln!(

@@ -13,8 +13,14 @@ use serde_json::{Value, json};
 use super::wrap;
 use crate::ui::{BAD, FAINT, GOOD, HEAD, WARN, clean_line, paint};
 
+/// What is dangerous as long as a run stands where it does; `open` where it can go on.
+pub(crate) fn dangers_in_words(plan: &SealedPlan, machine: &Machine, open: bool) -> Vec<String> {
+    let dangers = dangers(plan, machine);
+    dangers.iter().map(|one| in_words(one, open)).collect()
+}
+
 /// What a reboot of these nodes may do; none where there are none.
-pub(crate) fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> {
+fn reboot_danger(exposed: &[NodeName], open: bool) -> Option<String> {
     let way = if open {
         "`resume` makes data nodes before anything else"
     } else {
@@ -145,8 +151,7 @@ impl Standing<'_> {
         if let Some(Outcome::Completed | Outcome::Undone(_)) = self.history.outcome() {
             return Vec::new();
         }
-        let dangers = dangers(self.plan, self.machine);
-        let words = dangers.iter().map(|danger| in_words(danger, open));
+        let words = dangers_in_words(self.plan, self.machine, open);
         self.remarks.iter().cloned().chain(words).collect()
     }
 

@@ -7,8 +7,10 @@ use runbook_core::plan::{Action, Check, Phase, PlanKind, SealedPlan, Undo, Unit}
 
 use runbook_core::world::ObservedMember;
 
-use super::commands::Commands;
-use super::{clock, recovery, size, thousands, wrap};
+use super::commands::{Commands, label};
+use super::next::Next;
+use super::order::WayBack;
+use super::{article, clock, order, recovery, size, thousands, wrap};
 use crate::ui::{BAD, FAINT, GOOD, HEAD, HINT, WARN, clean_line, paint};
 
 /// Prose is broken here; commands never are.
@@ -25,6 +27,7 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
     };
     header(&mut page, plan);
     risks(&mut page, plan);
+    differences(&mut page, plan);
     let mut said = Vec::new();
     let mut phase = None;
     for unit in &plan.units {
@@ -34,27 +37,19 @@ pub(crate) fn plan(plan: &SealedPlan) -> String {
             page.phase(unit.phase, plan);
         }
         if unit_of_no_return(plan) == Some(&unit.id) {
-            page.no_return();
+            page.no_return(unit.phase, order::wiped(plan));
         }
         page.unit(unit, &mut said);
     }
     page.text
 }
 
-/// What to type to have the plan run.
-pub(crate) fn next_step(plan: &SealedPlan, file: Option<&str>) -> String {
-    match file {
-        Some(file) => {
-            let line = format!(
-                "restore-runbook run --plan {file} --approve {}",
-                plan.digest()
-            );
-            format!("\nReview it, then run it:\n\n  {}\n", paint(GOOD, line))
-        }
-        None => format!(
-            "\nTo have this plan reviewed and run, write it to a file (a plan is for one run, and each has an id of its own):\n\n  {}\n",
-            paint(GOOD, "restore-runbook plan --spec SPEC --out plan.json")
-        ),
+/// What to do with it.
+pub(crate) fn next_step(plan: &SealedPlan, next: Next<'_>) -> String {
+    let step = next.step(plan);
+    match step.command {
+        Some(line) => format!("\n{}\n\n  {}\n", step.say, paint(GOOD, clean_line(&line))),
+        None => format!("\n{}\n", paint(BAD, wrap(step.say, WIDTH).join("\n"))),
     }
 }
 
@@ -128,6 +123,7 @@ fn header(page: &mut Page, plan: &SealedPlan) {
             page.field(if n == 0 { "Bright" } else { "" }, line);
         }
     }
+    page.field("order", &order::of(plan));
     page.field("token", &format!("{} (fresh)", plan.identity.token));
     page.field("cluster", &format!("{} (predicted)", plan.identity.cluster));
     members(page, plan);
@@ -196,15 +192,14 @@ fn members(page: &mut Page, plan: &SealedPlan) {
     }
 }
 
-fn risks(page: &mut Page, plan: &SealedPlan) {
-    page.line("");
-    page.line(&paint(HEAD, "What to know"));
-    page.line("");
-    for risk in &plan.risks {
-        for (n, line) in wrap(&clean_line(risk), WIDTH - 4).iter().enumerate() {
-            page.line(&format!("  {} {line}", if n == 0 { "*" } else { " " }));
-        }
+fn differences(page: &mut Page, plan: &SealedPlan) {
+    if plan.kind == PlanKind::Restore {
+        page.points(article::TITLE, &article::lines(plan));
     }
+}
+
+fn risks(page: &mut Page, plan: &SealedPlan) {
+    page.points("What to know", &plan.risks);
     let steps = plan.units.iter().filter(|unit| unit.skip.is_none()).count();
     let skipped = plan.units.len() - steps;
     let destroys = plan.units.iter().filter(|unit| unit.destructive).count();
@@ -220,6 +215,8 @@ struct Page {
     commands: Commands,
     /// An undo is not undone: what to say of that is in its risks.
     takes_back: bool,
+    /// The point of no return stands above, in this phase.
+    no_return_in: Option<Phase>,
 }
 
 impl Page {
@@ -232,25 +229,41 @@ impl Page {
         self.line(&format!("  {label:<LABEL$}{value}"));
     }
 
+    fn points(&mut self, title: &str, points: &[String]) {
+        self.line("");
+        self.line(&paint(HEAD, title));
+        self.line("");
+        for point in points {
+            for (n, line) in wrap(&clean_line(point), WIDTH - 4).iter().enumerate() {
+                self.line(&format!("  {} {line}", if n == 0 { "*" } else { " " }));
+            }
+        }
+    }
+
     fn phase(&mut self, phase: Phase, plan: &SealedPlan) {
         let what = match plan.kind {
             PlanKind::Restore => phase.purpose().to_owned(),
             PlanKind::Undo { .. } => format!("take back what {phase} has done"),
         };
         self.line("");
-        self.line(&format!(
-            "{}: {what}",
-            paint(HEAD, phase.name().to_uppercase())
-        ));
+        let name = phase.name().to_uppercase();
+        for (n, line) in wrap(&format!("{name}: {what}"), WIDTH).iter().enumerate() {
+            match line.strip_prefix(&name) {
+                Some(rest) if n == 0 => self.line(&format!("{}{rest}", paint(HEAD, &name))),
+                _ => self.line(&format!("  {line}")),
+            }
+        }
     }
 
-    fn no_return(&mut self) {
+    fn no_return(&mut self, phase: Phase, wiped: Option<String>) {
+        self.no_return_in = Some(phase);
         let line = "=".repeat(20);
         self.line("");
-        self.line(&paint(
-            BAD,
-            format!("{line} POINT OF NO RETURN: what follows cannot be undone {line}"),
-        ));
+        self.line(&paint(BAD, format!("{line} POINT OF NO RETURN {line}")));
+        let refused = "What follows cannot be undone: once this step, or one like it below, is sent, `undo` is refused.";
+        for part in std::iter::once(refused.to_owned()).chain(wiped) {
+            self.line(&paint(BAD, format!("  {part}")));
+        }
     }
 
     fn unit(&mut self, unit: &Unit, said: &mut Vec<String>) {
@@ -290,10 +303,11 @@ impl Page {
                 "within",
                 &clock(std::time::Duration::from_secs(unit.deadline_s.into())),
             );
-            if self.takes_back {
+            let way_back = order::way_back(unit, self.no_return_in);
+            if self.takes_back || way_back == WayBack::None {
                 return;
             }
-            self.undo(&unit.undo, said);
+            self.undo(&unit.undo, way_back, said);
         }
     }
 
@@ -309,7 +323,7 @@ impl Page {
         for command in &unit.commands {
             let text = self.commands.readable(command, &unit.id);
             for (n, line) in text.lines().enumerate() {
-                let label = if n == 0 { "command" } else { "" };
+                let label = if n == 0 { label(command) } else { "" };
                 self.line(&format!("    {label:<LABEL$}{}", paint(HINT, line)));
             }
         }
@@ -326,9 +340,9 @@ impl Page {
         }
     }
 
-    fn undo(&mut self, undo: &Undo, said: &mut Vec<String>) {
+    fn undo(&mut self, undo: &Undo, way_back: WayBack, said: &mut Vec<String>) {
         let text = match undo {
-            Undo::By(action) => by(action),
+            Undo::By(action) => format!("{}{}", way_back.until(), by(action)),
             Undo::Nothing(why) => format!("nothing to undo: {}", clean_line(why)),
             Undo::Impossible(why) => paint(WARN, format!("impossible: {}", clean_line(why))),
         };

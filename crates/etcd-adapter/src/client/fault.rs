@@ -9,6 +9,7 @@ use std::fmt;
 use etcd_client::Error;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::EtcdUrl;
+use runbook_core::ports::ETCD_UNREACHABLE;
 
 /// Whether a call may change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +124,14 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
         )
         .hint("check the authority, the client's certificate and its key, and the clocks");
     }
-    if says(&["ConnectError("]) {
+    let unconnected = says(&["ConnectError("]);
+    if unconnected && says(&["kind: TimedOut"]) {
+        // Nothing was sent, so nothing was changed.
+        return timed_out(url, Call::Read);
+    }
+    if unconnected {
         return AdapterError::new(
-            "etcd-unreachable",
+            ETCD_UNREACHABLE,
             Certainty::NotDone,
             format!("no connection to etcd at {url}"),
         )

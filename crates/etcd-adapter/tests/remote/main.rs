@@ -10,8 +10,11 @@ mod backup;
 mod client;
 #[cfg(feature = "grpc")]
 mod cluster;
+mod durable;
 mod node;
 mod permit;
+#[path = "../../../bright-adapter/tests/it/power_cut.rs"]
+mod power_cut;
 #[cfg(feature = "grpc")]
 mod proxy;
 #[cfg(feature = "grpc")]

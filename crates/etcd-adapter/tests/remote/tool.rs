@@ -44,7 +44,7 @@ fn effect(snapshot: AbsPath, sha256: Digest, staging: AbsPath) -> RestoreEffect 
 
 /// A node with a snapshot, and the restore of it into a fresh place.
 pub(crate) struct Bench {
-    shell: Arc<LocalShell>,
+    pub(crate) shell: Arc<LocalShell>,
     pub(crate) tool: RemoteTool<LocalShell>,
     pub(crate) effect: RestoreEffect,
 }
@@ -98,7 +98,7 @@ impl Bench {
     }
 
     /// Runs the inner script as the unit would, with a line before it.
-    fn script(&self, before: &str) -> Output {
+    pub(crate) fn script(&self, before: &str) -> Output {
         let script = format!("{before}{}", inner_script(&self.effect).unwrap());
         self.shell.run(&["bash", "-lc", &script].map(String::from))
     }

@@ -47,18 +47,28 @@ fn raise(cx: &Context, phase: Phase, member: &Member) -> Unit {
         let reason = "a head node is never provisioned, and has no such property";
         return not_here(phase, node, STEP, &title, reason);
     }
-    let set = |value| {
-        Action::Manager(ManagerEffect::SetDatanode {
-            node: node.clone(),
-            value,
-        })
-    };
+    let set = Action::Manager(ManagerEffect::SetDatanode {
+        node: node.clone(),
+        value: true,
+    });
     let why = "a FULL provisioning then asks before it wipes";
-    Unit::act(id(phase, Some(node), STEP), phase, set(true), why)
+    Unit::act(id(phase, Some(node), STEP), phase, set, why)
         .on(node)
         .and_when(kept(node))
         .within(cx.spec.deadlines.quick_s)
-        .undone(Undo::By(set(member.seen.device.datanode)))
+        .undone(before_the_run(member, true))
+}
+
+/// How setting the node's own `datanode` is taken back: not at all where it had that value before the run.
+pub(super) fn before_the_run(member: &Member, value: bool) -> Undo {
+    let before = member.seen.device.datanode;
+    if before == value {
+        return Undo::Nothing("it was so before the run".into());
+    }
+    Undo::By(Action::Manager(ManagerEffect::SetDatanode {
+        node: member.node().clone(),
+        value: before,
+    }))
 }
 
 /// No boot of the node wipes its disk without asking.

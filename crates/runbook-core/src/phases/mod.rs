@@ -98,6 +98,15 @@ impl Member<'_> {
         self.seen.host.as_ref()
     }
 
+    /// What was seen of a member that does not answer.
+    fn silence(&self) -> String {
+        format!(
+            "{} is [{}] and does not answer ssh (its power was not looked at)",
+            self.node(),
+            self.seen.device.status_with_flags()
+        )
+    }
+
     fn ports(&self) -> Vec<u16> {
         vec![self.seen.client_url.port(), self.seen.peer_url.port()]
     }

@@ -20,8 +20,10 @@ pub(super) fn units(cx: &Context) -> Vec<Unit> {
 fn set_aside(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
     let Some(host) = member.host() else {
-        let reason =
-            format!("{node} is off, and its disk is wiped before anything can start on it");
+        let reason = format!(
+            "{}; what is there goes with its disk, which is wiped before the role comes back",
+            member.silence()
+        );
         return not_here(PHASE, node, "aside", "move the old data aside", &reason);
     };
     let foreign = matches!(host.spool, SpoolState::ForeignDirectory | SpoolState::Other);

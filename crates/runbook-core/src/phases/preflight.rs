@@ -91,8 +91,10 @@ fn quorum_is_lost(cx: &Context) -> Unit {
 fn node_is_fit(cx: &Context, member: &Member) -> Vec<Unit> {
     let node = member.node();
     if member.host().is_none() {
-        let reason =
-            format!("{node} is off; the same is checked once it is provisioned, before Restore");
+        let reason = format!(
+            "{}; the same is checked once it is provisioned, before Restore",
+            member.silence()
+        );
         return vec![not_here(
             PHASE,
             node,

@@ -72,6 +72,7 @@ fn lower_category(cx: &Context, category: &CategoryName) -> Unit {
     );
     let step = format!("category-{category}-datanode");
     Unit::act(id(PHASE, None, &step), PHASE, set(false), why)
+        .only_if(safe_to_wipe(cx))
         .within(cx.spec.deadlines.quick_s)
         .undone(Undo::By(set(true)))
 }
@@ -108,7 +109,7 @@ fn keep_datanode(cx: &Context, member: &Member) -> Unit {
         node: node.clone(),
         value: true,
     };
-    let why = "the installer of a data node asks before a FULL provisioning, and this run answers; so the guard is never lowered";
+    let why = "the installer of a data node asks before a FULL provisioning, and this run answers; so `datanode` is never lowered";
     Unit::act(
         id(PHASE, Some(node), "datanode"),
         PHASE,
@@ -125,21 +126,20 @@ fn keep_datanode(cx: &Context, member: &Member) -> Unit {
 
 fn lower_datanode(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
-    let set = |value| {
-        Action::Manager(ManagerEffect::SetDatanode {
-            node: node.clone(),
-            value,
-        })
-    };
+    let set = Action::Manager(ManagerEffect::SetDatanode {
+        node: node.clone(),
+        value: false,
+    });
     let why = "a data node asks on its console before a FULL provisioning, and waits";
-    Unit::act(id(PHASE, Some(node), "datanode"), PHASE, set(false), why)
+    Unit::act(id(PHASE, Some(node), "datanode"), PHASE, set, why)
         .on(node)
+        .only_if(safe_to_wipe(cx))
         .and_when([Check::DatanodeEffective {
             node: node.clone(),
             value: false,
         }])
         .within(cx.spec.deadlines.quick_s)
-        .undone(Undo::By(set(member.seen.device.datanode)))
+        .undone(datanode::before_the_run(member, false))
 }
 
 fn install_full(cx: &Context, member: &Member) -> Unit {
@@ -156,6 +156,8 @@ fn install_full(cx: &Context, member: &Member) -> Unit {
         why,
     )
     .on(node)
+    .only_if(safe_to_wipe(cx))
+    .only_if(as_it_was_left(cx, member))
     .within(cx.spec.deadlines.quick_s)
     .undone(Undo::By(set(member.seen.device.next_install_mode)))
 }
@@ -224,9 +226,12 @@ fn confirm(cx: &Context, member: &Member) -> Unit {
 
 fn booting(cx: &Context, member: &Member, why: &str) -> Unit {
     let node = member.node();
-    let effect = match member.host() {
-        Some(_) => ManagerEffect::Reboot { node: node.clone() },
-        None => ManagerEffect::PowerOn { node: node.clone() },
+    let reboot = ManagerEffect::Reboot { node: node.clone() };
+    let power_on = ManagerEffect::PowerOn { node: node.clone() };
+    let hung = "if the node is on and hangs, this does nothing: reset it by hand";
+    let (effect, why) = match member.host() {
+        Some(_) => (reboot, why.to_owned()),
+        None => (power_on, format!("{why}; {hung}")),
     };
     Unit::act(
         id(PHASE, Some(node), "boot"),
@@ -235,10 +240,11 @@ fn booting(cx: &Context, member: &Member, why: &str) -> Unit {
         why,
     )
     .on(node)
+    .only_if(as_it_was_left(cx, member))
     .within(cx.spec.deadlines.reprovision_s)
 }
 
-/// What must hold at the very moment before a disk may go.
+/// What must hold at the very moment before a disk may go, and before the settings that let it go in any boot.
 fn safe_to_wipe(cx: &Context) -> [Check; 4] {
     [
         cx.snapshot_proven(),
@@ -246,6 +252,15 @@ fn safe_to_wipe(cx: &Context) -> [Check; 4] {
         cx.role_unchanged(),
         Check::RoleAbsent { nodes: cx.nodes() },
     ]
+}
+
+/// Nobody has put the data back that was moved away, and nobody is booting the node, which would find FULL on
+/// its way. Of a node that was off nothing was moved, and nothing can be asked.
+fn as_it_was_left(cx: &Context, member: &Member) -> Option<Check> {
+    member.host().map(|_| Check::NoDataAt {
+        node: member.node().clone(),
+        spool: cx.spool().clone(),
+    })
 }
 
 fn full(member: &Member) -> Check {

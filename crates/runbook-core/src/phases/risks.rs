@@ -16,11 +16,12 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
     ];
     if cx.spec.reprovisions() {
         risks.push("From the point of no return on there is no way back: the disks named below are wiped, the moved spool with them.".into());
+        risks.extend(control_plane_lost(cx));
         risks.extend(wiping(cx));
     }
     risks.extend(unseen_wipes(cx));
     risks.extend(window(cx));
-    risks.extend(cx.world.platform.as_ref().map(|p| api_servers(cx, p)));
+    risks.extend(cx.world.platform.as_ref().map(api_servers));
     risks.extend(two_heads(cx));
     let lowered = reprovision::lowered_categories(cx);
     let allowed = cx.spec.allow.category_datanode.iter();
@@ -36,9 +37,8 @@ pub(super) fn risks(cx: &Context) -> Vec<String> {
             "The guard of run {run} is taken over where it stands, because: {reason}"
         ));
     }
-    if cx.bump.is_none() {
-        risks.push(format!("The revision goes back to {}: etcd {} has no revision bump, or it was turned off. Watch caches do not notice; restart every kube-apiserver, then controllers, schedulers and kubelets.", cx.first_revision(), cx.version));
-    }
+    risks.push(watchers(cx));
+    risks.extend(of_the_release(cx.version));
     let content = &cx.world.snapshot.content;
     let taken_from = content
         .cluster_version
@@ -80,6 +80,7 @@ fn wiping(cx: &Context) -> Vec<String> {
         let devices = member.seen.device.clears_at_boot().join(", ");
         risks.push(format!("The first boot of {} also wipes {devices}: somebody has set blockdevicesclearedonnextboot, which asks nobody.", member.node()));
     }
+    risks.push("A wiped node may come back with another ssh host key. With `--host-keys strict`, the default, that halts the run behind the point of no return. Where provisioning does not bring the node's keys back, run with `--host-keys replace-after-wipe`: it takes one new key for each wipe of the run.".into());
     let locked = &cx.world.locked_images;
     if !locked.is_empty() {
         risks.push(format!("Software image {} is locked: a node with such an image waits in its installer until `softwareimage; unlock IMAGE` in cmsh. Find out before who has locked it and why.", locked.join(", ")));
@@ -168,8 +169,36 @@ fn lost(cx: &Context) -> String {
     )
 }
 
+/// What those who watch etcd make of its revision, and what is to be restarted for it.
+fn watchers(cx: &Context) -> String {
+    if cx.bump.is_some() {
+        return "The revision is moved ahead, so watch caches notice the restore. Restart kubelets, controllers and schedulers after the run all the same: a kubelet goes on with pods that the snapshot does not know until it is restarted (kubernetes#131115). The address of an API server that is gone may live on below /registry/masterleases/ (kubernetes#86812).".into();
+    }
+    let reason = if cx.version.has_revision_bump() {
+        "the spec turns the revision bump off".to_owned()
+    } else {
+        format!(
+            "etcd {} has no revision bump (from 3.4.27, 3.5.10 and 3.6.0 on)",
+            cx.version
+        )
+    };
+    format!(
+        "The revision goes back to {}: {reason}. Watch caches do not notice; restart every kube-apiserver, then controllers, schedulers and kubelets.",
+        cx.first_revision()
+    )
+}
+
+/// What this release of etcd is known to do wrong, as far as a restored cluster inherits it.
+fn of_the_release(version: EtcdVersion) -> Option<String> {
+    match (version.major, version.minor, version.patch) {
+        (3, 4, _) => Some("The restore of etcd 3.4 leaves the old members in the store. Nothing shows until etcd 3.6 takes them for real: upgrade the restored cluster through 3.5.26 or later (etcd's note on zombie members, 2025).".into()),
+        (3, 5, 0..=2) => Some(format!("In etcd {version}, as in all of 3.5.0 to 3.5.2, a member that crashes may come back with other data than its peers (etcd#13908). Go to a later 3.5 before the restore, or right after it.")),
+        _ => None,
+    }
+}
+
 /// What happens to the API servers, as far as anybody has written it down.
-fn api_servers(cx: &Context, platform: &Platform) -> String {
+fn api_servers(platform: &Platform) -> String {
     let look = format!(
         "--etcd-servers must be there, and not empty: Verify looks at {}",
         match platform.api_server_nodes().as_slice() {
@@ -182,33 +211,45 @@ fn api_servers(cx: &Context, platform: &Platform) -> String {
             "The API servers are services of Bright's role Kubernetes::ApiServer. While no node has Etcd::Host they are restarted with an empty --etcd-servers, and fail; once it is given back they should come up again with the members named; where they do not, the article has them started by hand in cmsh. {look}."
         ),
         ApiServers::StaticPods => format!(
-            "The API servers are kubeadm's static pods. What Bright does to them while no node has Etcd::Host is not documented. After the run look at {MANIFEST} on every control-plane node: {look}, and knows of no others. An empty one was seen after an upgrade by kubeadm.{}",
-            joins_again(cx, platform)
+            "The API servers are kubeadm's static pods. What Bright does to them while no node has Etcd::Host is not documented. After the run look at {MANIFEST} on every control-plane node: {look}, and knows of no others. An empty one was seen after an upgrade by kubeadm."
         ),
         ApiServers::Both => format!(
-            "There is a role Kubernetes::ApiServer as well as static pods of kubeadm; what Bright does to either while no node has Etcd::Host is not known for such a mix. {look}.{}",
-            joins_again(cx, platform)
+            "There is a role Kubernetes::ApiServer as well as static pods of kubeadm; what Bright does to either while no node has Etcd::Host is not known for such a mix. {look}."
         ),
         ApiServers::Unknown => "How the API servers are run was not seen: no overlay has Kubernetes::ApiServer, and no member that answers has a static pod of one. After the run see on each of them that --etcd-servers is not empty; Verify does not.".to_owned(),
     }
 }
 
-/// A wiped control-plane node loses more than etcd's data.
-fn joins_again(cx: &Context, platform: &Platform) -> String {
+/// A wiped control-plane node loses more than etcd's data. Of a node that is down nobody can tell whether it
+/// is one, and all of them being down is what this tool is for.
+fn control_plane_lost(cx: &Context) -> Vec<String> {
+    let Some(platform) = &cx.world.platform else {
+        return Vec::new();
+    };
     let wiped = cx.members.iter().filter(|member| member.reprovision);
-    let wiped = wiped.map(Member::node);
-    let lost: Vec<_> = wiped
-        .filter(|node| platform.static_pods.contains(node))
-        .cloned()
-        .collect();
-    if lost.is_empty() {
-        return String::new();
+    let (seen, silent): (Vec<&Member>, Vec<&Member>) =
+        wiped.partition(|member| member.host().is_some());
+    let nodes = |members: Vec<&Member>| -> Vec<NodeName> {
+        members.into_iter().map(Member::node).cloned().collect()
+    };
+    let mut lost = nodes(seen);
+    lost.retain(|node| platform.static_pods.contains(node));
+    let silent = nodes(silent);
+    let mut risks = Vec::new();
+    if !lost.is_empty() {
+        let which = list(&lost);
+        risks.push(format!(
+            "An API server was seen on {which}; with the disk there goes {GOES_WITH_IT}"
+        ));
     }
-    format!(
-        " With the disk of {} go that manifest and the control plane's certificates there: the node has to join again (Bright's cm-kubeadm-manage), and whether Bright does that by itself is not known.",
-        list(&lost)
-    )
+    if !silent.is_empty() && platform.may_have_static_pods() {
+        let which = list(&silent);
+        risks.push(format!("Whether control-plane nodes are among the silent ones to be wiped, {which}, could not be seen. If so, with the disk there goes {GOES_WITH_IT}"));
+    }
+    risks
 }
+
+const GOES_WITH_IT: &str = "/etc/kubernetes, too: the manifests, the control plane's PKI, and etcd's member certificates where they lie below it. Each such node has to join again (Bright's cm-kubeadm-manage); whether Bright does that itself, and lays those certificates anew before it starts etcd, is not known. Save /etc/kubernetes/pki first, from any such disk that can still be read: where every control-plane node is wiped, that copy may be all there is.";
 
 fn two_heads(cx: &Context) -> Option<String> {
     (cx.world.head == HeadRole::Active).then(|| {

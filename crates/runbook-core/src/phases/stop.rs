@@ -57,8 +57,10 @@ fn stop(cx: &Context, member: &Member) -> Unit {
     let node = member.node();
     let service = &cx.spec.service;
     if member.host().is_none() {
-        let reason =
-            format!("{node} is off, and without its role nothing starts etcd when it comes up");
+        let reason = format!(
+            "{}; without its role CMDaemon does not start etcd there, but a unit that is enabled in the node's own system starts all the same. What runs there goes with its disk, and the fresh token keeps it out of the restored cluster",
+            member.silence()
+        );
         return not_here(
             PHASE,
             node,
@@ -71,7 +73,7 @@ fn stop(cx: &Context, member: &Member) -> Unit {
         node: node.clone(),
         service: service.clone(),
     };
-    let why = "CMDaemon stops etcd after a delay; a member that still runs could undo the restore, so this is not left to it";
+    let why = "whether the commit waits for the stop is not documented; a member that still runs could undo the restore, so this is not left to CMDaemon";
     Unit::act(
         id(PHASE, Some(node), service.as_str()),
         PHASE,
@@ -83,6 +85,10 @@ fn stop(cx: &Context, member: &Member) -> Unit {
         ports: member.ports(),
     }])
     .on(node)
+    // Given back meanwhile, somebody wants etcd to run.
+    .only_if([Check::RoleAbsent {
+        nodes: vec![node.clone()],
+    }])
     .within(cx.spec.deadlines.stop_s)
     .undone(Undo::Nothing(format!(
         "CMDaemon starts {service} itself when the role is given back"

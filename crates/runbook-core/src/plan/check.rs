@@ -146,6 +146,13 @@ pub enum Check {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead_of: Option<RunId>,
     },
+    /// Nobody has put etcd data back at the spool path since the run moved it away.
+    NoDataAt {
+        /// The node.
+        node: NodeName,
+        /// etcd's data directory.
+        spool: AbsPath,
+    },
     /// A directory with etcd data stands at the spool path.
     SpoolHoldsData {
         /// The node.

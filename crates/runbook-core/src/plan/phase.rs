@@ -65,7 +65,9 @@ impl Phase {
             Self::Stop => {
                 "take Etcd::Host away and stop etcd, so that nothing can start before it is restored"
             }
-            Self::MoveSpool => "move the old data aside and put a guard in its place",
+            Self::MoveSpool => {
+                "move the old data aside and put a guard in its place: a regular file, so that no etcd can make its directory there"
+            }
             Self::Reprovision => "wipe and provision the disks that the spec names",
             Self::Restore => "restore the snapshot beside the spool, where no etcd looks for it",
             Self::Chown => "give the restored data its owner and put it in the spool's place",

@@ -7,6 +7,7 @@ use super::{
     Unit,
 };
 use crate::names::{NodeName, UnitId};
+use crate::world::InstallMode;
 
 /// A plan that contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -199,14 +200,29 @@ fn nothing_destroyed_before_the_proof(plan: &Plan) -> Result<(), Broken> {
     let mut seen = false;
     for unit in &plan.units {
         seen |= unit.phase == Phase::Preflight && unit.done_when.iter().any(proves);
-        if unit.destructive && !(seen && unit.require.iter().any(proves)) {
+        let lets_go = unit.destructive || unit.act.as_ref().is_some_and(unlocks_a_wipe);
+        if lets_go && !(seen && unit.require.iter().any(proves)) {
             return Err(Broken::new(
                 &unit.id,
-                "it destroys something before the snapshot is proven",
+                "it destroys something, or lets a boot destroy it, before the snapshot is proven",
             ));
         }
     }
     Ok(())
+}
+
+/// From then on any boot may wipe a disk, also one that nobody has asked for.
+const fn unlocks_a_wipe(act: &Action) -> bool {
+    matches!(
+        act,
+        Action::Manager(
+            ManagerEffect::SetNextInstallMode {
+                mode: Some(InstallMode::Full),
+                ..
+            } | ManagerEffect::SetDatanode { value: false, .. }
+                | ManagerEffect::SetCategoryDatanode { value: false, .. }
+        )
+    )
 }
 
 /// A member is armed only after all are restored alike, and started only after all are armed.

@@ -38,6 +38,10 @@ pub struct Unit {
     pub done_when: Vec<Check>,
     /// How long to wait for that, in seconds.
     pub deadline_s: u32,
+    /// How long a gate looks at the least before what it sees counts, in seconds, and shorter than its
+    /// deadline: something begun earlier may show only then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at_least_s: u32,
     /// How it is undone.
     pub undo: Undo,
     /// Whether it destroys something that no undo brings back.
@@ -45,6 +49,11 @@ pub struct Unit {
     /// Why it does not apply, where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 /// How a unit is undone.
@@ -209,6 +218,7 @@ impl Unit {
             commands: Vec::new(),
             done_when,
             deadline_s: 60,
+            at_least_s: 0,
             undo: Undo::Nothing("it changes nothing".into()),
             destructive: false,
             skip: None,
@@ -259,6 +269,14 @@ impl Unit {
     #[must_use]
     pub const fn within(mut self, deadline_s: u32) -> Self {
         self.deadline_s = deadline_s;
+        self
+    }
+
+    /// How long to look at the least, in seconds, with as long for it as [`Unit::within`] says behind that.
+    #[must_use]
+    pub const fn no_sooner(mut self, at_least_s: u32) -> Self {
+        self.at_least_s = at_least_s;
+        self.deadline_s = self.deadline_s.saturating_add(at_least_s);
         self
     }
 

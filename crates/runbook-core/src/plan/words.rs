@@ -136,7 +136,7 @@ impl fmt::Display for Check {
             } => {
                 write!(
                     f,
-                    "{node} has {} MiB free below {dir} and {} MiB of memory",
+                    "{node} has at least {} MiB free below {dir} and {} MiB of memory",
                     disk_bytes.div_ceil(1 << 20),
                     memory_bytes.div_ceil(1 << 20)
                 )
@@ -179,12 +179,17 @@ impl fmt::Display for Check {
                 )
             }
             Self::PortsClosed { node, ports } => {
-                write!(f, "nothing listens on {ports:?} of {node}")
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                let ports = ports.join(" and ");
+                write!(f, "nothing listens on ports {ports} of {node}")
             }
             Self::PathPresent { node, path } => write!(f, "{path} is there on {node}"),
             Self::PathAbsent { node, path } => write!(f, "{path} is gone on {node}"),
             Self::Guarded { node, spool, .. } => {
                 write!(f, "this run's guard stands at {spool} on {node}")
+            }
+            Self::NoDataAt { node, spool } => {
+                write!(f, "nobody has put etcd data back at {spool} on {node}")
             }
             Self::SpoolHoldsData { node, spool } => write!(f, "{spool} on {node} holds etcd data"),
             Self::DatanodeIs { node, value } => {
@@ -197,12 +202,11 @@ impl fmt::Display for Check {
                     yes_no(*value)
                 )
             }
-            Self::DatanodeEffective { node, value } => {
-                write!(
-                    f,
-                    "datanode of {node} OR its category is {}",
-                    yes_no(*value)
-                )
+            Self::DatanodeEffective { node, value: true } => {
+                write!(f, "{node} or its category is a data node")
+            }
+            Self::DatanodeEffective { node, value: false } => {
+                write!(f, "neither {node} nor its category is a data node")
             }
             Self::NextInstallModeIs {
                 node,
@@ -293,7 +297,7 @@ impl fmt::Display for Check {
                 let what = if prefix.is_empty() { "all" } else { prefix };
                 write!(
                     f,
-                    "{url} counts {keys} keys ({what}) at revision {revision}"
+                    "{url} counts at least {keys} keys ({what}) at revision {revision}"
                 )
             }
             Self::KeyReads {

@@ -4,12 +4,28 @@ use std::collections::BTreeSet;
 
 use super::Finding::{self, Blind, Holds, NotYet};
 use super::{holds_if, never};
-use crate::error::Certainty;
+use crate::error::{AdapterError, Certainty};
 use crate::identity::{ARTICLE_CLUSTER_ID, ClusterId, MemberId};
 use crate::names::{EtcdUrl, MemberName, NodeName};
 use crate::plan::PredictedHash;
-use crate::ports::{PortResult, Ports};
+use crate::ports::{ETCD_UNREACHABLE, PortResult, Ports};
 use crate::world::{DeviceStatus, HashKv};
+
+/// Where etcd takes clients if nobody says otherwise.
+const CLIENT_PORT: u16 = 2379;
+
+/// A hint for whoever is to hold etcd once the role was given back: as long as a node has it, a stopped unit may be
+/// started again; and nothing in a run takes it away a second time.
+macro_rules! hold {
+    ($what:literal, $nodes:literal) => {
+        concat!(
+            $what,
+            ". The API servers are connected already. To hold etcd on ",
+            $nodes,
+            ", take the role away first, for with it a stopped etcd may be started again: `configurationoverlay; use OVERLAY; removefrom nodes NODE; commit` in cmsh, then `systemctl stop etcd` on the node. While a node has no role `resume` only waits for it: put the data right, give the role back with `configurationoverlay; use OVERLAY; append nodes NODE; commit`, and resume. Where the data cannot be put right, `abandon` the run and plan anew"
+        )
+    };
+}
 
 pub(super) async fn credentials_good(ports: &Ports) -> PortResult<Finding> {
     Ok(Holds(ports.client.credentials().await?))
@@ -27,19 +43,57 @@ pub(super) async fn quorum_lost(
             // A refused certificate or password says nothing about the quorum.
             Err(error) if error.certainty == Certainty::Refused => return Ok(Blind(error)),
             // Neither does a broken network between here and there.
-            Err(error) if !silence_counts(ports, node).await? => return Ok(Blind(error)),
-            Err(_) => {}
+            Err(error) => match silence(ports, node, url, error).await? {
+                Silence::Own => {}
+                Silence::Unseen(error) => {
+                    return Ok(match allowed {
+                        Some(reason) => Holds(format!("{}; allowed: {reason}", error.what)),
+                        None => Blind(error),
+                    });
+                }
+            },
         }
     }
     Ok(Holds("no quorum answers".into()))
 }
 
-/// Whether a member's silence is its own: its node can be reached, or is known to be down.
-async fn silence_counts(ports: &Ports, node: &NodeName) -> PortResult<bool> {
-    if ports.nodes.boot_id(node).await?.is_some() {
-        return Ok(true);
+/// Whose fault it is that a member does not answer.
+enum Silence {
+    /// Its own: its node is known to be down, or can be reached.
+    Own,
+    /// Perhaps the network's.
+    Unseen(AdapterError),
+}
+
+async fn silence(
+    ports: &Ports,
+    node: &NodeName,
+    url: &EtcdUrl,
+    error: AdapterError,
+) -> PortResult<Silence> {
+    if ports.nodes.boot_id(node).await?.is_none() {
+        let down = ports.manager.device(node).await?.status == DeviceStatus::Down;
+        return Ok(if down {
+            Silence::Own
+        } else {
+            Silence::Unseen(error)
+        });
     }
-    Ok(ports.manager.device(node).await?.status == DeviceStatus::Down)
+    if error.code != ETCD_UNREACHABLE {
+        return Ok(Silence::Own);
+    }
+    // Nobody is turned away from a port that something listens on, but by a firewall or under a wrong address.
+    let asked = BTreeSet::from([url.port(), CLIENT_PORT]);
+    let asked: Vec<u16> = asked.into_iter().collect();
+    let open = ports.nodes.listening(node, &asked).await?;
+    if open.is_empty() {
+        return Ok(Silence::Own);
+    }
+    let what = format!("{node} listens on {open:?}, and {url} cannot be reached from here");
+    let unseen = AdapterError::new("quorum-unseen", Certainty::NotDone, what).hint(
+        "a quorum may live behind a firewall or another address: see `etcdctl endpoint status` on that node, and the member's `client_url` in the spec. Where you know that it is lost, say so: `allow: {quorum: \"<reason>\"}` in the spec, and plan anew",
+    );
+    Ok(Silence::Unseen(unseen.caused_by(error)))
 }
 
 fn quorum_answers(url: &EtcdUrl, allowed: Option<&str>) -> Finding {
@@ -68,9 +122,15 @@ pub(super) async fn identity(
     );
     if status.cluster != cluster || status.member != member {
         let hint = if status.cluster == ARTICLE_CLUSTER_ID {
-            "this member was restored without member flags, as in the article: stop etcd here, and find out who did it"
+            hold!(
+                "this member was restored without member flags, as in the article: find out who did it",
+                "this node"
+            )
         } else {
-            "this is not the restored cluster: an old member that was never stopped, or one that started empty; stop etcd here at once, see where the restored data has gone, and resume once it is back"
+            hold!(
+                "this is not the restored cluster: an old member that was never stopped, or one that started empty; see where the restored data has gone",
+                "this node"
+            )
         };
         return Ok(never("identity", seen, hint));
     }
@@ -150,7 +210,10 @@ pub(super) async fn hashes_alike(
                     "HashKV at revision {at} is {} on {url}, the snapshot's is {}",
                     answer.hash, predicted.hash
                 ),
-                "the cluster does not hold the snapshot's data: stop etcd on every member before Kubernetes acts on it",
+                hold!(
+                    "the cluster does not hold the snapshot's data, and Kubernetes acts on what it holds",
+                    "every member"
+                ),
             ));
         }
     }
@@ -184,7 +247,10 @@ async fn alike_now(ports: &Ports, urls: &[EtcdUrl]) -> PortResult<Finding> {
                     "HashKV at revision {at} is {} on {first}, {} on {url}",
                     model.hash, answer.hash
                 ),
-                "the members hold different data: stop etcd on all of them and keep their data",
+                hold!(
+                    "the members hold different data: keep all of it",
+                    "every member"
+                ),
             ));
         }
     }
@@ -218,7 +284,10 @@ pub(super) async fn count_at_least(
         Some(counted) => never(
             "keys-missing",
             format!("{url} counts {counted} keys below {prefix:?} of {keys}"),
-            "this is not the data of the snapshot: stop etcd on every member before Kubernetes acts on it",
+            hold!(
+                "this is not the data of the snapshot, and Kubernetes acts on it",
+                "every member"
+            ),
         ),
         None => Holds(format!(
             "NOT counted, revision {revision} was compacted since"
@@ -238,4 +307,84 @@ pub(super) async fn key_reads(
         read.as_deref() == value.map(str::as_bytes),
         format!("{key} through {url}: {there}"),
     ))
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "mocks", feature = "testkit"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ports::MockEtcdClient;
+    use crate::testkit::World;
+    use crate::version::EtcdVersion;
+    use crate::world::MemberStatus;
+
+    fn url(host: &str) -> EtcdUrl {
+        EtcdUrl::new(format!("https://{host}:2379")).unwrap()
+    }
+
+    /// A member of the cluster with this id, which holds nothing and says another hash than the others.
+    fn stranger(cluster: ClusterId) -> Ports {
+        let mut client = MockEtcdClient::new();
+        client.expect_status().returning(move |_| {
+            Ok(MemberStatus {
+                cluster,
+                member: MemberId(1),
+                leader: None,
+                revision: 7,
+                version: EtcdVersion::new(3, 5, 15),
+                errors: Vec::new(),
+            })
+        });
+        client.expect_count().returning(|_, _, _| Ok(Some(0)));
+        client.expect_hash_kv().returning(|url, _| {
+            Ok(Some(HashKv {
+                hash: u32::try_from(url.as_str().len()).unwrap(),
+                compact_revision: 1,
+            }))
+        });
+        Ports {
+            client: Arc::new(client),
+            ..World::of(1).build().ports()
+        }
+    }
+
+    /// With its role a stopped etcd is started again: no hint behind Reassign says to stop it before the role is
+    /// taken away, nor to resume before it is given back.
+    #[tokio::test]
+    async fn etcd_is_held_by_its_role() {
+        let (one, other) = (url("n1"), url("node002"));
+        let ports = stranger(ClusterId(1));
+        let article = stranger(ARTICLE_CLUSTER_ID);
+        let predicted = |compact_revision| PredictedHash {
+            revision: 7,
+            compact_revision,
+            hash: 0,
+        };
+        let both = [one.clone(), other];
+        let findings = [
+            identity(&ports, &one, MemberId(2), ClusterId(2), &[]).await,
+            identity(&article, &one, MemberId(2), ClusterId(2), &[]).await,
+            hashes_alike(&ports, &both, predicted(1)).await,
+            hashes_alike(&ports, &both, predicted(2)).await,
+            count_at_least(&ports, &one, "", 1, 7).await,
+        ];
+        let mut codes = Vec::new();
+        for finding in findings {
+            let Ok(Finding::Never { code, hint, .. }) = finding else {
+                panic!("{finding:?}");
+            };
+            let place = |words| {
+                hint.find(words)
+                    .unwrap_or_else(|| panic!("{words}: {hint}"))
+            };
+            assert!(place("removefrom nodes NODE; commit") < place("systemctl stop etcd"));
+            assert!(place("append nodes NODE; commit") < place("and resume"));
+            place("`abandon` the run and plan anew");
+            codes.push(code);
+        }
+        let wanted = "identity identity hash-differs members-diverge keys-missing";
+        assert_eq!(codes.join(" "), wanted);
+    }
 }

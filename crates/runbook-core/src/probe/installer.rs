@@ -180,7 +180,7 @@ async fn boot_over(
         None => never(
             "node-came-up",
             format!("{shown}, but was off when the plan was made"),
-            "somebody has powered it on: power it off again, then resume",
+            "somebody has powered it on, and its old etcd may run: a unit that is enabled in its own system starts without the role. First see whether its etcd data is intact, or a quorum answers: then `restore-runbook undo`, as long as no disk is wiped, and give it the role back by hand (`configurationoverlay; use OVERLAY; append nodes NODE; commit` in cmsh). Only where it is to be wiped all the same: power it off, then resume; keep a copy of its data before, where there is any",
         ),
         Some(Baseline { boot_id: Some(old) }) if *old == now => {
             NotYet(format!("{shown}, still of the same boot"))

@@ -230,6 +230,7 @@ async fn answer(ports: &Ports, check: &Check, before: Option<&Baseline>) -> Port
             run,
             instead_of,
         } => node::guarded(ports, node, spool, *run, *instead_of).await,
+        Check::NoDataAt { node, spool } => node::no_data_at(ports, node, spool).await,
         Check::SpoolHoldsData { node, spool } => node::spool_holds_data(ports, node, spool).await,
         Check::DiskIsFresh { node, spool, aside } => {
             node::disk_is_fresh(ports, node, spool, aside).await

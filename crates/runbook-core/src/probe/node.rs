@@ -157,6 +157,23 @@ pub(super) async fn guarded(
     })
 }
 
+pub(super) async fn no_data_at(
+    ports: &Ports,
+    node: &NodeName,
+    spool: &AbsPath,
+) -> PortResult<Finding> {
+    let found = ports.nodes.spool(node, spool).await?;
+    let seen = format!("{spool} on {node}: {found}");
+    Ok(match found {
+        SpoolState::Data => never(
+            "data-put-back",
+            seen,
+            "this run had moved it away, so somebody wants it, and an etcd may live on it; nothing was wiped. See who did, and whether a quorum answers: then `undo` this run. Otherwise see that etcd is stopped there, move the directory aside by hand (do not delete it), and resume",
+        ),
+        _ => Holds(seen),
+    })
+}
+
 pub(super) async fn spool_holds_data(
     ports: &Ports,
     node: &NodeName,
@@ -172,7 +189,7 @@ fn old_data(found: &SpoolState, seen: String) -> Finding {
         return never(
             OLD_DATA_GONE,
             seen,
-            "an EMPTY etcd would start there: give the node no role. Where the old data still lies beside it, remove the directory and resume. Where its disk was wiped, `abandon` this undo and then the run, and restore from the snapshot with a new plan",
+            "an EMPTY etcd would start there: give the node no role. Where the old data still lies beside it, take the directory away with `rmdir`, which leaves one alone that is not empty, and resume. Where its disk was wiped, `abandon` this undo and then the run, and restore from the snapshot with a new plan",
         );
     }
     holds_if(*found == SpoolState::Data, seen)
@@ -205,7 +222,7 @@ pub(super) async fn disk_is_fresh(
         _ => never(
             DISK_NOT_WIPED,
             seen,
-            "FULL provisioning did not happen: see /var/log/node-installer on the head node, set nextinstallmode FULL, reboot the node, and resume. Where the software image itself brings that, remove it there first",
+            "FULL provisioning did not happen: see /var/log/node-installer on the head node, set nextinstallmode FULL, reboot the node, and resume. But look first whether etcd runs there (`systemctl status etcd`): on a disk that IS new it has started EMPTY, since the software image brings its data or has the unit enabled; remove that from the image, and disable the unit, or it comes again",
         ),
     })
 }
@@ -277,6 +294,7 @@ mod tests {
         };
         assert_eq!(code, "old-data-gone");
         assert!(hint.contains("`abandon` this undo"), "{hint}");
+        assert!(hint.contains("`rmdir`"), "{hint}");
         assert!(matches!(look(SpoolState::Data), Holds(_)));
         assert!(matches!(look(SpoolState::Absent), NotYet(_)));
     }

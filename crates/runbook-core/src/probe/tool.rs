@@ -23,7 +23,7 @@ pub(super) async fn snapshot_proven(
                 "{path} is sound, but it is another snapshot: {}",
                 proof.sha256
             ),
-            "nothing has been destroyed by this run since it was proven; find out who replaced the file, and plan again",
+            "nothing has been destroyed by this run since it was proven, but do not reboot the nodes that `restore-runbook status` names. Put the proven file back and resume; or `undo` this run, and plan anew with the file that is there",
         )
     })
 }

@@ -76,13 +76,20 @@ pub(super) fn too_late(finding: &Finding, deadline: Duration, act: Option<&Actio
     if let Finding::Held { code, seen, hint } = finding {
         return failure(code, format!("after {after} s: {seen}"), hint);
     }
-    let seen = format!("after {after} s: {}", finding.seen());
-    let hint = if act.is_some_and(Action::boots) {
+    let mut seen = format!("after {after} s: {}", finding.seen());
+    let general = if act.is_some_and(Action::boots) {
         "look at the node's console and at /var/log/node-installer on the head node, then resume: a node on its way is waited for and left alone; one that has not begun its boot is told again. The deadline is `reprovision_s` in the spec's `deadlines`"
     } else {
         "what was begun may still come true: look at it, then resume. The deadline is in the spec's `deadlines`"
     };
-    failure("deadline", seen, hint)
+    let Finding::Blind(error) = finding else {
+        return failure("deadline", seen, general);
+    };
+    // Why it cannot be seen is what has to be mended.
+    let _ = write!(seen, " [{}]", error.code);
+    let own = error.hint.as_deref();
+    let hint = own.map_or_else(|| general.into(), |own| format!("{own}; {general}"));
+    failure("deadline", seen, &hint)
 }
 
 /// This head node has handed the cluster over: whatever failed because of that is no fault of a unit.
@@ -99,6 +106,7 @@ pub(super) fn deposed(seen: &str) -> Failure {
 #[cfg(feature = "testkit")]
 mod tests {
     use super::*;
+    use crate::error::Certainty;
     use crate::plan::ManagerEffect;
     use crate::testkit::run_id;
 
@@ -113,6 +121,24 @@ mod tests {
             assert!(hint(phase).contains(&format!("guards: {{{run}: ")));
         }
         assert!(!hint(Phase::Reprovision).contains("abandon"));
+    }
+
+    /// Until the deadline it could not be seen: what its own error advises comes first.
+    #[test]
+    fn what_could_not_be_seen_keeps_its_own_hint() {
+        let silent = || AdapterError::new("etcd-unreachable", Certainty::NotDone, "no answer");
+        let late = |error| too_late(&Finding::Blind(error), Duration::from_secs(60), None);
+        let told = late(silent().hint("`systemctl reset-failed etcd`"));
+        assert_eq!(told.code, "deadline");
+        let seen = "after 60 s: cannot be seen: no answer [etcd-unreachable]";
+        assert_eq!(told.seen, seen);
+        let hint = told.hint.unwrap();
+        assert!(
+            hint.starts_with("`systemctl reset-failed etcd`; what was begun"),
+            "{hint}"
+        );
+        let bare = late(silent()).hint.unwrap();
+        assert!(bare.starts_with("what was begun"), "{bare}");
     }
 
     /// Of a boot it says where to look, and that nothing is done to a node on its way.

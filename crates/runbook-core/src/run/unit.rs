@@ -270,8 +270,10 @@ impl Work<'_> {
             }),
             Certainty::NotDone | Certainty::Refused => match self.look().await {
                 Finding::Holds(seen) => self.done(true, seen),
-                // It did not happen, and somebody can do it in its place.
-                Finding::Held { .. } => self.wait(true).await,
+                // It has happened all the same, or somebody can do it in its place.
+                Finding::Underway(_) | Finding::Slow { .. } | Finding::Held { .. } => {
+                    self.wait(true).await
+                }
                 _ => Ok(Came::Failed(Failure::from(error))),
             },
         }
@@ -282,6 +284,7 @@ impl Work<'_> {
         let clock = &self.run.ports.clock;
         let since = clock.monotonic();
         let deadline = Duration::from_secs(self.unit.deadline_s.into());
+        let at_least = Duration::from_secs(self.unit.at_least_s.into());
         let mut asked = since;
         let mut went_on = !acted;
         let mut slowness = Slowness::default();
@@ -294,7 +297,7 @@ impl Work<'_> {
                 return Box::pin(self.act(action)).await;
             }
             match finding {
-                Finding::Holds(seen) => return self.done(acted, seen),
+                Finding::Holds(seen) if elapsed >= at_least => return self.done(acted, seen),
                 Finding::Never { code, seen, hint } | Finding::Stopped { code, seen, hint } => {
                     return Ok(Came::Failed(failure(code, seen, hint)));
                 }

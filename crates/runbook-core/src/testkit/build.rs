@@ -346,6 +346,7 @@ impl Builder {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             faults: Drawer::new(Faults::default()),
+            late_writes: None,
             orphans_land: false,
             log: Vec::new(),
             violations: Vec::new(),

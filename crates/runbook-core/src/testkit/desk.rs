@@ -1,4 +1,5 @@
-//! The cluster manager's daemon itself, for real adapters over fake programs: below the ports of this world.
+//! For real adapters over fake programs, below the ports of this world: the cluster manager's daemon itself,
+//! and what a node is told to do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +8,7 @@ use super::faults::Fault;
 use super::state::State;
 use super::work::{Request, Work};
 use crate::names::NodeName;
-use crate::plan::ManagerEffect;
+use crate::plan::{Action, ManagerEffect};
 use crate::platform::Platform;
 use crate::ports::PortResult;
 use crate::world::{Device, EtcdRole, InstallerAsks, PowerState};
@@ -98,6 +99,14 @@ impl World {
     /// Looks at the daemon's desk, with no time passing.
     pub fn at_desk<T>(&self, look: impl FnOnce(&mut Desk<'_>) -> T) -> T {
         look(&mut Desk(&mut self.state()))
+    }
+
+    /// What a program's script does, step by step and with this world's faults, as behind its ports.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub async fn send(&self, action: Action) -> PortResult<()> {
+        self.effect(action).await
     }
 
     /// A program's call of the daemon, there and back, with this world's faults. All that the call does

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::audit::audit;
 use super::heard::Heard;
-use super::platter::{Platter, Tear};
+use super::platter::{Opening, Platter, Tear};
 use super::{NoPlan, World, actor, run_id};
 use crate::event::{EventSink, NoEvents};
 use crate::journal::{FileStore, JournalError, JournalStore, Outcome};
@@ -32,6 +32,9 @@ pub struct Mortal {
     pub in_flight: InFlight,
     /// Its machine loses power when it ends, and what was not synced in this way, by chance.
     pub power_cut: Option<u64>,
+    /// Its journal cannot be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Opening>,
 }
 
 impl Mortal {
@@ -60,6 +63,14 @@ impl Mortal {
     pub fn torn(append: usize, tear: Tear) -> Self {
         Self {
             tear: Some((append, tear)),
+            ..Self::default()
+        }
+    }
+
+    /// A life whose journal cannot be opened.
+    pub fn shut_out(opening: Opening) -> Self {
+        Self {
+            opening: Some(opening),
             ..Self::default()
         }
     }
@@ -278,7 +289,7 @@ impl Lives {
     ) -> Result<Life, RunError> {
         let (plan, ports) = (Arc::clone(&self.plan), self.ports.clone());
         self.world.state().orphans_land = mortal.in_flight == InFlight::Lands;
-        self.platter.reopen();
+        self.platter.reopen(mortal.opening);
         let run = self.open(&plan, &ports, mortal.tear)?;
         let (stop, mut waits) = (CancellationToken::new(), 0);
         let limit = mortal.waits.unwrap_or(ENDLESS);

@@ -56,7 +56,7 @@ pub use effect::{Effect, Logged};
 pub use faults::{Fault, FaultKinds, Faults};
 pub use incident::Incident;
 pub use lives::{InFlight, Life, Lives, Mortal};
-pub use platter::Tear;
+pub use platter::{Opening, Tear};
 use state::State;
 
 use crate::digest::Digest;

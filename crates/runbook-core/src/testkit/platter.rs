@@ -27,6 +27,8 @@ struct Bytes {
     fails: Option<Tear>,
     /// Nothing is written any more in this life.
     broken: bool,
+    /// What fails while it is opened for going on.
+    opening: Option<Opening>,
 }
 
 /// How much of an append reaches the disk before it fails.
@@ -56,6 +58,25 @@ impl Tear {
     ];
 }
 
+/// What fails when a journal is opened for going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Opening {
+    /// It cannot be read.
+    Read,
+    /// A torn line cannot be cut.
+    Cut,
+    /// It is cut, and only the answer is lost.
+    CutUnanswered,
+    /// The last line cannot be written once more.
+    Again,
+}
+
+impl Opening {
+    /// Every way.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Cut, Self::CutUnanswered, Self::Again];
+}
+
 impl Platter {
     fn held(&self) -> MutexGuard<'_, Bytes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,10 +95,10 @@ impl Platter {
         self.held().fails = Some(tear);
     }
 
-    /// Another process opens the file: the disk has been seen to.
-    pub(super) fn reopen(&self) {
+    /// Another process opens the file: the disk has been seen to, but for this.
+    pub(super) fn reopen(&self, opening: Option<Opening>) {
         let mut held = self.held();
-        (held.fails, held.broken) = (None, false);
+        (held.fails, held.broken, held.opening) = (None, false, opening);
     }
 
     /// The machine loses power. Of what was not synced a part may be there all the same: up to any byte;
@@ -105,6 +126,15 @@ impl Platter {
     }
 }
 
+impl Bytes {
+    fn opens(&self, but_for: Opening) -> io::Result<()> {
+        match self.opening {
+            Some(opening) if opening == but_for => Err(failed()),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn below(rng: &mut Rng, limit: usize) -> usize {
     usize::try_from(rng.below(limit as u64)).unwrap_or(0)
 }
@@ -113,8 +143,13 @@ fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, "the journal's disk is full")
 }
 
+fn failed() -> io::Error {
+    io::Error::other("the journal's disk gave an error")
+}
+
 impl Medium for Platter {
     fn read(&mut self) -> io::Result<Vec<u8>> {
+        self.held().opens(Opening::Read)?;
         Ok(self.bytes())
     }
 
@@ -137,12 +172,13 @@ impl Medium for Platter {
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
         let mut held = self.held();
+        held.opens(Opening::Cut)?;
         held.seen
             .truncate(usize::try_from(len).map_err(io::Error::other)?);
         held.synced = held.seen.len();
         let kept = held.seen.len();
         held.given_up = held.given_up.take().filter(|lost| lost.end <= kept);
-        Ok(())
+        held.opens(Opening::CutUnanswered)
     }
 
     fn end(&mut self, _: &Path, bytes: usize) -> io::Result<(u64, Vec<u8>)> {
@@ -158,12 +194,12 @@ impl Medium for Platter {
             Some(Tear::Answer) => {
                 held.synced = held.seen.len();
                 held.broken = true;
-                return Err(io::Error::other("the journal's disk gave an error"));
+                return Err(failed());
             }
             _ => {
                 held.broken = true;
                 held.given_up = Some(held.synced..held.seen.len());
-                return Err(io::Error::other("the journal's disk gave an error"));
+                return Err(failed());
             }
         }
         held.synced = held.seen.len();
@@ -173,6 +209,7 @@ impl Medium for Platter {
     fn again(&mut self, _: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(at).map_err(io::Error::other)?;
         let mut held = self.held();
+        held.opens(Opening::Again)?;
         if held.broken {
             return Err(gone());
         }
@@ -202,7 +239,7 @@ mod tests {
             first.append(b"{one}\n").unwrap();
             platter.fail_next(Tear::Unsynced);
             first.append(b"{two}\n").unwrap_err();
-            platter.reopen();
+            platter.reopen(None);
             let mut second = store();
             second.load().unwrap();
             second.settle().unwrap();

@@ -12,7 +12,7 @@ use super::state::{Power, Sight, State};
 use super::time::Pause;
 use super::work::{Request, Work, not_now, refused};
 use crate::error::{AdapterError, Certainty};
-use crate::names::{CategoryName, NodeName};
+use crate::names::{AbsPath, CategoryName, NodeName};
 use crate::plan::Action;
 use crate::ports::{Clock, PortResult, Ports};
 use crate::world::{InstallMode, InstallerStep};
@@ -148,6 +148,17 @@ impl World {
         self.state().setup.snapshot.sha256 = crate::digest::Digest::of(b"another snapshot");
     }
 
+    /// Somebody moves what was set aside there back to the spool path, in the place of the guard.
+    pub fn put_data_back(&self, node: &NodeName, aside: &AbsPath) {
+        let mut state = self.state();
+        let spool = state.setup.spool.clone();
+        if let Some(at) = state.index(node) {
+            let disk = &mut state.nodes[at].disk;
+            disk.remove(&spool);
+            disk.rename(aside, &spool);
+        }
+    }
+
     /// Cuts a node's power in the middle of whatever it does; it comes back by itself.
     pub fn lose_power(&self, node: &NodeName) {
         let mut state = self.state();
@@ -206,6 +217,11 @@ impl World {
     /// A node's power control does not answer any more.
     pub fn lose_bmc(&self, node: &NodeName) {
         self.change(node, |state, at| state.nodes[at].bmc_dead = true);
+    }
+
+    /// From now on the cluster manager answers no write, and does it so much later; none: it answers again.
+    pub fn writes_late(&self, by: Option<Duration>) {
+        self.state().late_writes = by;
     }
 
     /// Somebody sets a node's `datanode`.

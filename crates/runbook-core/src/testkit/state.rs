@@ -207,6 +207,8 @@ pub(super) struct State {
     pub(super) tickets: BTreeMap<u64, Ticket>,
     pub(super) next_ticket: u64,
     pub(super) faults: Drawer,
+    /// The cluster manager answers no write, and does it so much later.
+    pub(super) late_writes: Option<Duration>,
     /// Whether a request whose caller died still arrives.
     pub(super) orphans_land: bool,
     pub(super) log: Vec<Logged>,

@@ -68,9 +68,11 @@ impl Request {
         state.next_ticket += 1;
         let ticket = state.next_ticket;
         let at = work.node().and_then(|node| state.index(node));
-        let cut = at.is_some_and(|at| state.scars.cuts(at));
+        let manager = matches!(work, Work::Action(Action::Manager(_)));
+        let late = state.late_writes.filter(|_| manager);
+        let cut = late.is_some() || at.is_some_and(|at| state.scars.cuts(at));
         let entry = Ticket {
-            answer: cut.then(|| Err(lost("ssh"))),
+            answer: cut.then(|| Err(lost(if manager { "cmsh" } else { "ssh" }))),
             work,
             step: 0,
             waker: None,
@@ -78,7 +80,7 @@ impl Request {
             cut,
         };
         state.tickets.insert(ticket, entry);
-        let at = state.now + travels;
+        let at = state.now + travels + late.unwrap_or_default();
         state
             .queue
             .push(at, Due::Happening(Happening::Step(ticket)));

@@ -298,12 +298,10 @@ impl<'a> Operator<'a> {
         let Some(machine) = lives.machine() else {
             return Ok(None);
         };
-        // What goes on by itself behind a dead life lands first: it is for the adapters to let no command
-        // outlive its caller for long.
-        if !scene.at_once || scene.ends.in_flight == InFlight::Lands {
-            self.world.pass(Duration::from_secs(30));
-        } else {
+        if scene.at_once {
             self.note("undo at once");
+        } else {
+            self.world.pass(Duration::from_secs(30));
         }
         self.goes_to_the_active_head();
         let undo = match Draft::undo(lives.plan(), machine, self.next_run()) {
@@ -385,9 +383,14 @@ fn says_how_to_go_on(life: &Life, ends: Mortal) -> Result<&[(UnitId, Failure)], 
     match life {
         Life::Died if ends.waits.is_some() => Ok(&[]),
         Life::Died => Err("a life does not end".into()),
-        Life::Refused(RunError::Journal(
-            JournalError::Io { .. } | JournalError::Poisoned { .. },
-        )) if ends.tear.is_some() => Ok(&[]),
+        Life::Refused(
+            error @ RunError::Journal(JournalError::Io { .. } | JournalError::Poisoned { .. }),
+        ) if ends.tear.is_some() => match error.hint() {
+            Some(hint) if !hint.is_empty() => Ok(&[]),
+            _ => Err(format!(
+                "the journal fails, and there is no hint: {error:?}"
+            )),
+        },
         Life::Refused(error) => Err(format!("the run was refused: {} {error:?}", error.code())),
         Life::Ended(RunEnd::Completed) => Ok(&[]),
         Life::Ended(RunEnd::Halted {

@@ -1,4 +1,4 @@
-//! The simulator behind the real adapter of `cmsh`: the same seeds, rules and operator as without it.
+//! The simulator behind the real adapters: the same seeds, rules and operator as without it.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use bright_adapter::programs::Finished;
 use runbook_core::testkit::Fault;
 use runbook_core::testkit::sim::{Script, each_seed, shrink};
-use sim::{Through, play_behind};
+use sim::{Says, Through, play_behind};
 
-const CMSH: Through = Through::Cmsh;
+const ADAPTERS: Through = Through::Adapters;
 
 fn is_well(script: &Script) {
-    let history = CMSH.play(script);
+    let history = ADAPTERS.play(script);
     if let Some(rule) = &history.broken {
         let line = serde_json::to_string(script).unwrap_or_default();
         panic!("{rule}\n{}\n{rule}\n{line}", history.text());
@@ -26,15 +26,15 @@ fn kept_histories() {
     }
 }
 
-/// `make sim THROUGH=cmsh SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
+/// `make sim THROUGH=adapters SEEDS=…` plays more of them. What can go wrong at this seam does, and is told apart.
 #[test]
 fn some_seeds() {
     let had = Mutex::new(BTreeSet::new());
     each_seed(0..400, |seed| {
-        let script = CMSH.draw(seed);
-        let history = CMSH.play(&script);
+        let script = ADAPTERS.draw(seed);
+        let history = ADAPTERS.play(&script);
         if let Some(rule) = history.broken {
-            is_well(&shrink(&script, |s| CMSH.play(s).broken.is_some()));
+            is_well(&shrink(&script, |s| ADAPTERS.play(s).broken.is_some()));
             panic!("seed {seed}: {rule}");
         }
         let own = history.had.into_keys();
@@ -47,8 +47,13 @@ fn some_seeds() {
         "halt cmsh-refused",
         "halt cmsh-timeout",
         "halt head-changed",
+        "halt ssh-denied",
+        "halt ssh-host-key",
+        "halt ssh-timeout",
+        "halt ssh-unreachable",
         "incident FailsOver",
         "incident ManagerRestarts",
+        "incident SshCut",
         "undo",
         "went to the other head",
     ];
@@ -60,8 +65,8 @@ fn some_seeds() {
 #[test]
 fn one_seed_is_one_history() {
     for seed in 0..20 {
-        let script = CMSH.draw(seed);
-        let (one, other) = (CMSH.play(&script), CMSH.play(&script));
+        let script = ADAPTERS.draw(seed);
+        let (one, other) = (ADAPTERS.play(&script), ADAPTERS.play(&script));
         assert!(one.text() == other.text(), "seed {seed}");
         assert_eq!(
             (one.had, one.lives),
@@ -74,15 +79,30 @@ fn one_seed_is_one_history() {
 /// The rules look at the world and not at what is said of it, so a text that is wrong is noticed.
 #[test]
 fn a_wrong_answer_breaks_a_rule() {
-    let believed = |mut finished: Finished| {
-        let text = String::from_utf8_lossy(&finished.stdout);
-        let text = text.replace(r#""datanode": "no""#, r#""datanode": "yes""#);
-        finished.stdout = text.into_bytes();
+    let a_data_node = |mut finished: Finished| {
+        replace(&mut finished, r#""datanode": "no""#, r#""datanode": "yes""#);
         finished
     };
-    let lost = |seed| {
-        let broken = play_behind(&CMSH.draw(seed), believed).broken;
-        broken.is_some_and(|rule| rule.contains("no data node"))
+    is_noticed(a_data_node, "no data node");
+    let stopped = |mut finished: Finished| {
+        replace(&mut finished, "ActiveState=active", "ActiveState=inactive");
+        // The ports of etcd, in the kernel's tables.
+        replace(&mut finished, ":094B ", ":0016 ");
+        replace(&mut finished, ":094C ", ":0016 ");
+        finished
     };
-    assert!((0..60).any(lost), "nothing is a data node, and nobody sees");
+    is_noticed(stopped, "while etcd was running");
+}
+
+fn replace(finished: &mut Finished, from: &str, to: &str) {
+    let text = String::from_utf8_lossy(&finished.stdout);
+    finished.stdout = text.replace(from, to).into_bytes();
+}
+
+fn is_noticed(says: Says, breaks: &str) {
+    let noticed = |seed| {
+        let broken = play_behind(&ADAPTERS.draw(seed), says).broken;
+        broken.is_some_and(|rule| rule.contains(breaks))
+    };
+    assert!((0..60).any(noticed), "nobody sees: {breaks}");
 }
