@@ -2,10 +2,14 @@
 #![cfg(feature = "testkit")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use runbook_core::names::{AbsPath, NodeName, UnitId};
-use runbook_core::plan::{Action, ManagerEffect, NodeEffect, SealedPlan, Unit};
-use runbook_core::testkit::{Effect, Found, World, permit, run_id};
-use runbook_core::world::InstallMode;
+use std::time::Duration;
+
+use runbook_core::names::{AbsPath, EtcdUrl, NodeName, UnitId};
+use runbook_core::plan::{Action, ManagerEffect, NodeEffect, SealedPlan, Undo, Unit};
+use runbook_core::testkit::{
+    Effect, Fault, Faults, Found, Incident, Lives, Mortal, World, permit, run_id,
+};
+use runbook_core::world::{Device, DeviceStatus, InstallMode};
 
 struct Scene {
     world: World,
@@ -43,7 +47,7 @@ impl Scene {
     }
 
     fn sees(&self, rule: &str) {
-        self.world.pass(std::time::Duration::from_secs(300));
+        self.world.pass(Duration::from_secs(300));
         let broken = self.world.violations();
         assert!(
             broken.iter().any(|line| line.contains(rule)),
@@ -69,7 +73,7 @@ fn an_empty_etcd() {
         scene.unit(&format!("reprovision/{node}/install-mode"));
         scene.unit(&format!("reprovision/{node}/boot"));
     }
-    scene.world.pass(std::time::Duration::from_secs(300));
+    scene.world.pass(Duration::from_secs(300));
     assert_eq!(scene.world.verdict(), Ok(()));
     scene.unit("reassign/assign");
     scene.sees("got the role, and has no data");
@@ -81,7 +85,7 @@ fn an_etcd_that_starts_before_all_are_armed() {
     let scene = Scene::new(World::of(3).build());
     scene.up_to_move_spool();
     scene.unit("restore/node001/restore");
-    scene.world.pass(std::time::Duration::from_secs(60));
+    scene.world.pass(Duration::from_secs(60));
     scene.unit("chown/node001/own");
     scene.unit("chown/node001/arm");
     scene.sees("node001 was armed before node002 was restored");
@@ -119,7 +123,7 @@ fn a_wipe_under_the_role_and_a_second_one() {
             mode: Some(InstallMode::Full),
         }));
         scene.unit("reprovision/node001/boot");
-        scene.world.pass(std::time::Duration::from_secs(300));
+        scene.world.pass(Duration::from_secs(300));
     }
     scene.sees("node001 was wiped while node001 had the role");
     scene.sees("node001 was wiped again");
@@ -131,7 +135,7 @@ fn a_data_node_waits_for_ever() {
     scene.unit("stop/unassign");
     scene.unit("reprovision/node001/install-mode");
     scene.unit("reprovision/node001/boot");
-    scene.world.pass(std::time::Duration::from_secs(36_000));
+    scene.world.pass(Duration::from_secs(36_000));
     assert_eq!(scene.world.times(&Effect::WaitsForConfirmation), 1);
     assert_eq!(scene.world.times(&Effect::Wiped), 0);
 }
@@ -146,4 +150,129 @@ fn data_moved_under_a_running_etcd() {
         run: run_id(1),
     }));
     scene.sees("moved while etcd was running");
+}
+
+fn node001() -> NodeName {
+    NodeName::new("node001").unwrap()
+}
+
+fn device(world: &World) -> Device {
+    let ports = world.ports();
+    world
+        .drive(async { ports.manager.device(&node001()).await })
+        .unwrap()
+}
+
+/// A run believes that its guard stands, and something takes it away that is no hand of this world.
+#[test]
+fn a_guard_that_is_gone() {
+    let world = World::of(1).build();
+    let plan = world.plan(run_id(1)).unwrap();
+    let mut lives = Lives::with_plan(&world, plan.clone());
+    let done = |lives: &Lives| {
+        let journal = String::from_utf8(lives.journal()).unwrap();
+        journal.contains(r#""kind":"done","unit":"move-spool/node001/aside""#)
+    };
+    for waits in 1..200 {
+        if !done(&lives) {
+            lives.live(Mortal::after(waits));
+        }
+    }
+    assert!(done(&lives));
+    assert_eq!(world.verdict(), Ok(()));
+    let scene = Scene { world, plan };
+    let aside = UnitId::new("move-spool/node001/aside").unwrap();
+    let Undo::By(back) = scene.plan.unit(&aside).unwrap().undo.clone() else {
+        unreachable!("the data was moved");
+    };
+    scene.act(&back);
+    scene.sees("node001 has lost its guard");
+}
+
+/// FULL that a run has set too early is its own fault, though the boot is not; FULL set by hand is not.
+#[test]
+fn a_boot_of_its_own_under_the_role() {
+    for by_hand in [false, true] {
+        let scene = Scene::new(World::of(1).reprovision_all().datanode(false).build());
+        if by_hand {
+            let full = Some(InstallMode::Full);
+            scene.world.set_install_mode(&node001(), full);
+        } else {
+            scene.unit("reprovision/node001/install-mode");
+        }
+        assert!(scene.world.befall(Incident::Reboots(0)));
+        if by_hand {
+            scene.world.pass(Duration::from_secs(20));
+            assert_eq!(scene.world.times(&Effect::Wiped), 1);
+            assert_eq!(scene.world.verdict(), Ok(()));
+        } else {
+            scene.sees("node001 was wiped while node001 had the role");
+        }
+    }
+}
+
+/// Behind a failover an effect may be needed again on a node whose installation was forgotten, and there alone.
+#[test]
+fn twice_behind_a_failover() {
+    for installs in [false, true] {
+        let world = World::of(1).two_heads().reprovision_all();
+        let scene = Scene::new(world.build());
+        scene.unit("stop/unassign");
+        scene.unit("reprovision/node001/datanode");
+        scene.unit("reprovision/node001/install-mode");
+        if installs {
+            scene.unit("reprovision/node001/boot");
+            while scene.world.times(&Effect::Wiped) == 0 {
+                scene.world.pass(Duration::from_secs(1));
+            }
+        }
+        assert!(scene.world.befall(Incident::FailsOver));
+        scene.world.pass(Duration::from_secs(60));
+        scene.world.set_datanode(&node001(), true);
+        scene.unit("reprovision/node001/datanode");
+        let lost = usize::from(installs);
+        assert_eq!(scene.world.times(&Effect::InstallerLost), lost);
+        assert_eq!(scene.world.repeated().is_ok(), installs);
+    }
+}
+
+/// A quorum that the head node cannot see serves all the same.
+#[test]
+fn a_quorum_out_of_sight() {
+    let world = World::of(3).every_node(Found::Serving).quorum_stays();
+    let scene = Scene::new(world.build());
+    for at in 0..3 {
+        assert!(scene.world.befall(Incident::Partitioned(at)));
+    }
+    let ports = scene.world.ports();
+    let url: EtcdUrl = "https://10.141.0.1:2379".parse().unwrap();
+    scene.world.drive(async {
+        assert_eq!(ports.nodes.boot_id(&node001()).await.unwrap(), None);
+        assert!(ports.client.status(&url).await.is_err());
+    });
+    assert_eq!(device(&scene.world).status, DeviceStatus::Down);
+    scene.unit("stop/unassign");
+    scene.sees("the role was taken while a quorum of the old cluster served");
+    // It is over some time, and only then they hear of it.
+    scene.world.pass(Duration::from_secs(400));
+    assert_eq!(device(&scene.world).status, DeviceStatus::Up);
+    assert_eq!(scene.world.times(&Effect::EtcdStopped), 3);
+}
+
+/// The cluster manager is slow to see what has become of a node.
+#[test]
+fn a_status_of_a_while_ago() {
+    let world = World::of(1).build();
+    world.misbehave(Faults {
+        seed: 0,
+        percent: 100,
+        budget: 1,
+        kinds: vec![Fault::Stale].into(),
+    });
+    world.power_off(&node001());
+    for _ in 0..2 {
+        assert_eq!(device(&world).status, DeviceStatus::Up);
+    }
+    world.pass(Duration::from_secs(60));
+    assert_eq!(device(&world).status, DeviceStatus::Down);
 }

@@ -6,6 +6,11 @@ use super::state::{Etcd, Happening, Power, Sight, Stage, State};
 use crate::world::{InstallMode, InstallerStep};
 
 impl State {
+    pub(super) fn turns(&mut self, at: usize, power: Power) {
+        let now = self.now;
+        self.nodes[at].turns(now, power);
+    }
+
     /// A node begins to boot: from power-on, or behind a reboot.
     pub(super) fn begin_boot(&mut self, at: usize, stage: Stage) {
         self.nodes[at].epoch += 1;
@@ -25,24 +30,24 @@ impl State {
                 (Stage::Booting, 1_000, 5_000)
             }
             Stage::Booting => {
-                self.nodes[at].power = Power::Booting("BOOTING");
+                self.turns(at, Power::Booting("BOOTING"));
                 (Stage::Installing, 2_000, 8_000)
             }
             Stage::Installing if self.boots_locally(at) => (Stage::Pingable, 2_000, 8_000),
             Stage::Installing => {
-                self.nodes[at].power = Power::Booting("INSTALLING");
+                self.turns(at, Power::Booting("INSTALLING"));
                 self.nodes[at].step = Some(InstallerStep::Begun);
                 return self.install(at);
             }
             Stage::CallingInit => {
+                self.turns(at, Power::Booting("INSTALLER_CALLINGINIT"));
                 self.nodes[at].step = None;
                 self.nodes[at].installed = true;
-                self.nodes[at].power = Power::Booting("INSTALLER_CALLINGINIT");
                 (Stage::Pingable, 1_000, 8_000)
             }
             Stage::Pingable => {
                 // UP may mean no more than that it answers a ping.
-                self.nodes[at].power = Power::Up { ssh: false };
+                self.turns(at, Power::Up { ssh: false });
                 (Stage::Up, 100, 7_000)
             }
             Stage::Up => return self.comes_up(at),
@@ -60,9 +65,11 @@ impl State {
     }
 
     pub(super) fn goes_down(&mut self, at: usize) {
+        self.turns(at, Power::Off);
         let node = &mut self.nodes[at];
         (node.stuck, node.hung) = (false, false);
-        node.power = Power::Off;
+        // Whoever sees to a node that is down sees to its network too.
+        node.cut_off_until = None;
         node.etcd = Etcd::Stopped;
         (node.step, node.asking, node.installed) = (None, false, false);
         if node.job.take().is_some() {
@@ -127,9 +134,10 @@ impl State {
 
     /// The installer stands: denied, failed or crashed. What it has laid by then counts for nothing.
     pub(super) fn installer_stops(&mut self, at: usize, power: Power, step: Option<InstallerStep>) {
+        self.turns(at, power);
         let node = &mut self.nodes[at];
         node.epoch += 1;
-        (node.power, node.step, node.asking, node.wipes) = (power, step, false, 0);
+        (node.step, node.asking, node.wipes) = (step, false, 0);
     }
 
     fn wipe(&mut self, at: usize) {
@@ -138,6 +146,8 @@ impl State {
         self.watch_restored(at);
         let restored = std::mem::take(&mut self.nodes[at].restored);
         self.scars.at(at).restored_lost |= restored && !ours;
+        self.scars.at(at).disk_by_hand |= !ours;
+        self.lets_go(at);
         let node = &mut self.nodes[at];
         node.disk.wipe();
         node.half_laid = true;
@@ -159,7 +169,7 @@ impl State {
     }
 
     fn comes_up(&mut self, at: usize) {
-        self.nodes[at].power = Power::Up { ssh: true };
+        self.turns(at, Power::Up { ssh: true });
         self.nodes[at].limited = false;
         self.scars.at(at).boot_by_hand = false;
         self.scars.at(at).etcd_by_hand = false;
@@ -181,12 +191,13 @@ impl State {
         self.remember();
         let name = self.nodes[at].name.clone();
         if self.records.mode.insert(name, None) != Some(None) {
+            self.scars.at(at).leave_by_hand = false;
             self.log(Some(at), Effect::ModeCleared);
         }
     }
 
     pub(super) fn power_on(&mut self, at: usize) {
-        self.nodes[at].power = Power::Booting("BOOTING");
+        self.turns(at, Power::Booting("BOOTING"));
         self.begin_boot(at, Stage::Booting);
     }
 

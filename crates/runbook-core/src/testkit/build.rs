@@ -77,6 +77,8 @@ pub struct Builder {
     image_locked: bool,
     head_node: Option<usize>,
     datanode_again: DatanodeAgain,
+    /// The spec does not allow that a quorum is stopped.
+    quorum_stays: bool,
 }
 
 /// What a kept history says nothing about.
@@ -119,6 +121,7 @@ impl World {
             image_locked: false,
             head_node: None,
             datanode_again: DatanodeAgain::default(),
+            quorum_stays: false,
         }
     }
 }
@@ -290,6 +293,13 @@ impl Builder {
         self
     }
 
+    /// The spec gives no leave to stop a quorum that answers.
+    #[must_use]
+    pub const fn quorum_stays(mut self) -> Self {
+        self.quorum_stays = true;
+        self
+    }
+
     /// What the cluster manager says of itself; nodes in `static_pods` have the manifest of one.
     #[must_use]
     pub fn platform(mut self, platform: Platform) -> Self {
@@ -331,6 +341,7 @@ impl Builder {
             nodes,
             records,
             stale: None,
+            lag: None,
             stores: stores.into_iter().collect(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -385,7 +396,7 @@ impl Builder {
     fn spec(&self) -> Spec {
         let all_off = self.found.iter().all(|found| *found == Found::Off);
         let mut allow = Allowances::default();
-        if self.found.contains(&Found::Serving) {
+        if self.found.contains(&Found::Serving) && !self.quorum_stays {
             allow.quorum = Some("the fake world wants it".into());
         }
         if self.category_datanode {
@@ -446,6 +457,11 @@ impl Builder {
             Found::Damaged if self.has_role => Etcd::Failing,
             _ => Etcd::Stopped,
         };
+        let power = if found == Found::Off {
+            Power::Off
+        } else {
+            Power::Up { ssh: true }
+        };
         NodeState {
             name: name.clone(),
             member: named(name.as_str()),
@@ -453,11 +469,9 @@ impl Builder {
             client_url: url(at, 2379),
             category: named("default"),
             head: self.head_node == Some(at),
-            power: if found == Found::Off {
-                Power::Off
-            } else {
-                Power::Up { ssh: true }
-            },
+            power,
+            was: (Duration::ZERO, power, None),
+            cut_off_until: None,
             step: None,
             asking: false,
             sent: false,

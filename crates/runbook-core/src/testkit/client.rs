@@ -153,7 +153,7 @@ impl State {
             .find(|(_, n)| n.client_url == *url);
         match found {
             Some((at, node)) => match &node.etcd {
-                Etcd::Serving(identity, _) => Ok((at, identity)),
+                Etcd::Serving(identity, _) if !self.is_cut_off(at) => Ok((at, identity)),
                 _ => Err(not_now(
                     "etcd-unreachable",
                     format!("{url} does not answer"),

@@ -82,6 +82,8 @@ pub enum Effect {
     EtcdRefuses,
     /// The world: the cluster manager stopped etcd.
     EtcdStopped,
+    /// The world: an installation was forgotten in a failover.
+    InstallerLost,
     /// The world: power was lost.
     PowerLost,
     /// The world: API servers took a store with less than the snapshot for what is wanted.
@@ -109,6 +111,7 @@ impl Effect {
                 | Self::EtcdServes
                 | Self::EtcdRefuses
                 | Self::EtcdStopped
+                | Self::InstallerLost
                 | Self::PowerLost
                 | Self::WorkloadsEnded
                 | Self::Incident(_)

@@ -9,6 +9,7 @@ use super::World;
 use super::disk::{Data, Thing};
 use super::effect::Effect;
 use super::state::{Etcd, Happening, Power, Sight, State};
+use super::time::Due;
 use crate::names::{AbsPath, RunId};
 use crate::spec::DatanodeAgain;
 use crate::world::{InstallMode, InstallerStep};
@@ -32,6 +33,9 @@ pub enum Incident {
     Panics(usize),
     /// A changed disk: it boots and is provisioned FULL, unless it is a data node.
     FullAgain(usize),
+    /// Nothing gets through between it and the head node for a while: it counts as down, and its etcd goes
+    /// on and serves its peers.
+    Partitioned(usize),
     /// Connections to it are cut, or the next one where there is none; what was sent goes on by itself.
     SshCut(usize),
     /// The shared storage goes away from it.
@@ -64,7 +68,7 @@ pub enum Incident {
 
 impl Incident {
     /// Every kind, on the first node.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Reboots(0),
         Self::GoesDown(0),
         Self::Hangs(0),
@@ -72,6 +76,7 @@ impl Incident {
         Self::BootsLocally(0),
         Self::Panics(0),
         Self::FullAgain(0),
+        Self::Partitioned(0),
         Self::SshCut(0),
         Self::MountLost(0),
         Self::ManagerRestarts,
@@ -98,6 +103,7 @@ impl Incident {
             Self::BootsLocally(_) => Self::BootsLocally(at),
             Self::Panics(_) => Self::Panics(at),
             Self::FullAgain(_) => Self::FullAgain(at),
+            Self::Partitioned(_) => Self::Partitioned(at),
             Self::SshCut(_) => Self::SshCut(at),
             Self::MountLost(_) => Self::MountLost(at),
             Self::EtcdStarted(_) => Self::EtcdStarted(at),
@@ -122,6 +128,7 @@ impl Incident {
             | Self::BootsLocally(at)
             | Self::Panics(at)
             | Self::FullAgain(at)
+            | Self::Partitioned(at)
             | Self::SshCut(at)
             | Self::MountLost(at)
             | Self::EtcdStarted(at)
@@ -145,6 +152,7 @@ impl Incident {
                 | Self::Hangs(_)
                 | Self::BootsLocally(_)
                 | Self::Panics(_)
+                | Self::Partitioned(_)
                 | Self::SshCut(_)
                 | Self::MountLost(_)
                 | Self::ManagerRestarts
@@ -179,6 +187,10 @@ pub(super) struct Scars {
     pub(super) empty_at_stop: BTreeSet<usize>,
     /// The same, of the run that is being undone: the undo gives that back.
     pub(super) given_back: BTreeSet<usize>,
+    /// The nodes on which a run has said that its guard stands, and has not begun to take it away.
+    pub(super) held: BTreeMap<usize, RunId>,
+    /// Restore has begun: every node is held.
+    pub(super) all_held: bool,
     nodes: BTreeMap<usize, Scar>,
 }
 
@@ -193,6 +205,8 @@ pub(super) struct Scar {
     pub(super) role_by_hand: bool,
     /// The boot under way is not the run's, nor is what it wipes.
     pub(super) boot_by_hand: bool,
+    /// FULL was set, or `datanode` lowered, by hand: what a boot then wipes is not the run's doing.
+    pub(super) leave_by_hand: bool,
     /// It went down by itself before its installation was over.
     pub(super) cut_short: bool,
     pub(super) hangs: bool,
@@ -204,6 +218,8 @@ pub(super) struct Scar {
     pub(super) etcd_by_hand: bool,
     /// FULL was set when nothing but last looks was left of the run: the one at this may have been before.
     pub(super) behind: bool,
+    /// What the run had put on the disk was taken away or wiped, and not by the run.
+    pub(super) disk_by_hand: bool,
     /// What the run had restored there was wiped, and not by the run.
     pub(super) restored_lost: bool,
     /// The etcd that serves was started before Stop, or for a role that is there by hand.
@@ -226,8 +242,10 @@ impl Scar {
     /// What of it no hand puts right.
     pub(super) fn lasting(&self) -> Self {
         Self {
+            disk_by_hand: self.disk_by_hand,
             restored_lost: self.restored_lost,
             boot_by_hand: self.boot_by_hand,
+            leave_by_hand: self.leave_by_hand,
             cut_short: self.cut_short,
             behind: self.behind,
             started_excused: self.started_excused,
@@ -273,9 +291,12 @@ impl Scars {
     }
 
     /// The role is there by hand, or what stood at the spool path was taken away by hand: what starts
-    /// on this node is then not the run's doing. Every other start is.
+    /// on this node is then not the run's doing. Every other start is, and so is one for a role by hand where
+    /// the run's guard is to stand.
     pub(super) fn excuses(&self, at: usize) -> bool {
-        let by_hand = |scar: &Scar| scar.role_by_hand || scar.is_taken() || scar.started_excused;
+        let held = self.held.contains_key(&at);
+        let by_hand =
+            |scar: &Scar| scar.role_by_hand && !held || scar.is_taken() || scar.started_excused;
         self.before_stop || self.nodes.get(&at).is_some_and(by_hand)
     }
 }
@@ -314,6 +335,7 @@ impl State {
             I::BootsLocally(at) => !std::mem::replace(&mut self.scars.at(at).boots_locally, true),
             I::Panics(at) => self.panics(at),
             I::FullAgain(at) => self.full_again(at),
+            I::Partitioned(at) => self.partitioned(at),
             I::SshCut(at) => {
                 let cut = self.cut_ssh(at);
                 self.scars.at(at).ssh_cut = !cut;
@@ -341,6 +363,7 @@ impl State {
                 self.remember();
                 let cleared = self.records.mode.insert(name, None) != Some(None);
                 self.scars.at(at).mode_cleared |= cleared;
+                self.scars.at(at).leave_by_hand &= !cleared;
                 cleared
             }
             I::DatanodeSet(at) => {
@@ -370,6 +393,7 @@ impl State {
         for at in 0..self.nodes.len() {
             if self.nodes[at].step == Some(InstallerStep::Works) {
                 self.installer_stops(at, Power::Failed, None);
+                self.log(Some(at), Effect::InstallerLost);
             }
         }
         self.manager_restarts()
@@ -383,6 +407,31 @@ impl State {
         self.scars.at(at).boot_by_hand = true;
         self.lose_power(at);
         true
+    }
+
+    fn partitioned(&mut self, at: usize) -> bool {
+        if self.nodes[at].power != (Power::Up { ssh: true }) || self.is_cut_off(at) {
+            return false;
+        }
+        self.cut_ssh(at);
+        let until = self.now + self.rng.millis(5_000, 400_000);
+        self.nodes[at].cut_off_until = Some(until);
+        self.queue
+            .push(until, Due::Happening(Happening::Rejoins(at)));
+        true
+    }
+
+    pub(super) fn is_cut_off(&self, at: usize) -> bool {
+        self.nodes[at].cut_off_until.is_some()
+    }
+
+    /// When it is due, where it is the last one: it may have been mended before, and cut off again.
+    pub(super) fn rejoins(&mut self, at: usize) {
+        let due = |until| until <= self.now;
+        if self.nodes[at].cut_off_until.is_some_and(due) {
+            self.nodes[at].cut_off_until = None;
+            self.reconciles(at);
+        }
     }
 
     fn panics(&mut self, at: usize) -> bool {
@@ -409,6 +458,7 @@ impl State {
         let name = self.nodes[at].name.clone();
         self.records.mode.insert(name, Some(InstallMode::Full));
         self.scars.at(at).behind = behind;
+        self.scars.at(at).leave_by_hand = true;
         self.reboots(at)
     }
 
@@ -417,6 +467,8 @@ impl State {
             self.nodes[at].disk.at(&self.setup.spool),
             Some(Thing::Guard(_))
         );
+        // Where a run has said that its guard stands, it has to.
+        let guarded = guarded || self.scars.held.contains_key(&at);
         let up = self.nodes[at].power == (Power::Up { ssh: true });
         if guarded && up && self.nodes[at].etcd == Etcd::Stopped {
             self.start_etcd(at);
@@ -455,7 +507,9 @@ impl State {
         }
         let moved = node.disk.tree(&spool).is_some() && node.disk.rename(&spool, &to);
         if moved {
+            self.lets_go(at);
             let scar = self.scars.at(at);
+            scar.disk_by_hand = true;
             (scar.moved, scar.taken_at) = (Some(to), self.now);
         }
         moved
@@ -470,7 +524,9 @@ impl State {
             return false;
         }
         self.nodes[at].disk.remove(&spool);
+        self.lets_go(at);
         let scar = self.scars.at(at);
+        scar.disk_by_hand = true;
         (scar.guard, scar.taken_at) = (Some(run), self.now);
         true
     }

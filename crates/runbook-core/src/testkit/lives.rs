@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::audit::audit;
+use super::heard::Heard;
 use super::platter::{Opening, Platter, Tear};
 use super::{NoPlan, World, actor, run_id};
 use crate::event::{EventSink, NoEvents};
@@ -294,7 +295,13 @@ impl Lives {
         let limit = mortal.waits.unwrap_or(ENDLESS);
         let platter = self.platter.clone();
         self.halt_heard = None;
-        let life = run.execute(events, &stop);
+        let (world, sink) = (&self.world, events);
+        let heard = Heard {
+            world,
+            plan: &plan,
+            sink,
+        };
+        let life = run.execute(&heard, &stop);
         let done = self.world.drive_with(life, limit, |n| {
             waits = n;
             if mortal.halt == Some(n) {

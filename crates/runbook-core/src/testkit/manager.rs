@@ -1,10 +1,12 @@
 //! The cluster manager: its records, and how it gives roles and boots nodes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::effect::Effect;
 use super::render;
-use super::state::{Happening, NodeState, Power, Stage, State};
+use super::state::{Happening, NodeState, Power, Shown, Stage, State};
 use super::work::{Finished, Progress, not_now, refused};
 use super::{World, named};
 use crate::journal::Permit;
@@ -148,7 +150,8 @@ impl State {
     }
 
     pub(super) fn device(&self, name: &NodeName) -> PortResult<Device> {
-        let node = &self.nodes[self.known(name)?];
+        let at = self.known(name)?;
+        let node = &self.nodes[at];
         if node.head {
             return Ok(Device {
                 category: named(Device::HEAD_NODE),
@@ -162,10 +165,11 @@ impl State {
                 installer: None,
             });
         }
+        let (power, installer) = self.shown(at);
         Ok(Device {
             category: node.category.clone(),
             head_node: false,
-            status: match node.power {
+            status: match power {
                 Power::Up { .. } | Power::GoingDown => DeviceStatus::Up,
                 Power::Off => DeviceStatus::Down,
                 Power::Booting(word) => DeviceStatus::Booting(word.into()),
@@ -177,8 +181,38 @@ impl State {
             category_datanode: self.records.categories[&node.category],
             next_install_mode: self.records.mode[name],
             cleared_at_boot: Some(node.cleared_at_boot.clone()),
-            installer: node.step,
+            installer,
         })
+    }
+
+    /// What it knows of a node may be out of date, and of one it cannot reach it believes that it is down.
+    fn shown(&self, at: usize) -> Shown {
+        let node = &self.nodes[at];
+        match &self.lag {
+            Some((until, shown)) if self.now < *until => shown[at],
+            _ if self.is_cut_off(at) => (Power::Off, None),
+            _ => (node.power, node.step),
+        }
+    }
+
+    /// From here on what it knows stands still for a while, and what has changed lately it does not know yet.
+    pub(super) fn status_lags(&mut self) {
+        const MOST: Duration = Duration::from_secs(60);
+        let now = self.now;
+        if self.lag.as_ref().is_some_and(|(until, _)| now < *until) {
+            return;
+        }
+        let until = now + self.rng.millis(1_000, 60_000);
+        let shown = |at: usize| {
+            let (changed, power, step) = self.nodes[at].was;
+            if now < changed + MOST {
+                (power, step)
+            } else {
+                self.shown(at)
+            }
+        };
+        let shown = (0..self.nodes.len()).map(shown).collect();
+        self.lag = Some((until, shown));
     }
 
     pub(super) fn platform(&self) -> Platform {
@@ -270,6 +304,7 @@ impl State {
                 } else {
                     self.remember();
                     self.records.mode.insert(node.clone(), *mode);
+                    self.scars.at(at).leave_by_hand = false;
                     self.log(Some(at), Effect::mode(*mode));
                 }
             }
@@ -304,6 +339,9 @@ impl State {
 
     fn set_role(&mut self, nodes: &[NodeName], given: bool) -> PortResult<()> {
         self.remember();
+        if !given {
+            self.watch_quorum();
+        }
         if !given && self.scars.before_stop {
             self.scars.empty_at_stop = self.empty_begun();
         }
@@ -338,9 +376,12 @@ impl State {
     fn reboot(&mut self, node: &NodeName) -> PortResult<()> {
         let at = self.known(node)?;
         match self.nodes[at].power {
+            _ if self.is_cut_off(at) => {
+                return Err(refused("node-down", format!("{node} is down")));
+            }
             Power::Up { .. } => {
                 self.log(Some(at), Effect::Rebooting);
-                self.nodes[at].power = Power::GoingDown;
+                self.turns(at, Power::GoingDown);
                 self.nodes[at].sent = self.records.mode[node] == Some(InstallMode::Full);
                 self.begin_boot(at, Stage::Down);
             }

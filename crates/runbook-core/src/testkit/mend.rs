@@ -18,6 +18,7 @@ impl World {
             let name = state.nodes[at].name.clone();
             state.records.mode.insert(name, None);
             state.scars.at(at).mode_cleared = false;
+            state.scars.at(at).leave_by_hand = false;
             if state.nodes[at].asking || state.nodes[at].power == Power::Failed {
                 state.reset_by_hand(at);
             }
@@ -58,7 +59,11 @@ impl State {
         *self.scars.at(at) = scar.lasting();
         self.mend_role(at, &scar);
         self.mend_flags(at, &scar);
-        self.bring_up(at) || scar != scar.lasting()
+        let cut_off = self.nodes[at].cut_off_until.take().is_some();
+        if cut_off {
+            self.reconciles(at);
+        }
+        self.bring_up(at) || cut_off || scar != scar.lasting()
     }
 
     /// Takes away a role that was given by hand, and gives back one that was taken. With every member armed
@@ -79,7 +84,7 @@ impl State {
     }
 
     /// The cluster manager starts what has the role.
-    fn reconciles(&mut self, at: usize) {
+    pub(super) fn reconciles(&mut self, at: usize) {
         let epoch = self.nodes[at].epoch;
         self.after(500, 8_000, Happening::Reconcile(at, epoch));
     }
@@ -115,9 +120,11 @@ impl State {
         }
         if scar.datanode_set {
             self.records.datanode.insert(name.clone(), false);
+            self.scars.at(at).leave_by_hand = true;
         }
         if scar.mode_cleared {
             self.records.mode.insert(name, Some(InstallMode::Full));
+            self.scars.at(at).leave_by_hand = true;
         }
     }
 
@@ -172,6 +179,7 @@ impl State {
         if waits && planned && !confirms {
             self.records.datanode.insert(name, false);
             self.records.categories.insert(category, false);
+            self.scars.at(at).leave_by_hand = true;
         } else if waits && !planned {
             // What waits on the console for leave to wipe is not given it a second time.
             self.records.mode.insert(name, None);
@@ -191,6 +199,13 @@ impl State {
         if self.nodes[at].power == Power::Off {
             self.log(Some(at), Effect::Mended);
             self.reset_by_hand(at);
+        }
+    }
+
+    /// A node that hangs with its power on might be one that serves where nobody can see it.
+    pub(super) fn cut_the_power_of_what_hangs(&mut self) {
+        for node in &mut self.nodes {
+            node.hung = false;
         }
     }
 
@@ -214,8 +229,7 @@ impl State {
 
     /// A run would wipe the node, and a boot of its own has used up the FULL that it had set.
     pub(super) fn mark_by_hand(&mut self, at: usize) {
-        let name = self.nodes[at].name.clone();
-        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.full_by_hand(at);
         // Of a node that is off a run cannot see that its disk is fresh: it is installed once more.
         if self.nodes[at].power == Power::Off {
             self.nodes[at].installs = 0;
@@ -225,9 +239,14 @@ impl State {
 
     /// A run was told that FULL did not happen, and says how to make it happen.
     pub(super) fn provision_by_hand(&mut self, at: usize) {
-        let name = self.nodes[at].name.clone();
-        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.full_by_hand(at);
         self.log(Some(at), Effect::Mended);
         self.reset_by_hand(at);
+    }
+
+    fn full_by_hand(&mut self, at: usize) {
+        let name = self.nodes[at].name.clone();
+        self.records.mode.insert(name, Some(InstallMode::Full));
+        self.scars.at(at).leave_by_hand = true;
     }
 }

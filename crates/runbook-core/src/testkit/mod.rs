@@ -27,6 +27,7 @@ mod desk;
 mod disk;
 mod effect;
 mod faults;
+mod heard;
 mod incident;
 mod lives;
 mod manager;
@@ -194,10 +195,13 @@ impl World {
         for logged in self.log() {
             // Behind somebody else's hand, a power cut or a failure it may be needed once more on that node.
             match logged.effect {
-                Effect::Incident(Incident::ManagerRestarts | Incident::ClockJumps(_)) => {}
-                Effect::Incident(Incident::FailsOver) | Effect::AnotherRun => seen.clear(),
+                Effect::Incident(
+                    Incident::ManagerRestarts | Incident::FailsOver | Incident::ClockJumps(_),
+                ) => {}
+                Effect::AnotherRun => seen.clear(),
                 Effect::Incident(_)
                 | Effect::Mended
+                | Effect::InstallerLost
                 | Effect::PowerLost
                 | Effect::RestoreFailed => {
                     seen.retain(|(node, ..): &(Option<_>, _, _)| {

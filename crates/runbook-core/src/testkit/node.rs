@@ -231,7 +231,7 @@ impl State {
     pub(super) fn reached(&self, node: &NodeName) -> PortResult<usize> {
         let at = self.known(node)?;
         match self.nodes[at].power {
-            Power::Up { ssh: true } | Power::GoingDown => Ok(at),
+            Power::Up { ssh: true } | Power::GoingDown if !self.is_cut_off(at) => Ok(at),
             _ => Err(unreachable_node(node)),
         }
     }

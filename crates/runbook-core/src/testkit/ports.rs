@@ -97,9 +97,11 @@ pub(super) fn lost(what: &str) -> AdapterError {
 }
 
 impl State {
-    /// Answers from the records of before the last change, if that was a moment ago.
+    /// Answers from the records of before the last change, if that was a moment ago, and with the status of a
+    /// while ago.
     pub(super) fn as_before<T>(&mut self, answer: impl FnOnce(&mut Self) -> T) -> T {
         const LAG: Duration = Duration::from_secs(4);
+        self.status_lags();
         let Some((_, old)) = self.stale.take_if(|(at, _)| *at + LAG > self.now) else {
             return answer(self);
         };
@@ -232,6 +234,7 @@ impl World {
         self.change(node, |state, at| {
             // What it finds at its next boot is somebody else's doing.
             state.nodes[at].sent = false;
+            state.scars.at(at).leave_by_hand = mode.is_some();
             state.records.mode.insert(node.clone(), mode);
         });
     }

@@ -57,6 +57,10 @@ pub(super) struct NodeState {
     /// A head node: never provisioned, and without the properties that say how.
     pub(super) head: bool,
     pub(super) power: Power,
+    /// What it was before, with its installer's step then, and when it changed.
+    pub(super) was: (Duration, Power, Option<InstallerStep>),
+    /// Nothing gets through between it and the head node until then; what runs on it goes on.
+    pub(super) cut_off_until: Option<Duration>,
     /// Where its installer is, while it runs.
     pub(super) step: Option<InstallerStep>,
     /// The installer waits for leave to install FULL.
@@ -117,6 +121,19 @@ pub(super) enum Power {
     Unreachable,
 }
 
+/// What the cluster manager shows of a node.
+pub(super) type Shown = (Power, Option<InstallerStep>);
+
+impl NodeState {
+    /// Another power, which the cluster manager may be slow to see.
+    pub(super) fn turns(&mut self, now: Duration, power: Power) {
+        if self.power != power {
+            self.was = (now, self.power, self.step);
+            self.power = power;
+        }
+    }
+}
+
 /// How a node sees the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
@@ -146,6 +163,8 @@ pub(super) enum Happening {
     Reconcile(usize, u64),
     JobEnds(usize, u64),
     ClearsMode(usize, u64),
+    /// The network between a node and the head node is whole again.
+    Rejoins(usize),
     /// API servers meet the etcd that serves there.
     Met(usize, u64),
 }
@@ -182,6 +201,8 @@ pub(super) struct State {
     pub(super) records: Records,
     /// The records before the last change, and when that was.
     pub(super) stale: Option<(Duration, Records)>,
+    /// The status that is shown of each node, and until when, where it lags behind what is.
+    pub(super) lag: Option<(Duration, Vec<Shown>)>,
     pub(super) stores: BTreeMap<ClusterId, Store>,
     pub(super) tickets: BTreeMap<u64, Ticket>,
     pub(super) next_ticket: u64,
@@ -253,6 +274,7 @@ impl State {
             Happening::ClearsMode(at, epoch) if self.nodes[at].epoch == epoch => {
                 self.clear_mode(at);
             }
+            Happening::Rejoins(at) => self.rejoins(at),
             Happening::Met(at, epoch) if self.nodes[at].epoch == epoch => self.watch_workloads(at),
             // Of a boot that is over.
             Happening::Met(..)
@@ -265,7 +287,8 @@ impl State {
 
     /// The cluster manager starts etcd where the role is and stops it where it is not.
     fn reconcile(&mut self, at: usize) {
-        if self.nodes[at].power != (Power::Up { ssh: true }) {
+        // Cut off from the head node it hears of no role that was given or taken.
+        if self.nodes[at].power != (Power::Up { ssh: true }) || self.is_cut_off(at) {
             return;
         }
         let epoch = self.nodes[at].epoch;
@@ -338,7 +361,9 @@ impl State {
             (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);
             self.nodes[at].restored = false;
             self.scars.at(at).restored_lost = false;
+            self.scars.at(at).disk_by_hand = false;
         }
+        self.scars.all_held = undo;
         if undo {
             self.scars.given_back = std::mem::take(&mut self.scars.empty_at_stop);
             self.scars.found_empty = self.scars.given_back.clone();

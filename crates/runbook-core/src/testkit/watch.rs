@@ -1,4 +1,6 @@
 //! The watcher: the rules no run may break, looked at whenever something happens.
+//!
+//! What a run says of itself is heard (`heard.rs`): where it says that its guard stands, it has to.
 
 use super::disk::{Data, Thing};
 use super::effect::Effect;
@@ -6,7 +8,7 @@ use super::state::Etcd;
 use super::state::{Power, State};
 use super::work::not_now;
 use crate::identity::ClusterId;
-use crate::names::EtcdUrl;
+use crate::names::{EtcdUrl, RunId};
 use crate::ports::PortResult;
 use crate::world::InstallMode;
 
@@ -14,14 +16,17 @@ impl State {
     /// Nothing is wiped before the snapshot is proven, twice, or while etcd could start.
     pub(super) fn watch_wipe(&mut self, at: usize) {
         let name = self.nodes[at].name.clone();
-        if self.scars.of(at).boot_by_hand {
+        let scar = self.scars.of(at);
+        // A boot of its own finds what the run has set: that had to be safe when it was set.
+        if scar.boot_by_hand && scar.leave_by_hand {
             return;
         }
         if self.proofs == 0 {
             self.broken(format!("{name} was wiped before the snapshot was proven"));
         }
         // A node that lost its power before its installation was over is installed anew.
-        if self.nodes[at].installs > 0 && !std::mem::take(&mut self.scars.at(at).cut_short) {
+        let again = self.nodes[at].installs > 0 && !scar.boot_by_hand;
+        if again && !std::mem::take(&mut self.scars.at(at).cut_short) {
             self.broken(format!("{name} was wiped again"));
         }
         for other in 0..self.nodes.len() {
@@ -61,9 +66,48 @@ impl State {
         }
     }
 
+    /// A run has said that its guard stands there. It had looked a moment before.
+    pub(super) fn holds(&mut self, at: usize, run: RunId) {
+        if self.scars.just_taken(at, self.now) {
+            return;
+        }
+        self.scars.at(at).disk_by_hand = false;
+        self.scars.held.insert(at, run);
+    }
+
+    /// Its guard goes: by the run's own will, by a hand, or with the disk.
+    pub(super) fn lets_go(&mut self, at: usize) {
+        self.scars.held.remove(&at);
+    }
+
+    /// Restore begins: whatever the run did before, its guard stands on every member by now.
+    pub(super) fn holds_all(&mut self, run: RunId) {
+        if std::mem::replace(&mut self.scars.all_held, true) {
+            return;
+        }
+        for at in 0..self.nodes.len() {
+            if !self.scars.of(at).disk_by_hand {
+                self.holds(at, run);
+            }
+        }
+    }
+
+    /// Where a run has said that its guard stands, it does, until the run itself begins to take it away.
+    fn watch_guards(&mut self) {
+        let spool = &self.setup.spool;
+        let stands = |(at, run): &(&usize, &RunId)| matches!(self.nodes[**at].disk.at(spool), Some(Thing::Guard(held)) if held == *run);
+        let Some((at, _)) = self.scars.held.iter().find(|held| !stands(held)) else {
+            return;
+        };
+        let (at, name) = (*at, self.nodes[*at].name.clone());
+        self.lets_go(at);
+        self.broken(format!("{name} has lost its guard"));
+    }
+
     /// Looked at behind everything that happens: what serves is the old cluster as it was, or the
     /// restored one, and never both.
     pub(super) fn watch(&mut self) {
+        self.watch_guards();
         let (mut old, mut restored) = (None, None);
         for at in 0..self.nodes.len() {
             if !matches!(self.nodes[at].etcd, Etcd::Serving(..)) {
@@ -99,6 +143,23 @@ impl State {
                 self.broken(format!("Kubernetes ended every workload, after {name}"));
             }
         }
+    }
+
+    /// Nobody takes the role from a quorum that serves, unless the spec says so.
+    pub(super) fn watch_quorum(&mut self) {
+        if self.setup.spec.allow.quorum.is_none() && self.old_quorum() {
+            self.broken("the role was taken while a quorum of the old cluster served");
+        }
+    }
+
+    /// Whether a quorum of the old cluster serves, whoever can see it.
+    pub(super) fn old_quorum(&self) -> bool {
+        self.nodes.iter().any(|node| match &node.etcd {
+            Etcd::Serving(identity, Data::Old { .. }) => {
+                self.running(identity.cluster) * 2 > identity.members.len()
+            }
+            _ => false,
+        })
     }
 
     /// No member is armed before every member is restored.

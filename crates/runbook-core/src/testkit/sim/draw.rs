@@ -29,6 +29,9 @@ pub(super) fn script(seed: u64) -> Script {
         world = world.two_heads();
         fail_over(&mut rng, members, &mut lives);
     }
+    if rng.percent(3) {
+        (world, lives) = out_of_sight(&mut rng, world, lives);
+    }
     let dialect = rng.next();
     // Last: the histories of older seeds stay what they were.
     for scene in &mut lives {
@@ -40,6 +43,20 @@ pub(super) fn script(seed: u64) -> Script {
         lives,
         dialect,
     }
+}
+
+/// A cluster that is well, whose nodes are cut off from the head node before the run begins; the spec allows
+/// nobody to stop it.
+fn out_of_sight(rng: &mut Rng, world: Builder, mut lives: Vec<Scene>) -> (Builder, Vec<Scene>) {
+    if lives.is_empty() {
+        lives.push(Scene::default());
+    }
+    for at in 0..world.members() {
+        if rng.percent(80) {
+            lives[0].before.push(Incident::Partitioned(at));
+        }
+    }
+    (world.every_node(Found::Serving).quorum_stays(), lives)
 }
 
 /// The other head node takes over, once or twice.

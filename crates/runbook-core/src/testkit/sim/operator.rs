@@ -87,6 +87,10 @@ impl<'a> Operator<'a> {
         self.world.misbehave(self.script.faults);
         let mut came = self.lives_through(plan)?;
         while came != Came::Through {
+            if self.is_to_be_left() {
+                self.note("left to its quorum");
+                return Ok(());
+            }
             if came == Came::Stands && !self.script.may_leave_a_run_standing() {
                 return Err("the run does not complete, though nobody else was at it".into());
             }
@@ -103,6 +107,13 @@ impl<'a> Operator<'a> {
         }
         self.world.restored()?;
         self.world.repeated()
+    }
+
+    /// A quorum serves, nobody allows to stop it, and nothing was: its broken members are replaced instead.
+    fn is_to_be_left(&self) -> bool {
+        let state = self.world.state();
+        let begun = state.log.iter().any(|logged| logged.effect.is_ours());
+        !begun && state.setup.spec.allow.quorum.is_none() && state.old_quorum()
     }
 
     /// The ports of the head node he sits at.
@@ -226,6 +237,10 @@ impl<'a> Operator<'a> {
         self.world.mend();
         for (unit, failure) in failures {
             let mut state = self.world.state();
+            // Whether a quorum is lost nobody can tell of a node that hangs with its power on.
+            if unit.as_str().ends_with("/quorum") {
+                state.cut_the_power_of_what_hangs();
+            }
             let named = |at: &usize| unit.as_str().contains(state.nodes[*at].name.as_str());
             let Some(at) = (0..state.nodes.len()).find(named) else {
                 continue;
