@@ -141,12 +141,13 @@ impl Put<'_> {
         if self.place != P::Origin {
             devices.extend(HEADS.map(|(name, ip)| head(name, ip)));
         }
-        let node = match self.place {
-            P::Hostname => P::Hostname,
-            _ => P::Nodes,
+        // As a text and as a list.
+        let nodes = match self.place {
+            P::Hostname => json!(at(P::Hostname)),
+            _ => json!([at(P::Nodes)]),
         };
         let overlays = json!([{
-            "name (key)": at(P::Overlay), "priority": at(P::Priority), "nodes": [at(node)],
+            "name (key)": at(P::Overlay), "priority": at(P::Priority), "nodes": nodes,
             "allheadnodes": at(P::AllHeadNodes), "categories": [at(P::Categories)], "roles": at(P::Roles),
         }]);
         let peer = match self.place {
@@ -321,6 +322,12 @@ fn taken(put: &Put<'_>) -> bool {
     let node = NodeName::new(put.cell(P::Hostname));
     let category = CategoryName::new(put.cell(P::Category));
     let (Ok(node), Ok(category)) = (node, category) else {
+        let nobody = NodeName::new(usual(P::Hostname)).unwrap();
+        let read = refused(place, now(cmsh.device(&nobody)));
+        assert_eq!(
+            read, None,
+            "{place:?}: {text:?} is taken for {nobody}, or its category"
+        );
         return false;
     };
     let read = refused(place, now(cmsh.device(&node)));
