@@ -79,6 +79,33 @@ fn done(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// The limit of a file's size stands for the disk: in the program's own files, and in those of etcd's tool.
+#[test]
+fn a_full_disk_is_told_and_nothing_stays() {
+    for (blocks, code) in [
+        (0, "rehearsal-scratch"),
+        (1, "rehearsal-scratch"),
+        (16, "rehearsal-restore"),
+        (1000, "rehearsal-restore"),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let rehearsal = rehearse(&scratch, &[]);
+        let output = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+            .arg(blocks.to_string())
+            .arg(rehearsal.get_program())
+            .args(rehearsal.get_args())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(10), "{blocks}: {said}");
+        let fine = said.contains(&format!("error[{code}]")) && said.contains("too large");
+        assert!(fine && said.contains("hint: "), "{blocks}: {said}");
+        assert_eq!((left(&scratch), processes(&scratch)), (0, Vec::new()));
+    }
+}
+
 #[test]
 fn a_good_snapshot() {
     let scratch = tempfile::tempdir().unwrap();
