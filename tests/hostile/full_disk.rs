@@ -31,7 +31,7 @@ use crate::PROGRAM;
 use crate::private::{begun, child, given_directory};
 
 /// The doctor's, of a whole lab.
-const BUNDLE: &str = concat!(
+pub(crate) const BUNDLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/fixtures/doctor-good.tgz"
 );

@@ -14,6 +14,7 @@ use runbook_core::ports::NoLog;
 use runbook_core::rundir::{RunDir, Standing, StateDir, read_private, write_atomically};
 use runbook_core::testkit::{World, actor, run_id};
 
+use crate::full_disk::BUNDLE;
 use crate::judges::now;
 
 /// Runs one of the ignored tests in a process of its own, with a directory of the caller's; `before` ends
@@ -52,6 +53,7 @@ fn wiped(dir: &Path) -> Result<(), runbook_core::error::AdapterError> {
     now(ssh.expect_new_key(&NodeName::new("node001").unwrap()))
 }
 
+/// Of `commands.log`, backups and rehearsals there are tests beside them.
 #[test]
 #[ignore = "run by everything_is_private_whatever_the_umask"]
 fn everything_that_is_written() {
@@ -60,6 +62,8 @@ fn everything_that_is_written() {
     let (plan, run) = begun(&state);
     wiped(run.path()).unwrap();
     write_atomically(&dir.join("plan.json"), plan.bytes(), false).unwrap();
+    let bundle = Bundle::read(Path::new(BUNDLE)).unwrap();
+    bundle.write(&dir.join("bundle.tgz")).unwrap();
     let journal = run.path().join("journal.jsonl");
     fs::remove_file(&journal).unwrap();
     let lock = state.lock(&plan.cluster, &actor()).unwrap();
@@ -90,7 +94,7 @@ fn everything_is_private_whatever_the_umask() {
             assert_eq!(about.mode() & 0o7777, right, "{}", path.display());
             seen += 1;
         });
-        assert!(seen > 8, "{seen}");
+        assert!(seen > 9, "{seen}");
     }
 }
 

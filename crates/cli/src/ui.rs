@@ -332,7 +332,10 @@ pub(crate) fn written(done: io::Result<()>) -> Result<(), Failure> {
     match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let what = "standard output cannot be written";
-            Err(Failure::new(Exit::Environment, "output", what).caused_by(&error))
+            let failure = Failure::new(Exit::Environment, "output", what).caused_by(&error);
+            Err(failure.hint(
+                "make room where it goes; what was done is done, only the report of it is lost",
+            ))
         }
         _ => Ok(()),
     }
