@@ -64,9 +64,9 @@ async fn served(
             "/etcdserverpb.Auth/Authenticate" => {
                 // Field 2 of the answer, a text.
                 let length = u8::try_from(token.len()).unwrap();
-                good(answer, [&[0x12, length], token.as_bytes()].concat())?;
+                good(answer, &[&[0x12, length], token.as_bytes()].concat())?;
             }
-            "/etcdserverpb.Maintenance/Status" => good(answer, STATUS.to_vec())?,
+            "/etcdserverpb.Maintenance/Status" => good(answer, STATUS)?,
             _ => refused(answer, words)?,
         }
     }
@@ -82,9 +82,9 @@ fn head() -> http::response::Builder {
     Response::builder().header("content-type", "application/grpc")
 }
 
-fn good(mut answer: SendResponse<bytes::Bytes>, message: Vec<u8>) -> Option<()> {
+fn good(mut answer: SendResponse<bytes::Bytes>, message: &[u8]) -> Option<()> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let frame = [&[0][..], &length, &message].concat();
+    let frame = [&[0][..], &length, message].concat();
     let mut stream = answer.send_response(head().body(()).unwrap(), false).ok()?;
     stream.send_data(frame.into(), false).ok()?;
     let mut trailers = HeaderMap::new();
