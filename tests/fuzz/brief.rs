@@ -105,6 +105,35 @@ fn every_target_has_a_corpus_and_a_binary() {
     }
 }
 
+/// A question of a port that its judge does not ask is answered without one. What a judge does not have done, it
+/// does not compile without.
+#[test]
+fn every_question_of_a_port_is_asked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let ports = read("crates/runbook-core/src/ports.rs");
+    // Of the tool's, two are about files of the head node, which have targets of their own.
+    for (port, judge, asked, elsewhere) in [
+        ("ClusterManager", "cmsh", "cmsh", &[][..]),
+        ("Node", "node", "nodes", &[]),
+        ("EtcdTool", "tool", "tool", &["prove", "recorded"]),
+    ] {
+        let (_, port_and_rest) = ports.split_once(&format!("pub trait {port}: ")).unwrap();
+        let (port_only, _) = port_and_rest.split_once("\n}\n").unwrap();
+        let judge = read(&format!("tests/fuzz/judges/{judge}.rs"));
+        let lines = port_only.lines().map(str::trim);
+        let methods = lines.filter_map(|line| line.strip_prefix("async fn "));
+        let mut count = 0;
+        for method in methods.map(|rest| rest.split('(').next().unwrap()) {
+            let call = format!("{asked}.{method}(");
+            let is_asked = judge.contains(&call) || elsewhere.contains(&method);
+            assert!(is_asked, "{port}::{method}");
+            count += 1;
+        }
+        assert!(count > 5, "{port} has been read");
+    }
+}
+
 #[test]
 fn snapshots() {
     let inputs = 20_000;
@@ -154,6 +183,8 @@ fn the_small_files_of_the_state_directory() {
     reaches(&words, inputs, &["good", "it does not say whose"]);
     let words = judged("given-up", &[], inputs, breed::text);
     reaches(&words, inputs, &["good", "state-io"]);
+    let words = judged("keys", &[], inputs, breed::text);
+    reaches(&words, inputs, &["good", "none", "ssh-known-hosts"]);
 }
 
 #[test]
@@ -171,6 +202,14 @@ fn bundles() {
     let inputs = 3_000;
     let words = judged("bundle", &[], inputs, breed::text);
     reaches(&words, inputs, &["good", "bundle-not-one"]);
+}
+
+#[test]
+fn the_doctors_questions() {
+    let inputs = 1_000;
+    let words = judged("doctor", &[], inputs, breed::text);
+    let unread = ["client-ca", "backup-directory", "clock", "api-server"];
+    reaches(&words, inputs, &[&["good"], &unread[..]].concat());
 }
 
 #[test]

@@ -10,9 +10,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use bright_adapter::bundle::Bundle;
 use bright_adapter::{HostKeys, Ssh, SshConfig};
 use runbook_core::error::AdapterError;
 use runbook_core::event::NoEvents;
@@ -26,7 +27,14 @@ use runbook_core::testkit::{World, actor, run_id};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::private::{child, given_directory};
+use crate::PROGRAM;
+use crate::private::{begun, child, given_directory};
+
+/// The doctor's, of a whole lab.
+pub(crate) const BUNDLE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/doctor-good.tgz"
+);
 
 /// No file of this process grows beyond this; none is no limit.
 fn limit(bytes: Option<u64>) {
@@ -87,6 +95,19 @@ fn every_write() {
     );
     run_dir.give_up(&lock, at, actor(), "lost").unwrap();
     host_keys(&dir);
+    bundle(&dir.join("bundle.tgz"));
+}
+
+/// Half a bundle is worse than none.
+fn bundle(file: &Path) {
+    let bundle = Bundle::read(Path::new(BUNDLE)).unwrap();
+    for bytes in [0, 3, 4000] {
+        let refused = full(bytes, || bundle.write(file));
+        assert_eq!(refused.unwrap_err().code(), "bundle-io");
+        assert!(!file.exists());
+    }
+    bundle.write(file).unwrap();
+    assert_eq!(Bundle::read(file).unwrap(), bundle);
 }
 
 /// A run that meets a full disk in every life, at its beginning and in the middle.
@@ -425,4 +446,50 @@ fn an_intent_that_may_not_be_on_disk_has_no_effect() {
         );
     }
     assert!(failed > 20, "{failed}");
+}
+
+/// Each command that answers on the standard output, where that takes nothing: it says so, and does not end well.
+#[test]
+fn a_standard_output_that_takes_nothing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&dir.path().join("state")).unwrap();
+    begun(&state);
+    let snapshot = "../etcd-adapter/tests/fixtures/plain-3.5.30.db";
+    let timer = [
+        "backup",
+        "--endpoints",
+        "http://127.0.0.1:1",
+        "--print-timer",
+    ];
+    for args in [
+        &["status"][..],
+        &["status", "--all", "--format", "json"],
+        &["verify", snapshot],
+        &["verify", "--format", "json", snapshot],
+        &["doctor", "--replay", BUNDLE],
+        &["doctor", "--format", "json", "--replay", BUNDLE],
+        &["explain", "state-io"],
+        &timer,
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let done = Command::new(PROGRAM)
+            .args(args)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("RESTORE_RUNBOOK_STATE_DIR", state.path())
+            .stdin(Stdio::null())
+            .stdout(full)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(10), "{args:?}: {said}");
+        assert!(
+            said.contains("error[output]: standard output cannot be written"),
+            "{args:?}: {said}"
+        );
+        assert!(said.contains("No space left on device"), "{args:?}: {said}");
+    }
 }

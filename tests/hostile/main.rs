@@ -5,6 +5,7 @@
 mod answers;
 mod arguments;
 mod documents;
+mod etcd;
 mod full_disk;
 #[path = "../fuzz/judges/mod.rs"]
 mod judges;

@@ -14,6 +14,7 @@ use runbook_core::ports::NoLog;
 use runbook_core::rundir::{RunDir, Standing, StateDir, read_private, write_atomically};
 use runbook_core::testkit::{World, actor, run_id};
 
+use crate::full_disk::BUNDLE;
 use crate::judges::now;
 
 /// Runs one of the ignored tests in a process of its own, with a directory of the caller's; `before` ends
@@ -52,6 +53,7 @@ fn wiped(dir: &Path) -> Result<(), runbook_core::error::AdapterError> {
     now(ssh.expect_new_key(&NodeName::new("node001").unwrap()))
 }
 
+/// Of `commands.log`, backups and rehearsals there are tests beside them.
 #[test]
 #[ignore = "run by everything_is_private_whatever_the_umask"]
 fn everything_that_is_written() {
@@ -60,6 +62,8 @@ fn everything_that_is_written() {
     let (plan, run) = begun(&state);
     wiped(run.path()).unwrap();
     write_atomically(&dir.join("plan.json"), plan.bytes(), false).unwrap();
+    let bundle = Bundle::read(Path::new(BUNDLE)).unwrap();
+    bundle.write(&dir.join("bundle.tgz")).unwrap();
     let journal = run.path().join("journal.jsonl");
     fs::remove_file(&journal).unwrap();
     let lock = state.lock(&plan.cluster, &actor()).unwrap();
@@ -90,7 +94,7 @@ fn everything_is_private_whatever_the_umask() {
             assert_eq!(about.mode() & 0o7777, right, "{}", path.display());
             seen += 1;
         });
-        assert!(seen > 8, "{seen}");
+        assert!(seen > 9, "{seen}");
     }
 }
 
@@ -121,6 +125,56 @@ fn a_state_directory_below_one_of_others_is_refused() {
     // As in /tmp, where nobody can rename what is not theirs.
     mode(0o1777);
     StateDir::open(&state).unwrap();
+}
+
+/// A link in the middle of the way is followed, as that of `/var/run` is, and leads to the same place in the next
+/// life: nobody else can have another one put there.
+#[test]
+fn a_link_on_the_way_is_followed_where_nobody_else_could_turn_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, holds) = (dir.path().join("real"), dir.path().join("holds"));
+    fs::create_dir(&real).unwrap();
+    fs::create_dir_all(holds.join("deep")).unwrap();
+    for target in ["../real", "deep/../../real", real.to_str().unwrap()] {
+        let alias = holds.join("alias");
+        symlink(target, &alias).unwrap();
+        let state = alias.join("deep/state");
+        let opened = || [StateDir::open(&state).map(Some), StateDir::existing(&state)];
+        let mode = |mode| fs::set_permissions(&holds, fs::Permissions::from_mode(mode)).unwrap();
+        assert!(opened().into_iter().all(|state| state.unwrap().is_some()));
+        assert!(real.join("deep/state").is_dir());
+        // Whoever can write there can turn it to another state directory, in which no run is open.
+        mode(0o777);
+        for error in opened().map(Result::unwrap_err) {
+            assert_eq!(error.code(), "state-unsafe");
+            assert!(error.to_string().contains("/holds "), "{error}");
+        }
+        mode(0o1777);
+        assert!(opened().into_iter().all(|state| state.unwrap().is_some()));
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(&alias, Some(65_534), None).unwrap();
+            for error in opened().map(Result::unwrap_err) {
+                assert_eq!(error.code(), "state-unsafe");
+                let said = error.to_string();
+                assert!(
+                    said.ends_with("a symbolic link of somebody else's"),
+                    "{said}"
+                );
+            }
+        }
+        mode(0o755);
+        fs::remove_file(&alias).unwrap();
+    }
+    // And a link that a link leads through.
+    let open = dir.path().join("open");
+    fs::create_dir(&open).unwrap();
+    symlink(&real, open.join("alias")).unwrap();
+    symlink(open.join("alias"), holds.join("alias")).unwrap();
+    let state = holds.join("alias/deep/state");
+    StateDir::open(&state).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = StateDir::open(&state).unwrap_err();
+    assert!(error.to_string().contains("/open "), "{error}");
 }
 
 #[test]

@@ -9,13 +9,23 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
+use etcd_adapter::client::{GrpcClient, Login, Timeouts, TlsFiles};
+use runbook_core::names::{EtcdUrl, UnitId};
+use runbook_core::plan::ClientEffect;
+use runbook_core::ports::{CommandEntry, CommandLog, EtcdClient as _};
+use runbook_core::testkit::permit;
+
 use crate::PROGRAM;
+use crate::etcd::Etcd;
 
 const PASSWORD: &str = "planted-password-5d1f";
 const KEY: &str = "cGxhbnRlZC1wcml2YXRlLWtleS01ZDFm";
 const TOKEN: &str = "planted-token-5d1f";
+/// One that etcd gives out.
+const ISSUED: &str = "eyJ0b2tlbi01ZDFm.eyJwbGFudGVk.c2lnbmVk";
 
 fn ran(dir: &Path, args: &[&str]) -> Output {
     Command::new(PROGRAM)
@@ -27,7 +37,6 @@ fn ran(dir: &Path, args: &[&str]) -> Output {
         // etcdctl's own, which somebody may have in the environment.
         .env("ETCDCTL_PASSWORD", PASSWORD)
         .env("ETCDCTL_USER", format!("root:{PASSWORD}"))
-        .env("TOKEN", TOKEN)
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -35,7 +44,7 @@ fn ran(dir: &Path, args: &[&str]) -> Output {
 
 fn tells_nothing(what: &str, text: &[u8]) {
     let text = String::from_utf8_lossy(text);
-    for secret in [PASSWORD, KEY, TOKEN, "$2a$"] {
+    for secret in [PASSWORD, KEY, TOKEN, ISSUED, "$2a$"] {
         assert!(!text.contains(secret), "{what} tells {secret}:\n{text}");
     }
 }
@@ -105,6 +114,90 @@ fn a_password_goes_to_etcd_alone() {
     let timer = ran(dir.path(), &[&args[..], &["--print-timer"]].concat());
     assert!(timer.status.success(), "{timer:?}");
     silent("the timer", &timer);
+}
+
+/// Commands, as the log has them.
+#[derive(Default)]
+struct Kept(Mutex<Vec<u8>>);
+
+impl CommandLog for Kept {
+    fn record(&self, entry: &CommandEntry) {
+        let mut kept = self.0.lock().unwrap();
+        kept.extend(format!("{entry:?}\n").into_bytes());
+    }
+}
+
+/// etcd itself does not repeat what it is sent; whatever stands before it may.
+#[test]
+fn a_token_that_etcd_has_given_out_goes_to_etcd_alone() {
+    let dir = place();
+    fs::create_dir(dir.path().join("backups")).unwrap();
+    let words = "etcdserver: invalid auth token planted: eyJ0b2tlbi01ZDFm.eyJwbGFudGVk.c2lnbmVk of root:planted-password-5d1f";
+    let etcd = Etcd::of(ISSUED, words);
+    let url = format!("http://{}", etcd.at);
+    let user = ["--etcd-user", "root", "--etcd-password-file", "password"];
+    let args = ["backup", "--endpoints", &url, "--to", "backups"];
+    let done = ran(dir.path(), &[&args[..], &user].concat());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(
+        said.contains("etcdserver: invalid auth token planted: (a token)"),
+        "{said}"
+    );
+    silent("backup", &done);
+    let files = fs::read_dir(dir.path().join("backups")).unwrap();
+    for file in files.map(|entry| entry.unwrap().path()) {
+        tells_nothing("a file", &fs::read(&file).unwrap());
+    }
+
+    // What a run writes down of it: the errors of each question and effect, and the commands.
+    let login = Login {
+        user: "root".into(),
+        password: PASSWORD.into(),
+    };
+    let nothing = TlsFiles {
+        ca: Vec::new(),
+        certificate: Vec::new(),
+        key: Vec::new(),
+    };
+    let kept = Arc::new(Kept::default());
+    let client = GrpcClient::new(nothing, Timeouts::default(), Some(login)).logged(kept.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let permit = permit(&UnitId::new("verify/canary").unwrap()).unwrap();
+    let url = EtcdUrl::new(url).unwrap();
+    let put = ClientEffect::PutCanary {
+        url: url.clone(),
+        key: "canary".into(),
+        value: "x".into(),
+    };
+    let errors = runtime.block_on(async {
+        [
+            client.members(&url).await.map(drop),
+            client.alarms(&url).await.map(drop),
+            client.hash_kv(&url, 0).await.map(drop),
+            client.count(&url, "/registry/", 0).await.map(drop),
+            client.get(&url, "canary").await.map(drop),
+            client.perform(&permit, &put).await,
+        ]
+    });
+    for error in errors.map(Result::unwrap_err) {
+        let said = format!("{}\n{error:?}", error.chain());
+        assert!(
+            error.code == "etcd-auth" && said.contains("(a token)"),
+            "{said}"
+        );
+        tells_nothing("an error", said.as_bytes());
+    }
+    let kept = kept.0.lock().unwrap();
+    assert!(String::from_utf8_lossy(&kept).contains("put canary"));
+    tells_nothing("commands.log", &kept);
+    let asked = etcd.asked();
+    assert!(
+        asked.iter().any(|path| path.ends_with("/Put")),
+        "with the token: {asked:?}"
+    );
 }
 
 #[test]

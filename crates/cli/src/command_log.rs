@@ -119,6 +119,7 @@ fn line(entry: &CommandEntry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -133,6 +134,32 @@ mod tests {
             status: Some(0),
             output: output.into(),
             took: Duration::from_millis(12),
+        }
+    }
+
+    #[test]
+    #[ignore = "run by nobody_else_may_read_it_whatever_the_umask"]
+    fn begun_in_a_given_directory() {
+        let dir = std::env::var_os("LOG_DIR").unwrap();
+        let path = Path::new(&dir).join("commands.log");
+        FileLog::new(Halt::default()).attach(&path).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_may_read_it_whatever_the_umask() {
+        for umask in ["0", "022", "077"] {
+            let dir = tempfile::tempdir().unwrap();
+            let test = "command_log::tests::begun_in_a_given_directory";
+            let script = format!("umask {umask}; exec \"$0\" --exact {test} --ignored");
+            let done = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .arg(std::env::current_exe().unwrap())
+                .env("LOG_DIR", dir.path())
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{done:?}");
+            let about = dir.path().join("commands.log").metadata().unwrap();
+            assert_eq!(about.permissions().mode() & 0o7777, 0o600);
         }
     }
 

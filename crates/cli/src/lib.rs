@@ -25,8 +25,8 @@ use std::io::Write as _;
 
 use runbook_core::text::{steers, visible};
 
-use crate::args::Cli;
 pub use crate::args::Global;
+use crate::args::{Cli, Color};
 pub use crate::exit::Exit;
 pub use crate::failure::Failure;
 use crate::ui::{Bars, Ui};
@@ -65,6 +65,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: &dyn Wiring) -> Ex
 
 /// `--help` and `--version` are answers, everything else clap says is a usage error.
 fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        return answered(error);
+    }
     let plain = error.render().to_string();
     // Nobody is there to be told when this cannot be printed.
     if plain.chars().any(|c| c != '\n' && steers(c)) {
@@ -74,9 +77,16 @@ fn usage(error: &clap::Error) -> Exit {
     } else {
         error.print().ok();
     }
-    if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Done
+    Exit::Usage
+}
+
+fn answered(answer: &clap::Error) -> Exit {
+    let printed = answer.print().and_then(|()| std::io::stdout().flush());
+    match ui::written(printed) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            Ui::new(Color::Auto).failure(&failure);
+            failure.exit
+        }
     }
 }

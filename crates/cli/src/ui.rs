@@ -207,7 +207,7 @@ impl Ui {
         true
     }
 
-    /// Data, to standard output. A reader that has gone away has seen enough.
+    /// Data, to standard output.
     pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
         self.bytes(shown(self.out, text).as_bytes())
     }
@@ -221,13 +221,7 @@ impl Ui {
             bars.aside(|| ());
         }
         let mut out = io::stdout().lock();
-        match out.write_all(bytes).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let what = "standard output cannot be written";
-                Err(Failure::new(Exit::Environment, "output", what).caused_by(&error))
-            }
-            _ => Ok(()),
-        }
+        written(out.write_all(bytes).and_then(|()| out.flush()))
     }
 
     /// A line to standard error. A terminal that is gone is no reason to stop.
@@ -331,6 +325,20 @@ async fn read_line() -> Option<String> {
         send.send(matches!(read, Ok(1..)).then_some(line)).ok();
     });
     receive.await.ok().flatten()
+}
+
+/// What became of writing to standard output. A reader that has gone away has seen enough.
+pub(crate) fn written(done: io::Result<()>) -> Result<(), Failure> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let what = "standard output cannot be written";
+            let failure = Failure::new(Exit::Environment, "output", what).caused_by(&error);
+            Err(failure.hint(
+                "make room where it goes; what was done is done, only the report of it is lost",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn shown(choice: ColorChoice, text: &str) -> String {

@@ -1,10 +1,10 @@
-//! A bundle of the doctor's: somebody sends one, and it is replayed.
+//! A bundle of the doctor's: somebody sends one, and it is replayed, also once it is redacted.
 //!
 //! An input is the archive, or its three texts, which are packed first.
 
 use std::io::Write as _;
 
-use bright_adapter::bundle::{Bundle, BundleError, Recorded};
+use bright_adapter::bundle::{Bundle, BundleError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -20,10 +20,11 @@ pub(super) fn judge(data: &[u8]) -> &'static str {
 fn read(data: &[u8]) -> &'static str {
     match Bundle::unpacked(data) {
         Ok(bundle) => {
-            drop(Recorded::new(&bundle));
+            super::doctor::replayed(bundle.clone());
             match bundle.redacted(&[]) {
                 Ok(once) => {
                     assert_eq!(once.exchanges.len(), bundle.exchanges.len());
+                    super::doctor::replayed(once);
                     GOOD
                 }
                 Err(error) => code(&error),

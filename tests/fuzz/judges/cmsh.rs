@@ -1,8 +1,10 @@
 //! What cmsh and cmha answer, through every question and every write.
 //!
 //! An input is the answers, one behind the other: the lists of devices, categories and overlays, the role's
-//! four properties, the list of roles of an object, what `cmha status` says, the state file, and what a
-//! write is answered. A list of roles stands between the marks that were asked for, unless it has its own.
+//! four properties, the list of roles of an object, what `cmha status` says, the state file, what a write is
+//! answered, the version, what an installer asks, a power control, the provisioning subsystem, the locked
+//! images, and the etcd cluster that a role names. A list of roles stands between the marks that were asked
+//! for, unless it has its own.
 
 use std::io;
 use std::path::Path;
@@ -11,10 +13,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bright_adapter::programs::{Call, Failure, Finished, Programs};
 use bright_adapter::{Cmsh, CmshConfig};
-use runbook_core::names::{CategoryName, NodeName, OverlayName};
+use runbook_core::names::{CategoryName, ClusterLabel, NodeName, OverlayName};
 use runbook_core::plan::ManagerEffect;
 use runbook_core::ports::{ClusterManager as _, NoLog};
-use runbook_core::world::{DeviceStatus, InstallMode};
+use runbook_core::world::{DeviceStatus, InstallMode, InstallerAsks, PowerState};
 
 use super::{GOOD, commands, judged, node, now, parts, permit};
 
@@ -33,6 +35,9 @@ impl Answers {
             ("get membername", 4),
             ("get advertisepeerurls", 5),
             ("get advertiseclienturls", 6),
+            ("get etcdcluster", 16),
+            // The answer to it is a write.
+            ("--confirm", 10),
         ];
         if let Some((_, at)) = ends.iter().find(|(end, _)| script.ends_with(end)) {
             return plain(*at);
@@ -42,6 +47,11 @@ impl Answers {
             _ if script.starts_with("category; list ") => plain(1),
             _ if script.starts_with("configurationoverlay; list ") => plain(2),
             _ if script.starts_with("home; ") => self.roles(script),
+            _ if script.starts_with("main versioninfo") => plain(11),
+            _ if script.starts_with("device; installerinteractions ") => plain(12),
+            _ if script.starts_with("device; power ") && script.ends_with(" status") => plain(13),
+            "softwareimage; provisioningstatus" => plain(14),
+            "softwareimage; islocked" => plain(15),
             _ => plain(10),
         }
     }
@@ -110,10 +120,16 @@ pub(super) fn judge(data: &[u8]) -> &'static str {
     judged(now(cmsh.head_role())).ok();
     judged(now(cmsh.role_sources(&[node()]))).ok();
     judged(now(cmsh.etcd_role(Some(overlay.clone()), &[node()]))).ok();
+    let label = ClusterLabel::new("default").expect("a label");
+    judged(now(cmsh.etcd_overlay(&label))).ok();
     device(&cmsh, &node());
+    provisioned(&cmsh, &node());
     let category = CategoryName::new("default").expect("a name");
     if let Ok((_, members)) = judged(now(cmsh.category(&category))) {
         assert!(members.len() <= 1 << 20);
+    }
+    if let Ok(platform) = judged(now(cmsh.platform())) {
+        bounded(platform.release.as_deref().unwrap_or_default());
     }
     for effect in effects(overlay, category) {
         judged(now(cmsh.perform(&permit(), &effect))).ok();
@@ -129,10 +145,22 @@ pub(super) fn judge(data: &[u8]) -> &'static str {
     }
 }
 
+/// What is shown to people of a foreign text.
+fn bounded(text: &str) {
+    assert!(text.chars().count() <= 4000, "{text}");
+    assert!(!text.chars().any(runbook_core::text::steers), "{text:?}");
+}
+
 fn device(cmsh: &Cmsh, node: &NodeName) {
     let Ok(device) = judged(now(cmsh.device(node))) else {
         return;
     };
+    device.flags.iter().for_each(|flag| bounded(flag));
+    device
+        .cleared_at_boot
+        .iter()
+        .flatten()
+        .for_each(|block| bounded(block));
     match device.status {
         DeviceStatus::Up | DeviceStatus::Down => {}
         DeviceStatus::Booting(text)
@@ -140,34 +168,59 @@ fn device(cmsh: &Cmsh, node: &NodeName) {
         | DeviceStatus::Unreachable(text)
         | DeviceStatus::Unknown(text) => {
             assert!(text.chars().count() <= 200, "{text}");
-            assert!(!text.chars().any(runbook_core::text::steers), "{text:?}");
+            bounded(&text);
         }
     }
 }
 
-fn effects(overlay: OverlayName, category: CategoryName) -> Vec<ManagerEffect> {
-    let (node, nodes) = (node(), vec![node()]);
-    let mode = |mode| ManagerEffect::SetNextInstallMode {
-        node: node.clone(),
-        mode,
-    };
-    vec![
-        ManagerEffect::UnassignRole {
-            overlay: overlay.clone(),
-            nodes: nodes.clone(),
-        },
-        ManagerEffect::AssignRole { overlay, nodes },
-        ManagerEffect::SetDatanode {
-            node: node.clone(),
-            value: false,
-        },
-        ManagerEffect::SetCategoryDatanode {
-            category,
-            value: true,
-        },
-        mode(Some(InstallMode::Full)),
-        mode(None),
-        ManagerEffect::Reboot { node: node.clone() },
-        ManagerEffect::PowerOn { node: node.clone() },
-    ]
+/// What keeps a node from being installed.
+fn provisioned(cmsh: &Cmsh, node: &NodeName) {
+    match judged(now(cmsh.installer_asks(node))) {
+        Ok(InstallerAsks::Full(text) | InstallerAsks::Other(text)) => bounded(&text),
+        Ok(InstallerAsks::Nothing) | Err(_) => {}
+    }
+    match judged(now(cmsh.power(node))) {
+        Ok(PowerState::Silent(text)) => bounded(&text),
+        Ok(PowerState::On | PowerState::Off) | Err(_) => {}
+    }
+    if let Ok(seen) = judged(now(cmsh.provisioning())) {
+        let stopped = seen.stopped.iter();
+        stopped
+            .chain([&seen.waiting])
+            .for_each(|text| bounded(text));
+        seen.locked_images.iter().for_each(|image| bounded(image));
+    }
+}
+
+/// Each there is, one after the other.
+fn effects(overlay: OverlayName, category: CategoryName) -> impl Iterator<Item = ManagerEffect> {
+    use ManagerEffect as E;
+    let nodes = vec![node()];
+    let first = E::UnassignRole { overlay, nodes };
+    std::iter::successors(Some(first), move |effect| {
+        let node = node();
+        let mode = |mode| {
+            Some(E::SetNextInstallMode {
+                node: super::node(),
+                mode,
+            })
+        };
+        match effect {
+            E::UnassignRole { overlay, nodes } => Some(E::AssignRole {
+                overlay: overlay.clone(),
+                nodes: nodes.clone(),
+            }),
+            E::AssignRole { .. } => Some(E::SetDatanode { node, value: false }),
+            E::SetDatanode { .. } => Some(E::SetCategoryDatanode {
+                category: category.clone(),
+                value: true,
+            }),
+            E::SetCategoryDatanode { .. } => mode(Some(InstallMode::Full)),
+            E::SetNextInstallMode { mode: Some(_), .. } => mode(None),
+            E::SetNextInstallMode { mode: None, .. } => Some(E::Reboot { node }),
+            E::Reboot { .. } => Some(E::PowerOn { node }),
+            E::PowerOn { .. } => Some(E::ConfirmInstall { node }),
+            E::ConfirmInstall { .. } => None,
+        }
+    })
 }

@@ -9,7 +9,9 @@ mod backup;
 mod bundle;
 pub(crate) mod cmsh;
 mod commands;
+mod doctor;
 mod journal;
+mod keys;
 pub(crate) mod node;
 mod plan;
 mod snapshot;
@@ -29,11 +31,13 @@ use runbook_core::text::steers;
 pub(crate) type Judge = fn(&[u8]) -> &'static str;
 
 /// All of them, by name.
-pub(crate) const ALL: [(&str, Judge); 12] = [
+pub(crate) const ALL: [(&str, Judge); 14] = [
     ("bundle", bundle::judge),
     ("cmsh", cmsh::judge),
+    ("doctor", doctor::judge),
     ("given-up", state::given_up),
     ("journal", journal::judge),
+    ("keys", keys::judge),
     ("lock", state::lock),
     ("manifest", backup::manifest),
     ("node", node::judge),
@@ -85,6 +89,17 @@ fn node() -> NodeName {
 fn permit() -> runbook_core::journal::Permit {
     let unit = UnitId::new("stop/node001").expect("an id");
     runbook_core::testkit::permit(&unit).expect("memory")
+}
+
+/// A directory in memory, where there is such a place.
+fn memory() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let dir = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    dir.expect("a directory")
 }
 
 /// The result of what waits for nothing.

@@ -85,6 +85,14 @@ pub(super) fn judge(data: &[u8]) -> &'static str {
         judged(now(nodes.listening(&node, &[2379, 2380]))).map(|ports| assert!(ports.len() < 3)),
         judged(now(nodes.snapshot(&node, &aside, &spool))).map(drop),
         judged(now(nodes.room(&node, &spool))).map(drop),
+        judged(now(nodes.api_server(&node))).map(|server| {
+            let servers = server.map(|server| server.etcd_servers).unwrap_or_default();
+            assert!(servers.len() <= 64);
+            for server in servers {
+                let long = server.chars().count() > 4000;
+                assert!(!long && !server.chars().any(steers), "{server:?}");
+            }
+        }),
         tree.map(drop),
     ];
     for effect in effects(&node, &spool, &aside, service, owner) {
@@ -100,35 +108,72 @@ fn paths() -> [AbsPath; 2] {
     ["/var/lib/etcd", "/var/lib/etcd.old"].map(|path| AbsPath::new(path).expect("a path"))
 }
 
+/// Each there is, one after the other.
 fn effects(
     node: &NodeName,
     spool: &AbsPath,
     aside: &AbsPath,
     service: ServiceName,
     owner: Owner,
-) -> Vec<NodeEffect> {
+) -> impl Iterator<Item = NodeEffect> {
+    use NodeEffect as E;
     let (node, spool, aside, run) = (node.clone(), spool.clone(), aside.clone(), run_id(1));
-    vec![
-        NodeEffect::StopService {
-            node: node.clone(),
-            service,
-        },
-        NodeEffect::SetAside {
-            node: node.clone(),
-            spool: spool.clone(),
-            aside: aside.clone(),
-            run,
-        },
-        NodeEffect::OwnTree {
-            node: node.clone(),
-            tree: spool.clone(),
-            owner,
-        },
-        NodeEffect::ReturnSpool {
-            node,
-            spool,
-            aside,
-            run,
-        },
-    ]
+    let first = E::StopService {
+        node: node.clone(),
+        service: service.clone(),
+    };
+    std::iter::successors(Some(first), move |effect| {
+        let (node, spool, aside) = (node.clone(), spool.clone(), aside.clone());
+        let staged = aside.clone();
+        Some(match effect {
+            E::StopService { .. } => E::ClearFailures {
+                node,
+                service: service.clone(),
+            },
+            E::ClearFailures { .. } => E::SetAside {
+                node,
+                spool,
+                aside,
+                run,
+            },
+            E::SetAside { .. } => E::PlaceGuard {
+                node,
+                spool,
+                run,
+                instead_of: None,
+            },
+            E::PlaceGuard {
+                instead_of: None, ..
+            } => E::PlaceGuard {
+                node,
+                spool,
+                run,
+                instead_of: Some(run_id(2)),
+            },
+            E::PlaceGuard { .. } => E::OwnTree {
+                node,
+                tree: spool,
+                owner: owner.clone(),
+            },
+            E::OwnTree { .. } => E::Arm {
+                node,
+                staged,
+                spool,
+                run,
+            },
+            E::Arm { .. } => E::Disarm {
+                node,
+                staged,
+                spool,
+                run,
+            },
+            E::Disarm { .. } => E::ReturnSpool {
+                node,
+                spool,
+                aside,
+                run,
+            },
+            E::ReturnSpool { .. } => return None,
+        })
+    })
 }

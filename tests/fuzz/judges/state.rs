@@ -20,13 +20,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let memory = std::path::Path::new("/dev/shm");
-        let dir = if memory.is_dir() {
-            tempfile::tempdir_in(memory)
-        } else {
-            tempfile::tempdir()
-        };
-        let dir = dir.expect("a directory");
+        let dir = super::memory();
         let state = StateDir::open(&dir.path().join("state")).expect("a state directory");
         let plan = World::of(1).build().plan(run_id(1)).expect("a plan");
         let lock = state.lock(&plan.cluster, &actor()).expect("a lock");

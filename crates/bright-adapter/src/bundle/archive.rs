@@ -30,6 +30,8 @@ const PARTS: [(&str, u64); 3] = [
     ("exchanges.jsonl", PLAIN_BYTES),
     ("doctor.json", 8 << 20),
 ];
+/// The most nodes that it may name: a replay asks each of them, and compares what they say.
+const NODES: usize = 1000;
 /// The most entries that are looked at.
 const ENTRIES: usize = 64;
 
@@ -271,6 +273,9 @@ impl Bundle {
             _ => {}
         }
         let front: Front = parsed(&front)?;
+        if front.settings.nodes.len() > NODES {
+            return Err(BundleError::TooLarge);
+        }
         let exchanges: Result<Vec<Exchange>, _> = lines.lines().map(parsed).collect();
         let report: Report = parsed(&report)?;
         Ok(Self {

@@ -1,6 +1,5 @@
 //! The provisioning subsystem and the software images: what a node in its installer may wait for.
 
-use runbook_core::error::AdapterError;
 use runbook_core::ports::PortResult;
 use runbook_core::world::Provisioning;
 
@@ -38,11 +37,13 @@ impl Cmsh {
     /// What of it can be told; only where nothing can, an error.
     pub(super) async fn read_provisioning(&self) -> PortResult<Provisioning> {
         let (queue, locked) = (self.queue().await, self.locked_images().await);
-        if let (Err(error), Err(_)) = (&queue, &locked) {
-            let what = format!("cmsh says nothing of provisioning: {error}");
-            return Err(AdapterError::new(error.code, error.certainty, what));
-        }
-        let queue = queue.ok().flatten();
+        let queue = match (queue, &locked) {
+            (Err(mut error), Err(_)) => {
+                error.what = format!("cmsh says nothing of provisioning: {}", error.what);
+                return Err(error);
+            }
+            (queue, _) => queue.ok().flatten(),
+        };
         Ok(Provisioning {
             stopped: queue.as_ref().and_then(|queue| queue.stopped.clone()),
             waiting: queue.map(|queue| queue.waiting).unwrap_or_default(),

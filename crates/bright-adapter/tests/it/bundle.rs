@@ -82,3 +82,19 @@ fn nor_does_a_command_of_empty_words() {
     );
     assert_eq!(verdict([&front, &line, report]), "good");
 }
+
+/// A few bytes each, and a replay has a dozen findings on each of them.
+#[test]
+fn nor_do_names_of_nodes() {
+    let front = |nodes: usize| {
+        let names: Vec<String> = (0..nodes).map(|n| format!("\"n{n}\"")).collect();
+        let settings = format!(
+            r#"{{"at":"1970-01-01T00:00:00Z","cluster":"default","overlay":null,"nodes":[{}],"module":null,"backup_dir":"/b","state_dir":"/s","ca":"/ca","client_certificate":"/c","member_certificate":"/m","cmsh":null}}"#,
+            names.join(",")
+        );
+        format!(r#"{{"format":1,"tool":"t","settings":{settings},"proofs":[]}}"#)
+    };
+    let report = r#"{"at":"1970-01-01T00:00:00Z","findings":[]}"#;
+    assert_eq!(verdict([&front(1000), "", report]), "good");
+    assert_eq!(verdict([&front(1001), "", report]), "bundle-too-large");
+}

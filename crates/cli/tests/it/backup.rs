@@ -1,8 +1,10 @@
-//! `backup` as a process, when somebody wants it to end.
+//! `backup` as a process: when somebody wants it to end, and what others may read of it.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,5 +45,86 @@ fn the_first_signal_ends_it_at_once() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(12), "{name}: {said}");
         assert!(said.contains("backup-interrupted"), "{name}: {said}");
+    }
+}
+
+/// A real etcd, ended with the value.
+struct Etcd(Child);
+
+impl Etcd {
+    fn start(dir: &Path) -> (Self, String) {
+        // Nobody else takes them in the moment between.
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = |port: &TcpListener| format!("http://{}", port.local_addr().unwrap());
+        let (client, peer) = (free(), free());
+        let (client, peer) = (url(&client), url(&peer));
+        let mut etcd = Command::new("/usr/bin/etcd");
+        etcd.arg("--data-dir").arg(dir.join("etcd"));
+        for (option, url) in [
+            ("--listen-client-urls", &client),
+            ("--advertise-client-urls", &client),
+            ("--listen-peer-urls", &peer),
+        ] {
+            etcd.args([option, url]);
+        }
+        let child = etcd.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        (Self(child.unwrap()), client)
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// With a standard output that takes nothing it has been taken all the same, and says so.
+#[test]
+fn a_backup_is_private_whatever_the_umask_and_there_though_it_cannot_be_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_etcd, url) = Etcd::start(dir.path());
+    for umask in ["0", "077"] {
+        let to = dir.path().join(umask);
+        fs::create_dir(&to).unwrap();
+        let script = format!("umask {umask}; exec \"$0\" \"$@\" >/dev/full");
+        let run = || {
+            Command::new("sh")
+                .args([
+                    "-c",
+                    &script,
+                    PROGRAM,
+                    "backup",
+                    "--endpoints",
+                    &url,
+                    "--to",
+                ])
+                .arg(&to)
+                .output()
+                .unwrap()
+        };
+        let begun = Instant::now();
+        let output = loop {
+            let output = run();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if !said.contains("backup-no-member") || begun.elapsed() > DEADLINE {
+                break output;
+            }
+        };
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(10), "{said}");
+        assert!(
+            said.contains("error[output]") && said.contains("what was done is done"),
+            "{said}"
+        );
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&to).unwrap().flatten() {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o600, "{entry:?}");
+            names.push(entry.file_name().into_string().unwrap());
+        }
+        for end in [".db", ".db.json", "revision.json", ".lock"] {
+            assert!(names.iter().any(|name| name.ends_with(end)), "{names:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -40,7 +41,11 @@ fn rehearse(scratch: &TempDir, more: &[&str]) -> Command {
 
 /// Starts one, and waits until it has said this.
 fn started(scratch: &TempDir, until: &str) -> Child {
-    let mut child = rehearse(scratch, &[]).spawn().unwrap();
+    said(rehearse(scratch, &[]), until)
+}
+
+fn said(mut command: Command, until: &str) -> Child {
+    let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains(until)));
     child
@@ -77,6 +82,59 @@ fn signal(child: &Child, name: &str) {
 fn done(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A rehearsal in a process that a shell has prepared.
+fn behind(before: &str, scratch: &TempDir) -> Command {
+    let rehearsal = rehearse(scratch, &[]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{before}; exec \"$0\" \"$@\"")])
+        .arg(rehearsal.get_program())
+        .args(rehearsal.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// But for what etcd itself writes below `data`, which is a private directory.
+#[test]
+fn what_a_rehearsal_writes_is_private_whatever_the_umask() {
+    for umask in ["0", "022", "077"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut child = said(behind(&format!("umask {umask}"), &scratch), STARTING);
+        let dir = fs::read_dir(&scratch).unwrap().next().unwrap().unwrap();
+        let own: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().collect();
+        assert!(own.len() > 5, "{own:?}");
+        for entry in own.iter().chain([&dir]) {
+            let about = entry.metadata().unwrap();
+            let right = if about.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(about.permissions().mode() & 0o7777, right, "{entry:?}");
+        }
+        signal(&child, "-INT");
+        child.wait().unwrap();
+    }
+}
+
+/// The limit of a file's size stands for the disk: in the program's own files, and in those of etcd's tool.
+#[test]
+fn a_full_disk_is_told_and_nothing_stays() {
+    for (blocks, code) in [
+        (0, "rehearsal-scratch"),
+        (1, "rehearsal-scratch"),
+        (16, "rehearsal-restore"),
+        (1000, "rehearsal-restore"),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let before = format!("trap '' XFSZ; ulimit -f {blocks}");
+        let output = behind(&before, &scratch).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(10), "{blocks}: {said}");
+        let fine = said.contains(&format!("error[{code}]")) && said.contains("too large");
+        assert!(fine && said.contains("hint: "), "{blocks}: {said}");
+        assert_eq!((left(&scratch), processes(&scratch)), (0, Vec::new()));
+    }
 }
 
 #[test]

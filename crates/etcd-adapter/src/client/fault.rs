@@ -11,6 +11,9 @@ use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::EtcdUrl;
 use runbook_core::ports::ETCD_UNREACHABLE;
 
+use super::Login;
+use super::hidden::without_secrets;
+
 /// Whether a call may change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
@@ -99,9 +102,10 @@ pub(super) fn timed_out(url: &EtcdUrl, call: Call) -> AdapterError {
     .hint("look at the member's log: a slow disk, an election, a firewall that swallows packets")
 }
 
-/// The error of a call.
-pub(super) fn of(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
-    judge(url, call, error).caused_by(Causes(causes(error)))
+/// The error of a call; what was sent with it is not repeated.
+pub(super) fn of(url: &EtcdUrl, call: Call, error: &Error, login: Option<&Login>) -> AdapterError {
+    let said = without_secrets(&causes(error), login);
+    judge(url, call, error).caused_by(Causes(said))
 }
 
 fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {

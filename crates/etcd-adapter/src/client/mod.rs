@@ -7,6 +7,7 @@
 
 mod certificate;
 mod fault;
+mod hidden;
 mod settings;
 mod snapshot;
 mod vitals;
@@ -124,7 +125,7 @@ impl GrpcClient {
         // The channel has the same limits; this one holds whatever state it is in.
         let limit = self.timeouts.connect + self.timeouts.request;
         match tokio::time::timeout(limit, body).await {
-            Ok(answer) => answer.map_err(|error| fault::of(url, call, &error)),
+            Ok(answer) => answer.map_err(|error| fault::of(url, call, &error, self.login.as_ref())),
             Err(_) => Err(fault::timed_out(url, call)),
         }
     }

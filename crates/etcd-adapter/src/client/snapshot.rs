@@ -11,7 +11,7 @@ use runbook_core::names::EtcdUrl;
 use runbook_core::ports::PortResult;
 
 use super::fault::{self, Call};
-use super::{GrpcClient, odd};
+use super::{GrpcClient, Login, odd};
 
 /// Bytes of the hash behind the database.
 const TRAILER: u64 = 32;
@@ -19,6 +19,7 @@ const TRAILER: u64 = 32;
 /// A snapshot on its way.
 pub struct SnapshotStream {
     url: EtcdUrl,
+    login: Option<Login>,
     idle: Duration,
     stream: SnapshotStreaming,
     /// The connection lives as long as the stream.
@@ -53,6 +54,7 @@ impl GrpcClient {
         let (client, stream) = opened.await?;
         Ok(SnapshotStream {
             url: url.clone(),
+            login: self.login.clone(),
             idle,
             stream,
             _client: client,
@@ -72,7 +74,7 @@ impl SnapshotStream {
         let message = tokio::time::timeout(self.idle, self.stream.message())
             .await
             .map_err(|_| self.stalled())?
-            .map_err(|error| fault::of(&self.url, Call::Read, &error))?;
+            .map_err(|error| fault::of(&self.url, Call::Read, &error, self.login.as_ref()))?;
         let Some(message) = message else {
             return match self.expected {
                 Some(expected) if expected == self.received => Ok(None),

@@ -1,9 +1,10 @@
 //! Files and directories that nobody else can have changed.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -77,11 +78,7 @@ pub(super) fn trusted_directory(path: &Path) -> Result<()> {
 
 /// Neither group nor others may write, and it belongs to whoever runs this, or to root.
 pub(super) fn trusted(path: &Path, found: &fs::Metadata) -> Result<()> {
-    let me = rustix::process::geteuid().as_raw();
-    let owner = found.uid();
-    if owner != me && owner != 0 {
-        return Err(StateError::distrust(path, Distrust::Owner { owner, me }));
-    }
+    owned(found).map_err(|fault| StateError::distrust(path, fault))?;
     if found.mode() & 0o022 != 0 {
         let mode = found.mode() & 0o7777;
         return Err(StateError::distrust(path, Distrust::Mode(mode)));
@@ -89,21 +86,72 @@ pub(super) fn trusted(path: &Path, found: &fs::Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Nobody else can put another directory in the place of this one: each above it is root's or one's own,
-/// and others can write to it only where the sticky bit keeps them from entries that are not theirs.
+fn owned(found: &fs::Metadata) -> std::result::Result<(), Distrust> {
+    let me = rustix::process::geteuid().as_raw();
+    let owner = found.uid();
+    if owner == me || owner == 0 {
+        return Ok(());
+    }
+    Err(Distrust::Owner { owner, me })
+}
+
+/// The most links on one way, as the kernel has it.
+const LINKS: usize = 40;
+
+/// Nobody else can put another directory in the place of this one: each that the way to it leads through is
+/// root's or one's own, and so is each link on it; others can write to a directory only where the sticky bit
+/// keeps them from entries that are not theirs.
 pub(super) fn trusted_place(path: &Path) -> Result<()> {
-    let real = fs::canonicalize(path).map_err(StateError::io(path, "read"))?;
-    for above in real.ancestors().skip(1) {
-        let found = fs::symlink_metadata(above).map_err(StateError::io(above, "read"))?;
-        match trusted(above, &found) {
-            Err(StateError::Unsafe {
-                fault: Distrust::Mode(mode),
-                ..
-            }) if mode & 0o1000 != 0 => {}
-            other => other?,
+    let mut steps = steps(&std::path::absolute(path).map_err(StateError::io(path, "read"))?);
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    // As the kernel goes: `at` has no link in it, and whoever may change it may change what comes next.
+    while let Some(step) = steps.pop() {
+        if step == ".." {
+            at.pop();
+            continue;
         }
+        trusted_above(&at)?;
+        let next = at.join(step);
+        let found = fs::symlink_metadata(&next).map_err(StateError::io(&next, "read"))?;
+        if !found.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > LINKS {
+            let error = rustix::io::Errno::LOOP.into();
+            return Err(StateError::io(path, "read")(error));
+        }
+        // Its mode is nobody's, its owner may have meant anything by it.
+        owned(&found).map_err(|_| {
+            let what = "is a symbolic link of somebody else's";
+            StateError::distrust(&next, Distrust::Kind(what))
+        })?;
+        let target = fs::read_link(&next).map_err(StateError::io(&next, "read"))?;
+        if target.is_absolute() {
+            at = "/".into();
+        }
+        steps.extend(self::steps(&target));
     }
     Ok(())
+}
+
+/// The names and dots of a path, the first one last.
+fn steps(path: &Path) -> Vec<OsString> {
+    let steps = path.components().rev();
+    let steps = steps.filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+    steps.map(|step| step.as_os_str().to_owned()).collect()
+}
+
+fn trusted_above(dir: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(dir).map_err(StateError::io(dir, "read"))?;
+    match trusted(dir, &found) {
+        Err(StateError::Unsafe {
+            fault: Distrust::Mode(mode),
+            ..
+        }) if mode & 0o1000 != 0 => Ok(()),
+        other => other,
+    }
 }
 
 /// Opens a file of the state directory: never through a symbolic link at its own name, and without
