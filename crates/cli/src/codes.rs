@@ -705,8 +705,8 @@ pub(crate) const CODES: &[Explained] = &[
     ),
     code(
         "quorum-unseen",
-        "A member listens on its node, and cannot be reached from the head node: whether a quorum lives could not be asked.",
-        "There is a firewall between, or the member has another address. Ask on the node itself: `etcdctl endpoint status`. Where the address is wrong, give the right one as the member's `client_url` in the spec; where the quorum is lost, say so: `allow: {quorum: …}`. Then plan anew.",
+        "No quorum answers, but so many members may be alive that they could be one: they listen and give no answer, cannot be reached from this head node, or are down with their power on.",
+        "Look at each node that is named. Power off what hangs; open etcd's port where a firewall is between; where the address is wrong, give the right one as the member's `client_url` in the spec. Where you have seen that the quorum is lost, say so: `allow: {quorum: …}`, and plan anew.",
     ),
     code(
         "quota-near",

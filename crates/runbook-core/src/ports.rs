@@ -84,10 +84,6 @@ pub trait ClusterManager: Send + Sync {
 /// it lies neither aside nor at the spool path.
 pub const OLD_DATA_GONE: &str = "old-data-gone";
 
-/// The code of an etcd client that was turned away before it had a connection, or found no way to one: what
-/// no etcd that listens does. A connection that comes to nothing in time is no such thing.
-pub const ETCD_UNREACHABLE: &str = "etcd-unreachable";
-
 /// The nodes, over ssh.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]

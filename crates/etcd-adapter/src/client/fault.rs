@@ -9,7 +9,6 @@ use std::fmt;
 use etcd_client::Error;
 use runbook_core::error::{AdapterError, Certainty};
 use runbook_core::names::EtcdUrl;
-use runbook_core::ports::ETCD_UNREACHABLE;
 
 use super::Login;
 use super::hidden::without_secrets;
@@ -128,14 +127,9 @@ fn judge(url: &EtcdUrl, call: Call, error: &Error) -> AdapterError {
         )
         .hint("check the authority, the client's certificate and its key, and the clocks");
     }
-    let unconnected = says(&["ConnectError("]);
-    if unconnected && says(&["kind: TimedOut"]) {
-        // Nothing was sent, so nothing was changed.
-        return timed_out(url, Call::Read);
-    }
-    if unconnected {
+    if says(&["ConnectError("]) {
         return AdapterError::new(
-            ETCD_UNREACHABLE,
+            "etcd-unreachable",
             Certainty::NotDone,
             format!("no connection to etcd at {url}"),
         )

@@ -8,8 +8,8 @@ use crate::error::{AdapterError, Certainty};
 use crate::identity::{ARTICLE_CLUSTER_ID, ClusterId, MemberId};
 use crate::names::{EtcdUrl, MemberName, NodeName};
 use crate::plan::PredictedHash;
-use crate::ports::{ETCD_UNREACHABLE, PortResult, Ports};
-use crate::world::{DeviceStatus, HashKv};
+use crate::ports::{PortResult, Ports};
+use crate::world::{DeviceStatus, HashKv, PowerState};
 
 /// Where etcd takes clients if nobody says otherwise.
 const CLIENT_PORT: u16 = 2379;
@@ -31,69 +31,71 @@ pub(super) async fn credentials_good(ports: &Ports) -> PortResult<Finding> {
     Ok(Holds(ports.client.credentials().await?))
 }
 
+/// A quorum is lost when none answers, and the members that may be alive somewhere are too few for one.
 pub(super) async fn quorum_lost(
     ports: &Ports,
     members: &[(NodeName, EtcdUrl)],
     allowed: Option<&str>,
 ) -> PortResult<Finding> {
+    let mut unseen = Vec::new();
     for (node, url) in members {
         // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
-        match ports.client.get(url, "restore-runbook/quorum").await {
+        let error = match ports.client.get(url, "restore-runbook/quorum").await {
             Ok(_) => return Ok(quorum_answers(url, allowed)),
-            // A refused certificate or password says nothing about the quorum.
-            Err(error) if error.certainty == Certainty::Refused => return Ok(Blind(error)),
-            // Neither does a broken network between here and there.
-            Err(error) => match silence(ports, node, url, error).await? {
-                Silence::Own => {}
-                Silence::Unseen(error) => {
-                    return Ok(match allowed {
-                        Some(reason) => Holds(format!("{}; allowed: {reason}", error.what)),
-                        None => Blind(error),
-                    });
-                }
-            },
+            Err(error) => error,
+        };
+        // A refused certificate or password says nothing about the quorum.
+        if error.certainty == Certainty::Refused {
+            return Ok(Blind(error));
+        }
+        if let Some(why) = alive(ports, node, url).await? {
+            unseen.push(format!("{node}: {why}, and no answer ({})", error.code));
         }
     }
-    Ok(Holds("no quorum answers".into()))
+    if unseen.len() * 2 <= members.len() {
+        return Ok(Holds("no quorum answers".into()));
+    }
+    let seen = format!("a quorum may be alive: {}", unseen.join("; "));
+    Ok(match allowed {
+        Some(reason) => Holds(format!("{seen}; allowed: {reason}")),
+        None => Blind(unseen_quorum(seen)),
+    })
 }
 
-/// Whose fault it is that a member does not answer.
-enum Silence {
-    /// Its own: its node is known to be down, or can be reached.
-    Own,
-    /// Perhaps the network's.
-    Unseen(AdapterError),
+/// Why a member that gives no answer may be part of a quorum all the same: one question got lost, or the
+/// network is broken between here and there. None where it says itself that it has no leader, nothing listens
+/// on its node, or that is off.
+async fn alive(ports: &Ports, node: &NodeName, url: &EtcdUrl) -> PortResult<Option<String>> {
+    if let Ok(status) = ports.client.status(url).await {
+        return Ok(status
+            .leader
+            .map(|leader| format!("it follows leader {leader}")));
+    }
+    if ports.nodes.boot_id(node).await?.is_some() {
+        // Under its own port too: the one in the URL may be mistyped.
+        let asked: Vec<u16> = BTreeSet::from([url.port(), CLIENT_PORT])
+            .into_iter()
+            .collect();
+        let open = ports.nodes.listening(node, &asked).await?;
+        return Ok(open
+            .first()
+            .map(|port| format!("its node listens on port {port}")));
+    }
+    let status = ports.manager.device(node).await?.status;
+    if status != DeviceStatus::Down {
+        return Ok(Some(format!("its node is {status}, without ssh")));
+    }
+    Ok(match ports.manager.power(node).await? {
+        PowerState::Off => None,
+        PowerState::On => Some("its node is [DOWN], and its power is on".into()),
+        PowerState::Silent(_) => Some("its node is [DOWN], and its power is not known".into()),
+    })
 }
 
-async fn silence(
-    ports: &Ports,
-    node: &NodeName,
-    url: &EtcdUrl,
-    error: AdapterError,
-) -> PortResult<Silence> {
-    if ports.nodes.boot_id(node).await?.is_none() {
-        let down = ports.manager.device(node).await?.status == DeviceStatus::Down;
-        return Ok(if down {
-            Silence::Own
-        } else {
-            Silence::Unseen(error)
-        });
-    }
-    if error.code != ETCD_UNREACHABLE {
-        return Ok(Silence::Own);
-    }
-    // Nobody is turned away from a port that something listens on, but by a firewall or under a wrong address.
-    let asked = BTreeSet::from([url.port(), CLIENT_PORT]);
-    let asked: Vec<u16> = asked.into_iter().collect();
-    let open = ports.nodes.listening(node, &asked).await?;
-    if open.is_empty() {
-        return Ok(Silence::Own);
-    }
-    let what = format!("{node} listens on {open:?}, and {url} cannot be reached from here");
-    let unseen = AdapterError::new("quorum-unseen", Certainty::NotDone, what).hint(
-        "a quorum may live behind a firewall or another address: see `etcdctl endpoint status` on that node, and the member's `client_url` in the spec. Where you know that it is lost, say so: `allow: {quorum: \"<reason>\"}` in the spec, and plan anew",
-    );
-    Ok(Silence::Unseen(unseen.caused_by(error)))
+fn unseen_quorum(seen: String) -> AdapterError {
+    AdapterError::new("quorum-unseen", Certainty::NotDone, seen).hint(
+        "members that are alive answer each other where they do not answer here: look at each node that is named. Power off what hangs; a wrong address is mended by `client_url` in the spec, a firewall by opening etcd's port for this head node. Where you have seen that the quorum is lost, say so: `allow: {quorum: \"<reason>\"}` in the spec, and plan anew",
+    )
 }
 
 fn quorum_answers(url: &EtcdUrl, allowed: Option<&str>) -> Finding {
