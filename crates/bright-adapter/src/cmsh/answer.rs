@@ -22,6 +22,8 @@ use crate::text::shown;
 pub(crate) struct Answer {
     pub(crate) script: Arc<str>,
     pub(crate) status: Option<i32>,
+    /// Whether its last line came to an end.
+    pub(crate) whole: bool,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -131,6 +133,8 @@ impl Answer {
             .filter(|l| !l.is_empty())
             .collect();
         match lines.as_slice() {
+            // The beginning of a path is a path.
+            [_] if !self.whole => Err(self.unreadable("ends in the middle of a line")),
             [line] => Ok((*line).to_owned()),
             [] => Err(self.unreadable("is empty")),
             _ => Err(self.unreadable(&format!("is more than one line: {}", shown(&text)))),
@@ -334,6 +338,7 @@ mod tests {
         Answer {
             script: "device; list -f hostname,ip,mac,status -d {}".into(),
             status: Some(0),
+            whole: true,
             stdout: stdout.into(),
             stderr: String::new(),
         }

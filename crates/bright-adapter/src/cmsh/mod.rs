@@ -107,6 +107,7 @@ impl Cmsh {
         Ok(Answer {
             script: script.text().into(),
             status: done.status,
+            whole: done.stdout.ends_with(b"\n"),
             stdout: clean(&done.out()),
             stderr: clean(&done.err()),
         })
