@@ -194,7 +194,7 @@ fn what_is_changed_behind_its_back_is_taken_back() {
     let scene = Scene::new(("", World::of(1).reprovision_all()));
     let (node, boot) = (node("node001"), "reprovision/node001/install-mode");
     for changed in changes {
-        let (world, lives) = dies_before(scene.builder.clone(), boot);
+        let (world, lives) = dies_before(&scene.builder, boot);
         let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
         let behind = |event: Event| match event {
             Event::Done { unit, .. } if unit.id.as_str() == "stop/assign-again" => {
@@ -286,7 +286,7 @@ fn a_node_that_is_left_without_its_role_is_named() {
         .node(1, Found::EmptySpool)
         .node(2, Found::Off)
         .reprovision(&[2]);
-    let (world, lives) = dies_before(builder, "move-spool/node001/aside");
+    let (world, lives) = dies_before(&builder, "move-spool/node001/aside");
     let undo = undo_of(&world, &lives).unwrap();
     let left: Vec<(&str, &str)> = undo
         .units
@@ -404,7 +404,7 @@ fn a_reboot_that_was_sent_and_has_not_come() {
 /// somebody else has to send it; he is told so at once, and what it does.
 #[test]
 fn a_reboot_that_never_comes_is_asked_for() {
-    let (world, lives) = dies_before(asked(1), "reprovision/node001/boot");
+    let (world, lives) = dies_before(&asked(1), "reprovision/node001/boot");
     assert_eq!(world.times(&Effect::Rebooting), 0);
     let mut back = Lives::with_plan(&world, undo_of(&world, &lives).unwrap());
     let Life::Ended(RunEnd::Halted { failures, .. }) = back.live(Mortal::never()) else {
@@ -441,7 +441,7 @@ fn until(world: &World, lives: &mut Lives, effect: &Effect) {
 }
 
 /// A life that dies between the intent of a unit and its effect, which is lost with it.
-fn dies_before(builder: Builder, unit: &str) -> (World, Lives) {
+fn dies_before(builder: &Builder, unit: &str) -> (World, Lives) {
     let unit = UnitId::new(unit).unwrap();
     (1..1_000)
         .find_map(|at| {

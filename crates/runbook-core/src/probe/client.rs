@@ -40,9 +40,8 @@ pub(super) async fn quorum_lost(
     let mut unseen = Vec::new();
     for (node, url) in members {
         // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
-        let error = match ports.client.get(url, "restore-runbook/quorum").await {
-            Ok(_) => return Ok(quorum_answers(url, allowed)),
-            Err(error) => error,
+        let Err(error) = ports.client.get(url, "restore-runbook/quorum").await else {
+            return Ok(quorum_answers(url, allowed));
         };
         // A refused certificate or password says nothing about the quorum.
         if error.certainty == Certainty::Refused {
