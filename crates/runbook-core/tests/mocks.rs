@@ -1,5 +1,6 @@
 //! The mocks as an embedder uses them: one port is mocked, the others are the fake world's.
 #![cfg(all(feature = "mocks", feature = "testkit"))]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 
