@@ -494,6 +494,20 @@ fn who_was_overtaken_says_by_whom_and_stops() {
     }
 }
 
+/// Nobody has gone on with a journal that only cannot be looked at.
+#[test]
+fn what_cannot_be_looked_at_is_not_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let mut store = FileStore::create(&path).unwrap();
+    std::fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+    let gone = store.check().unwrap_err();
+    assert!(Overtaken::of(&gone).unwrap().0.contains("gone"), "{gone}");
+    std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+    let refused = store.check().unwrap_err();
+    assert_eq!(Overtaken::of(&refused), None, "{refused}");
+}
+
 /// The kernel's own files take bytes and cannot be synced: its refusal tells that it was asked.
 #[test]
 fn what_a_file_is_given_is_synced() {
