@@ -351,6 +351,7 @@ fn a_file_has_one_writer() {
     let path = dir.path().join("journal.jsonl");
     let at = jiff::Timestamp::UNIX_EPOCH;
     let store = FileStore::create(&path).unwrap();
+    assert_eq!(store.place(), path.display().to_string());
     let journal = Journal::begin(Box::new(store), at, opened(JOURNAL_FORMAT)).unwrap();
     assert_eq!(
         FileStore::open(&path).unwrap_err().kind(),
@@ -508,6 +509,23 @@ fn what_cannot_be_looked_at_is_not_gone() {
     assert_eq!(Overtaken::of(&refused), None, "{refused}");
 }
 
+/// Two handles on one memory are two lives: each notices the other's hand, also one that leaves the same length.
+#[test]
+fn a_journal_in_memory_notices_another_hand() {
+    let mut ours = MemoryStore::over(b"one\n".to_vec());
+    let mut theirs = ours.clone();
+    assert_eq!(ours.place(), "memory");
+    theirs.truncate(0).unwrap();
+    theirs.append(b"two\n").unwrap();
+    for refused in [ours.check(), ours.settle(), ours.append(b"three\n")] {
+        assert!(Overtaken::of(&refused.unwrap_err()).is_some());
+    }
+    assert_eq!(ours.load().unwrap(), b"two\n");
+    ours.append(b"three\n").unwrap();
+    assert!(theirs.check().is_err());
+    assert_eq!(ours.bytes(), b"two\nthree\n");
+}
+
 /// The kernel's own files take bytes and cannot be synced: its refusal tells that it was asked.
 #[test]
 fn what_a_file_is_given_is_synced() {
@@ -528,4 +546,6 @@ fn what_a_file_is_given_is_synced() {
     for (at, tried) in tried.into_iter().enumerate() {
         assert_eq!(tried.unwrap_err().raw_os_error(), Some(invalid), "{at}");
     }
+    // A bare name lies in the current directory.
+    sync_directory(std::path::Path::new("journal.jsonl")).unwrap();
 }
