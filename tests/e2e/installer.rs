@@ -116,11 +116,15 @@ fn what_keeps_a_node_in_its_installer() {
     cluster.resume().done();
     cluster.everything_is_back();
 
-    // A BMC that is silent: somebody presses the button, and the run goes on by itself.
+    // A BMC that is silent: whether the node is off is not known, so somebody has to say that no quorum lives.
     scenario(json!({}));
     cluster.lose_all_disks();
     let digest = cluster.plan();
     scenario(json!({ "bmc_failed": [&node] }));
+    cluster.run(&digest).refused("quorum-unseen");
+    cluster.spec(|_| true, "allow: {quorum: \"it was looked at\"}\n");
+    let digest = cluster.plan();
+    // Somebody presses the button, and the run goes on by itself.
     let life = cluster.start_run(&digest);
     let question = format!("power -n {node} status");
     until("the run has asked the BMC", || {

@@ -30,19 +30,19 @@ impl Answers {
 
     fn to(&self, script: &str) -> Vec<u8> {
         let plain = |at: usize| self.part(at).to_vec();
-        let ends = [
+        let values = [
             ("get spool", 3),
             ("get membername", 4),
             ("get advertisepeerurls", 5),
             ("get advertiseclienturls", 6),
             ("get etcdcluster", 16),
-            // The answer to it is a write.
-            ("--confirm", 10),
         ];
-        if let Some((_, at)) = ends.iter().find(|(end, _)| script.ends_with(end)) {
-            return plain(*at);
+        if let Some((_, at)) = values.iter().find(|(end, _)| script.ends_with(end)) {
+            return self.value(*at);
         }
         match script {
+            // The answer to it is a write.
+            _ if script.ends_with("--confirm") => plain(10),
             _ if script.starts_with("device; list ") => plain(0),
             _ if script.starts_with("category; list ") => plain(1),
             _ if script.starts_with("configurationoverlay; list ") => plain(2),
@@ -53,6 +53,14 @@ impl Answers {
             "softwareimage; provisioningstatus" => plain(14),
             "softwareimage; islocked" => plain(15),
             _ => plain(10),
+        }
+    }
+
+    /// A property's value on its line; or whatever stands there, raw, its end missing perhaps.
+    fn value(&self, at: usize) -> Vec<u8> {
+        match self.part(at).strip_prefix(b"raw:") {
+            Some(raw) => raw.to_vec(),
+            None => [self.part(at), b"\n"].concat(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `backup` as a process: when somebody wants it to end, and what others may read of it.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -52,23 +52,31 @@ fn the_first_signal_ends_it_at_once() {
 struct Etcd(Child);
 
 impl Etcd {
+    /// One that listens; begun again where somebody else was quicker to take its ports.
     fn start(dir: &Path) -> (Self, String) {
-        // Nobody else takes them in the moment between.
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = |port: &TcpListener| format!("http://{}", port.local_addr().unwrap());
-        let (client, peer) = (free(), free());
-        let (client, peer) = (url(&client), url(&peer));
-        let mut etcd = Command::new("/usr/bin/etcd");
-        etcd.arg("--data-dir").arg(dir.join("etcd"));
-        for (option, url) in [
-            ("--listen-client-urls", &client),
-            ("--advertise-client-urls", &client),
-            ("--listen-peer-urls", &peer),
-        ] {
-            etcd.args([option, url]);
+        let begun = Instant::now();
+        loop {
+            let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let [client, peer] = [free, other].map(|port| port.local_addr().unwrap());
+            let child = Command::new("/usr/bin/etcd")
+                .arg("--data-dir")
+                .arg(dir.join("etcd"))
+                .arg(format!("--listen-client-urls=http://{client}"))
+                .arg(format!("--advertise-client-urls=http://{client}"))
+                .arg(format!("--listen-peer-urls=http://{peer}"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn();
+            let mut etcd = Self(child.unwrap());
+            while etcd.0.try_wait().unwrap().is_none() {
+                if TcpStream::connect(client).is_ok() {
+                    return (etcd, format!("http://{client}"));
+                }
+                assert!(begun.elapsed() < DEADLINE, "etcd does not start");
+                thread::sleep(Duration::from_millis(20));
+            }
         }
-        let child = etcd.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        (Self(child.unwrap()), client)
     }
 }
 

@@ -117,7 +117,7 @@ impl fmt::Display for Check {
             }
             Self::CredentialsGood => f.write_str("the client certificate towards etcd is valid"),
             Self::QuorumLost { allowed: None, .. } => {
-                f.write_str("no quorum of the old cluster answers")
+                f.write_str("no quorum of the old cluster answers, and those of its members that may be alive are too few for one")
             }
             Self::QuorumLost {
                 allowed: Some(reason),
@@ -125,7 +125,7 @@ impl fmt::Display for Check {
             } => {
                 write!(
                     f,
-                    "no quorum of the old cluster answers, or one does and it was allowed: {reason}"
+                    "no quorum of the old cluster answers or may be alive, or one is and it was allowed: {reason}"
                 )
             }
             Self::RoomFor {
