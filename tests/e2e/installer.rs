@@ -125,10 +125,11 @@ fn what_keeps_a_node_in_its_installer() {
     cluster.spec(|_| true, "allow: {quorum: \"it was looked at\"}\n");
     let digest = cluster.plan();
     // Somebody presses the button, and the run goes on by itself.
-    let life = cluster.start_run(&digest);
     let question = format!("power -n {node} status");
-    until("the run has asked the BMC", || {
-        asked(&cluster, &question) > 6
+    let before = asked(&cluster, &question);
+    let life = cluster.start_run(&digest);
+    until("the run has asked the BMC for a while", || {
+        asked(&cluster, &question) > before + 8
     });
     scenario(json!({}));
     cluster.cmsh(&format!("device; power -n {node} on"));
