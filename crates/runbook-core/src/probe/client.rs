@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join_all;
+
 use super::Finding::{self, Blind, Holds, NotYet};
 use super::{holds_if, never};
 use crate::error::{AdapterError, Certainty};
@@ -37,20 +39,17 @@ pub(super) async fn quorum_lost(
     members: &[(NodeName, EtcdUrl)],
     allowed: Option<&str>,
 ) -> PortResult<Finding> {
-    let mut unseen = Vec::new();
-    for (node, url) in members {
-        // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
-        let Err(error) = ports.client.get(url, "restore-runbook/quorum").await else {
-            return Ok(quorum_answers(url, allowed));
-        };
-        // A refused certificate or password says nothing about the quorum.
-        if error.certainty == Certainty::Refused {
-            return Ok(Blind(error));
-        }
-        if let Some(why) = alive(ports, node, url).await? {
-            unseen.push(format!("{node}: {why}, and no answer ({})", error.code));
-        }
+    // At once: each that is silent takes its time.
+    let asked = members.iter().map(|(node, url)| part(ports, node, url));
+    let found = try_join_all(asked).await?;
+    if let Some(at) = found.iter().position(|part| matches!(part, Part::Quorum)) {
+        return Ok(quorum_answers(&members[at].1, allowed));
     }
+    let unseen = found.into_iter().filter_map(|part| match part {
+        Part::Alive(why) => Some(why),
+        Part::Quorum | Part::Out => None,
+    });
+    let unseen: Vec<String> = unseen.collect();
     if unseen.len() * 2 <= members.len() {
         return Ok(Holds("no quorum answers".into()));
     }
@@ -58,6 +57,31 @@ pub(super) async fn quorum_lost(
     Ok(match allowed {
         Some(reason) => Holds(format!("{seen}; allowed: {reason}")),
         None => Blind(unseen_quorum(seen)),
+    })
+}
+
+/// The part that a member may have in a quorum.
+enum Part {
+    /// One answers through it.
+    Quorum,
+    /// It may be alive, and this is why.
+    Alive(String),
+    /// None.
+    Out,
+}
+
+async fn part(ports: &Ports, node: &NodeName, url: &EtcdUrl) -> PortResult<Part> {
+    // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
+    let Err(error) = ports.client.get(url, "restore-runbook/quorum").await else {
+        return Ok(Part::Quorum);
+    };
+    // A refused certificate or password says nothing about the quorum.
+    if error.certainty == Certainty::Refused {
+        return Err(error);
+    }
+    Ok(match alive(ports, node, url).await? {
+        Some(why) => Part::Alive(format!("{node}: {why}, and no answer ({})", error.code)),
+        None => Part::Out,
     })
 }
 
