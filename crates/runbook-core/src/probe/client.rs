@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 
 use super::Finding::{self, Blind, Holds, NotYet};
 use super::{holds_if, never};
@@ -72,28 +72,30 @@ enum Part {
 
 async fn part(ports: &Ports, node: &NodeName, url: &EtcdUrl) -> PortResult<Part> {
     // Only a linearizable read proves a quorum; a lone member answers status and stale reads.
-    let Err(error) = ports.client.get(url, "restore-runbook/quorum").await else {
+    let get = ports.client.get(url, "restore-runbook/quorum");
+    let (answer, status) = join(get, ports.client.status(url)).await;
+    let Err(error) = answer else {
         return Ok(Part::Quorum);
     };
     // A refused certificate or password says nothing about the quorum.
     if error.certainty == Certainty::Refused {
         return Err(error);
     }
-    Ok(match alive(ports, node, url).await? {
+    let alive = match status {
+        Ok(status) => status
+            .leader
+            .map(|leader| format!("it follows leader {leader}")),
+        Err(_) => may_be_alive(ports, node, url).await?,
+    };
+    Ok(match alive {
         Some(why) => Part::Alive(format!("{node}: {why}, and no answer ({})", error.code)),
         None => Part::Out,
     })
 }
 
-/// Why a member that gives no answer may be part of a quorum all the same: one question got lost, or the
-/// network is broken between here and there. None where it says itself that it has no leader, nothing listens
-/// on its node, or that is off.
-async fn alive(ports: &Ports, node: &NodeName, url: &EtcdUrl) -> PortResult<Option<String>> {
-    if let Ok(status) = ports.client.status(url).await {
-        return Ok(status
-            .leader
-            .map(|leader| format!("it follows leader {leader}")));
-    }
+/// Why a member that gives no answer at all may be part of a quorum: one question got lost, or the network is
+/// broken between here and there. None where nothing listens on its node, or that is off.
+async fn may_be_alive(ports: &Ports, node: &NodeName, url: &EtcdUrl) -> PortResult<Option<String>> {
     if ports.nodes.boot_id(node).await?.is_some() {
         // Under its own port too: the one in the URL may be mistyped.
         let asked: Vec<u16> = BTreeSet::from([url.port(), CLIENT_PORT])
