@@ -114,7 +114,7 @@ mutants:
 	scripts/mutants.sh
 
 # First the quick tests, each of which is named for cargo, so that no other is built; what lives meets all the core's tests.
-WIDE_TESTS = lib test=machine test=rundir test=told test=halts test=sim
+WIDE_TESTS = lib test=boots test=dangers test=installer test=machine test=mocks test=rundir test=told test=halts test=sim
 WIDE = PATH=$$PWD/target/tools/bin:$$PATH $(CARGO) mutants --package runbook-core --all-features --output target/mutants \
   --file 'crates/runbook-core/src/machine.rs' --file 'crates/runbook-core/src/journal/*.rs' \
   --file 'crates/runbook-core/src/run.rs' --file 'crates/runbook-core/src/run/*.rs'
