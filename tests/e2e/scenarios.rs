@@ -150,6 +150,8 @@ fn a_run_halts_at_each_fault_and_goes_on() {
         assert!(halted.stderr.contains(words), "{scenario}: {halted}");
     }
     set(&cluster, &json!({}));
+    // As the last halt's hint has it.
+    cluster.cmsh("device; power -n node001 reset");
     cluster.resume().done();
     cluster.everything_is_back();
 }

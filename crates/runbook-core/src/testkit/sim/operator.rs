@@ -237,8 +237,9 @@ impl<'a> Operator<'a> {
         self.world.mend();
         for (unit, failure) in failures {
             let mut state = self.world.state();
-            // Whether a quorum is lost nobody can tell of a node that hangs with its power on.
-            if unit.as_str().ends_with("/quorum") {
+            // Whether a quorum is lost nobody can tell of a node that hangs with its power on. Preflight asks for
+            // it in a gate, Stop before it takes a role.
+            if unit.as_str().ends_with("/quorum") || failure.code == "quorum-unseen" {
                 state.cut_the_power_of_what_hangs();
             }
             let named = |at: &usize| unit.as_str().contains(state.nodes[*at].name.as_str());
