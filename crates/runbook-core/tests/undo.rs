@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runbook_core::event::{Event, NoEvents};
+use runbook_core::machine::Machine;
 use runbook_core::names::{NodeName, UnitId};
 use runbook_core::observe::drift;
 use runbook_core::plan::{Action, Draft, ManagerEffect, PlanError, SealedPlan};
@@ -516,4 +517,41 @@ fn a_node_that_was_off_is_left_to_whoever_had_it_off() {
         assert!(why.contains("power it off again"), "{why}");
     }
     assert!(unit.is_some(), "it was powered on");
+}
+
+/// Somebody gives the role back once every member is armed, so that the run never has to, and never passes its
+/// point of no return; nor has it when it has put its canary.
+#[test]
+fn a_run_that_never_gave_the_role_is_taken_back_from_its_last_phase() {
+    let begun = |machine: &Machine| {
+        let canary = UnitId::new("verify/node001/canary").unwrap();
+        machine.intended(&canary)
+    };
+    let mut seen = false;
+    for waits in 0.. {
+        let found = World::of(1).node(0, Found::NoSpool);
+        let world = found.datanode(false).category_datanode().build();
+        let mut lives = Lives::of(&world);
+        lives.live_beside(Mortal::after(waits), &NoEvents, |_| {
+            if world.times(&Effect::Armed) > 0 {
+                world.befall(Incident::RoleGiven(0));
+            }
+        });
+        if lives.last().completed() {
+            break;
+        }
+        let Some(machine) = lives.machine() else {
+            continue;
+        };
+        match undo_of(&world, &lives) {
+            Ok(undo) if begun(machine) => {
+                let last = undo.units.last().unwrap();
+                assert_eq!(last.id.as_str(), "verify/node001/datanode");
+                seen = true;
+            }
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.code(), "past-no-return", "{waits}: {error}"),
+        }
+    }
+    assert!(seen, "no life died behind its canary");
 }

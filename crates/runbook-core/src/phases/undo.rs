@@ -35,7 +35,10 @@ impl Draft {
         }
         refuse_behind_the_point_of_no_return(of, machine)?;
         let mut units: Vec<Unit> = Vec::new();
-        for phase in Phase::ALL.into_iter().rev() {
+        // A phase is one block, and Verify's is the last one here: what the run did in it goes before the last looks.
+        let backwards = Phase::ALL.into_iter().rev();
+        let but_verify = backwards.filter(|phase| *phase != Phase::Verify);
+        for phase in but_verify.chain([Phase::Verify]) {
             let done = of
                 .units
                 .iter()
