@@ -194,6 +194,9 @@ pub(super) struct Scars {
     nodes: BTreeMap<usize, Scar>,
 }
 
+/// What has changed so lately may have been looked at before: no look and the effect behind it are one moment.
+pub(super) const A_LOOK: Duration = Duration::from_secs(60);
+
 /// What was done to one node, by nobody of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(
@@ -272,7 +275,6 @@ impl Scars {
 
     /// What stood at the spool path was taken away by hand, so lately that a run may have looked before.
     pub(super) fn just_taken(&self, at: usize, now: Duration) -> bool {
-        const A_LOOK: Duration = Duration::from_secs(60);
         let lately = |scar: &Scar| scar.is_taken() && now < scar.taken_at + A_LOOK;
         self.nodes.get(&at).is_some_and(lately)
     }

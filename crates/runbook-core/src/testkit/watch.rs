@@ -4,6 +4,7 @@
 
 use super::disk::{Data, Thing};
 use super::effect::Effect;
+use super::incident::A_LOOK;
 use super::state::Etcd;
 use super::state::{Power, State};
 use super::work::not_now;
@@ -145,9 +146,13 @@ impl State {
         }
     }
 
-    /// Nobody takes the role from a quorum that serves, unless the spec says so.
+    /// Nobody takes the role from a quorum that serves, unless the spec says so, or it has only just begun to.
     pub(super) fn watch_quorum(&mut self) {
-        if self.setup.spec.allow.quorum.is_none() && self.old_quorum() {
+        let just_begun = self
+            .log
+            .iter()
+            .any(|logged| logged.effect == Effect::EtcdServes && self.now < logged.at + A_LOOK);
+        if self.setup.spec.allow.quorum.is_none() && !just_begun && self.old_quorum() {
             self.broken("the role was taken while a quorum of the old cluster served");
         }
     }
