@@ -127,6 +127,8 @@ impl Effect {
             (Self::EtcdServes, Self::ServiceStopped)
                 | (Self::ModeCleared, Self::InstallMode(_))
                 | (Self::WaitsForConfirmation, Self::Confirmed)
+                // An undo disarms what a dead life's last request had armed meanwhile.
+                | (Self::Guarded, Self::Unguarded)
         )
     }
 
