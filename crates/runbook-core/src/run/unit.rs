@@ -432,3 +432,6 @@ impl Work<'_> {
         Ok(Came::Failed(failure))
     }
 }
+
+#[cfg(all(test, feature = "mocks", feature = "testkit"))]
+mod tests;

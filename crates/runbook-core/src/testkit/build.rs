@@ -351,6 +351,7 @@ impl Builder {
             log: Vec::new(),
             violations: Vec::new(),
             proofs: 0,
+            undone_proofs: 0,
             snapshot_lost: false,
             scars: Scars::new(self.has_role),
             etcd_servers_lost: false,

@@ -219,6 +219,8 @@ pub(super) struct State {
     pub(super) etcd_servers_lost: bool,
     /// Proofs of the snapshot since the run began.
     pub(super) proofs: u32,
+    /// Those of the run that is taken back: a boot by hand may find FULL as it had set it.
+    pub(super) undone_proofs: u32,
     /// The software image of every node is locked.
     pub(super) image_locked: bool,
     /// Other nodes are before these at the provisioning node.
@@ -355,7 +357,8 @@ impl State {
 
     /// Counts what a run may do once anew.
     pub(super) fn begins_a_run(&mut self, undo: bool) {
-        self.proofs = 0;
+        let proofs = std::mem::take(&mut self.proofs);
+        self.undone_proofs = if undo { proofs } else { 0 };
         self.scars.tidied.clear();
         for at in 0..self.nodes.len() {
             (self.nodes[at].wipes_of_run, self.nodes[at].installs) = (0, 0);

@@ -22,7 +22,12 @@ impl State {
         if scar.boot_by_hand && scar.leave_by_hand {
             return;
         }
-        if self.proofs == 0 {
+        let found = if scar.boot_by_hand {
+            self.undone_proofs
+        } else {
+            0
+        };
+        if self.proofs + found == 0 {
             self.broken(format!("{name} was wiped before the snapshot was proven"));
         }
         // A node that lost its power before its installation was over is installed anew.
